@@ -1,0 +1,1 @@
+"""covidseg: a reproducible benchmark for lung-infection segmentation in chest CT."""

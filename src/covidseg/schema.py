@@ -1,0 +1,351 @@
+"""The models of every YAML file a person edits: config, papers, data sets, protocols, presets.
+
+Unknown keys are errors. ``load`` turns a failed validation into one line that names the file, the path to the key and
+the nearest legal name. Nothing here imports torch, and nothing here reads data.
+"""
+
+from __future__ import annotations
+
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+
+from covidseg.errors import UserError, nearest
+
+Mode = Literal["demo", "paper"]
+Follow = Literal["described", "released"]
+LungSource = Literal["labels", "r231", "r231covidweb", "threshold", "phantom", "none"]
+InputMode = Literal["slice", "slice+lung", "masked"]
+
+
+class Strict(BaseModel):
+    """A model that refuses unknown keys and cannot change once made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+# ---- config.yaml -----------------------------------------------------------------------------------------------------
+
+
+class Config(Strict):
+    """``config.yaml``: what a user edits."""
+
+    mode: Mode = Field("demo", description="demo: phantom CT, made here. paper: the real data.")
+    preset: str = Field("auto", description="A name in workflow/presets, or auto: tiny for demo, full for paper.")
+    papers: list[str] = Field(["ssanet"], min_length=1, description="Names of the files in workflow/papers.")
+    only: list[str] = Field([], description="Runs to make (paper/run); empty: all. Rows left out say so.")
+    seeds: list[int] = Field([0], min_length=1, description="One training per seed, run and fold.")
+    folds: list[int] | Literal["all"] = Field("all", description="Folds to make, or all.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one.")
+    data: Path = Field(Path("data"), description="Where raw, canonical and tensor data go.")
+    results: Path = Field(Path("results"), description="Where results go, by mode.")
+    mirror: Path | None = Field(None, description="A local folder asked before any download.")
+    stand_ins: dict[str, str] = Field({}, description="Data set -> data set used in its place; said in captions.")
+    lungs: dict[str, LungSource] = Field({}, description="Data set -> where its lung masks come from.")
+
+
+# ---- data sets -------------------------------------------------------------------------------------------------------
+
+
+class Source(Strict):
+    """One file or folder of a data set: where it lies and how to know that it is whole."""
+
+    name: str = Field(description="Path below the data set's raw folder, and below the mirror.")
+    urls: list[str] = []
+    sha256: str | None = None
+    md5: str | None = None
+    manifest: str | None = Field(None, description="CSV beside the data set's YAML with one file,sha256 per line.")
+    unpack: bool = False
+
+
+class Phantom(Strict):
+    """How the generated twin of a data set looks."""
+
+    seed: int
+    size: int = Field(description="Width and height of a slice; larger ones follow from the data set's quirks.")
+    slices: int = Field(1, description="Slices per volume.")
+    lung: float = Field(description="Share of lung pixels over the slices with lesion.")
+    ggo: float = Field(description="Share of ground-glass pixels over the slices with lesion.")
+    consolidation: float = Field(description="Share of consolidation pixels over the slices with lesion.")
+
+
+class Crop(Strict):
+    """Cut larger slices to ``size`` round the lungs' centre of gravity (SSA-Net, section 4.2)."""
+
+    size: int
+
+
+class Dataset(Strict):
+    """``workflow/datasets/NAME.yaml``."""
+
+    title: str
+    about: str
+    licence: str
+    importer: str
+    sources: list[Source] = []
+    classes: dict[str, int] = Field(description="Class name -> value in the canonical label map.")
+    unions: dict[str, list[str]] = Field({}, description="Name -> classes it joins.")
+    window: tuple[float, float] | None = Field(None, description="HU window mapped to 0..255 where voxels are raw HU.")
+    crop: Crop | None = None
+    keep: Literal["lesion", "all"] = Field("all", description="Slices that enter tensors.")
+    lungs: LungSource = "none"
+    splits: dict[str, str] = Field({}, description="Split name -> this data set's own version of it.")
+    phantom: Phantom | None = None
+    folder: Path | None = Field(None, description="importer folder: where the user's data lie.")
+
+
+# ---- runs ------------------------------------------------------------------------------------------------------------
+
+
+class Input(Strict):
+    """What a network sees."""
+
+    size: int = 512
+    mode: InputMode = "slice+lung"
+
+    @property
+    def channels(self) -> int:
+        """Return the number of input channels."""
+        return 2 if self.mode == "slice+lung" else 1
+
+
+class Optimizer(Strict):
+    """Optimizer and step schedule: lr * factor ** (epoch // step)."""
+
+    name: Literal["adam", "sgd"] = "adam"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    momentum: float = 0.0
+    step: int = 0
+    factor: float = 0.1
+    recreate: bool = Field(False, description="A new optimizer each epoch: moments are lost.")
+
+
+class Supervised(Strict):
+    """Plain training on labelled slices; the best epoch by validation DSC is kept."""
+
+    method: Literal["supervised"] = "supervised"
+    epochs: int = 150
+    batch: int = 2
+    accumulate: int = 1
+    optimizer: Optimizer = Optimizer()
+    validate_every: int = 1
+
+
+class RunSpec(Strict):
+    """A resolved run: everything that decides its result, and nothing else."""
+
+    dataset: str
+    split: str
+    lungs: LungSource = "none"
+    classes: list[str] = Field(min_length=1, description="Foreground classes; one: sigmoid, more: softmax with background.")
+    input: Input = Input()
+    net: dict[str, Any] = Field(description="name, and the arguments of that network's class.")
+    losses: dict[str, dict[str, Any]] = Field(description="Loss -> weight, from_epoch, and its function's arguments.")
+    train: Supervised = Supervised()
+    threads: int = 1
+
+
+# ---- papers ----------------------------------------------------------------------------------------------------------
+
+
+class Deviation(Strict):
+    """A place where the released code differs from the text; ``key`` is the setting it decides."""
+
+    key: str
+    described: Any
+    released: Any
+    why: str
+
+
+class Row(Strict):
+    """One table row: a run and what the paper printed for it."""
+
+    label: str
+    run: str | None = None
+    printed: dict[str, float | str | None] = {}
+    note: str | None = None
+
+
+class ResultTable(Strict):
+    """A table of scores."""
+
+    kind: Literal["results"] = "results"
+    caption: str
+    protocol: str
+    metrics: dict[str, str] = Field(description="Column heading -> metric of the protocol.")
+    rows: list[Row]
+    notes: list[str] = []
+
+
+class DatasetRow(Strict):
+    """One row of a table of data sets."""
+
+    label: str
+    dataset: str
+    cases: Literal["all", "slices", "volumes"] = "all"
+    lesion: str = Field("infection", description="Class or union that makes a slice count.")
+    printed: dict[str, float | str | None] = {}
+    note: str | None = None
+
+
+class DatasetTable(Strict):
+    """A table that counts slices, classes and pixel shares of data sets."""
+
+    kind: Literal["datasets"]
+    caption: str
+    columns: dict[str, str] = Field(description="Column heading -> slices, classes, or the share of a class.")
+    rows: list[DatasetRow]
+    notes: list[str] = []
+
+
+def _table_kind(value: Any) -> str:
+    return str(value.get("kind", "results") if isinstance(value, dict) else value.kind)
+
+
+Table = Annotated[
+    Annotated[ResultTable, Tag("results")] | Annotated[DatasetTable, Tag("datasets")], Discriminator(_table_kind)
+]
+
+
+class Figure(Strict):
+    """A qualitative figure: slices by rows, methods by columns."""
+
+    caption: str
+    kind: Literal["qualitative"] = "qualitative"
+    runs: dict[str, str] = Field(description="Column heading -> run.")
+    slices: int = 2
+    fold: int = 0
+
+
+class PaperHead(Strict):
+    """Which paper, and where its code is."""
+
+    title: str
+    authors: str
+    venue: str
+    doi: str
+    code: str | None = None
+
+
+class Paper(Strict):
+    """``workflow/papers/NAME.yaml``; ``defaults`` and ``runs`` are overrides of a RunSpec."""
+
+    paper: PaperHead
+    defaults: dict[str, Any]
+    deviations: dict[str, Deviation] = {}
+    runs: dict[str, dict[str, Any] | None] = {}
+    tables: dict[str, Table] = {}
+    figures: dict[str, Figure] = {}
+
+
+# ---- protocols and presets -------------------------------------------------------------------------------------------
+
+
+class Metric(Strict):
+    """One metric of a protocol."""
+
+    title: str
+    better: Literal["higher", "lower"]
+    digits: int = 4
+    unit: str = ""
+    about: str
+    not_comparable: str | None = Field(None, description="Why the printed column cannot be compared with ours.")
+
+
+class Protocol(Strict):
+    """``workflow/protocols/NAME.yaml``: a metric convention."""
+
+    title: str
+    about: str
+    engine: Literal["masks", "toolbox"]
+    threshold: float = 0.5
+    unit: Literal["slice", "case"] = Field("slice", description="What a table averages over.")
+    metrics: dict[str, Metric]
+    tolerance: float = 3.0
+    spacing: Literal["px", "mm"] = "px"
+
+
+class Preset(Strict):
+    """``workflow/presets/NAME.yaml``: scales a run, never a method. Absent: as the paper prints it."""
+
+    about: str
+    size: int | None = None
+    width: float | None = None
+    epochs: float = Field(1.0, description="Factor on every setting counted in epochs.")
+    batch: int | None = None
+    accumulate: int | None = None
+    validate_every: int | None = None
+    threads: int = 4
+
+
+# ---- loading ---------------------------------------------------------------------------------------------------------
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping. Raises UserError when the file is missing, unreadable or not a mapping."""
+    try:
+        value = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as e:
+        raise UserError(f"{path}: cannot be read ({e})") from e
+    except (yaml.YAMLError, RecursionError, ValueError) as e:
+        mark = getattr(e, "problem_mark", None)
+        at = f" at line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}: not valid YAML{at}: {getattr(e, 'problem', e)}") from e
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected keys and values, found {type(value).__name__}")
+    return value
+
+
+def parse(model: type[M], value: Any, where: str) -> M:
+    """Validate ``value``; ``where`` names the file in the message. Raises UserError."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as e:
+        raise UserError(f"{where}: {explain(model, e)}") from None
+
+
+def load(model: type[M], path: Path) -> M:
+    """Read and validate one YAML file. Raises UserError with one line."""
+    return parse(model, read_yaml(path), str(path))
+
+
+def explain(model: type[BaseModel], error: ValidationError) -> str:
+    """Return the first problem as ``path.to.key: what is wrong; the nearest legal name``."""
+    first = error.errors(include_url=False)[0]
+    loc = [str(part) for part in first["loc"] if part not in ("results", "datasets")]  # union tags are not keys
+    path = ".".join(loc) or "(top level)"
+    if first["type"] == "extra_forbidden":
+        return f"{path}: unknown key; {nearest(loc[-1], _keys(model, [str(p) for p in first['loc'][:-1]]))}"
+    if first["type"] == "missing":
+        return f"{path}: missing"
+    if first["type"] == "literal_error":
+        legal = typing.cast(dict[str, str], first.get("ctx", {})).get("expected", "")
+        names = [name.strip(" '") for name in legal.replace(" or ", ",").split(",")]
+        return f"{path}: unknown value {first['input']!r}; {nearest(str(first['input']), names)}"
+    return f"{path}: {first['msg'][0].lower()}{first['msg'][1:]} (found {str(first['input'])[:60]!r})"
+
+
+def _keys(model: Any, loc: list[str]) -> list[str]:
+    """Return the legal keys of the model found at ``loc`` below ``model``."""
+    for name in loc:
+        candidates = _models(model)
+        owner = next((c for c in candidates if isinstance(c, type) and name in c.model_fields), None)
+        model = owner.model_fields[name].annotation if owner else model
+    return [key for candidate in _models(model) for key in candidate.model_fields]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models named anywhere inside an annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in typing.get_args(annotation) for model in _models(part)]
