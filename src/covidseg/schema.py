@@ -141,7 +141,7 @@ class RunSpec(Strict):
     dataset: str
     split: str
     lungs: LungSource = "none"
-    classes: list[str] = Field(min_length=1, description="Foreground classes; one: sigmoid, more: softmax with background.")
+    classes: list[str] = Field(min_length=1, description="Foreground classes. One: sigmoid; more: softmax.")
     input: Input = Input()
     net: dict[str, Any] = Field(description="name, and the arguments of that network's class.")
     losses: dict[str, dict[str, Any]] = Field(description="Loss -> weight, from_epoch, and its function's arguments.")
@@ -185,8 +185,8 @@ class DatasetRow(Strict):
     """One row of a table of data sets."""
 
     label: str
-    dataset: str
-    cases: Literal["all", "slices", "volumes"] = "all"
+    datasets: list[str] = Field(min_length=1, description="Data sets that the row adds up.")
+    classes: list[str] = Field(min_length=1, description="Classes that the paper uses of them.")
     lesion: str = Field("infection", description="Class or union that makes a slice count.")
     printed: dict[str, float | str | None] = {}
     note: str | None = None
@@ -197,7 +197,7 @@ class DatasetTable(Strict):
 
     kind: Literal["datasets"]
     caption: str
-    columns: dict[str, str] = Field(description="Column heading -> slices, classes, or the share of a class.")
+    columns: dict[str, str] = Field(description="Heading -> slices, classes, lung, or a class whose share is meant.")
     rows: list[DatasetRow]
     notes: list[str] = []
 
@@ -253,6 +253,7 @@ class Metric(Strict):
     digits: int = 4
     unit: str = ""
     about: str
+    measure: str | None = Field(None, description="What computes it (metrics/pair.py); absent: the metric's own name.")
     not_comparable: str | None = Field(None, description="Why the printed column cannot be compared with ours.")
 
 
@@ -265,8 +266,9 @@ class Protocol(Strict):
     threshold: float = 0.5
     unit: Literal["slice", "case"] = Field("slice", description="What a table averages over.")
     metrics: dict[str, Metric]
-    tolerance: float = 3.0
-    spacing: Literal["px", "mm"] = "px"
+    tolerance: float = Field(3.0, description="Of the surface Dice, in px or mm.")
+    spacing: Literal["px", "mm"] = Field("px", description="mm: lengths in mm where the spacing is known, else in px.")
+    cases: Literal["mean", "volume"] = Field("mean", description="A case's score: its slices' mean, or 3-D.")
 
 
 class Preset(Strict):
@@ -285,6 +287,7 @@ class Preset(Strict):
 # ---- loading ---------------------------------------------------------------------------------------------------------
 
 M = TypeVar("M", bound=BaseModel)
+UNION_TAGS = ("results", "datasets")  # they, and types like list[int], stand in pydantic's paths but are no keys
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -322,7 +325,7 @@ def load(model: type[M], path: Path) -> M:
 def explain(model: type[BaseModel], error: ValidationError) -> str:
     """Return the first problem as ``path.to.key: what is wrong; the nearest legal name``."""
     first = error.errors(include_url=False)[0]
-    loc = [str(part) for part in first["loc"] if part not in ("results", "datasets")]  # union tags are not keys
+    loc = [str(part) for part in first["loc"] if part not in UNION_TAGS and "[" not in str(part)]
     path = ".".join(loc) or "(top level)"
     if first["type"] == "extra_forbidden":
         return f"{path}: unknown key; {nearest(loc[-1], _keys(model, [str(p) for p in first['loc'][:-1]]))}"

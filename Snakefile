@@ -1,0 +1,45 @@
+# covidseg: data -> lung masks -> tensors -> train -> score -> tables and figures -> report.
+#
+#   snakemake --cores 8 --resources gpu=2                 everything config.yaml asks for
+#   snakemake --cores 8 --resources gpu=2 --config mode=paper preset=cpu
+#   snakemake -n                                          what would be made
+#
+# Rules follow stages; what is made is decided by covidseg.plan from config.yaml and workflow/papers.
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/lungs.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
+
+
+localrules:
+    all,
+    data,
+    models,
+
+
+rule all:
+    default_target: True
+    input:
+        P.report,
+
+
+# The two coarser targets that DVC versions by themselves.
+rule data:
+    input:
+        [P.tensors(*ds) / "tensors.json" for ds in DATA],
+
+
+rule models:
+    input:
+        [P.job(r, *job) / "run.json" for r in RUNS for job in PLAN.run(r).jobs],
+
+
+onsuccess:
+    shell("{COVIDSEG} show")

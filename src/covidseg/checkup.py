@@ -1,0 +1,100 @@
+"""``covidseg doctor`` and ``covidseg adopt``: is everything in place, and may what is there be used."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from covidseg import device, record
+from covidseg.errors import UserError
+from covidseg.plan import Plan
+
+GIB = 2**30
+TOOLS = ("snakemake", "dvc")
+FREE_GIB = {"demo": 1, "paper": 40}  # 20 volumes unpacked, their stores and 512 x 512 tensors
+
+
+def examine(config: Path) -> tuple[list[str], bool]:
+    """Return one finding a line and whether nothing is wrong. Never raises for what it examines."""
+    findings: list[tuple[bool, str]] = [
+        (sys.version_info[:2] == (3, 11), f"Python {sys.version.split()[0]} (3.11 wanted)"),
+        (
+            True,
+            f"torch {importlib.metadata.version('torch')}, GPU {'found' if device.has_gpu() else 'none: runs on CPU'}",
+        ),
+    ]
+    here = Path(sys.executable).parent
+    for tool in TOOLS:
+        found = shutil.which(tool, path=f"{here}:{Path.cwd()}") or shutil.which(tool)
+        findings.append(
+            (bool(found), f"{tool} {importlib.metadata.version(tool) if found else 'is missing: run make setup'}")
+        )
+    try:
+        plan = Plan.load(config)
+        findings.append(
+            (True, f"{config}: mode {plan.config.mode}, preset {plan.preset_name}, {len(plan.runs())} runs")
+        )
+        findings += _places(plan)
+        findings += _results(plan)
+    except UserError as e:
+        findings.append((False, str(e)))
+    return [f"{'ok  ' if ok else 'BAD '} {text}" for ok, text in findings], all(ok for ok, _ in findings)
+
+
+def _places(plan: Plan) -> Iterator[tuple[bool, str]]:
+    free = shutil.disk_usage(".").free / GIB
+    wanted = FREE_GIB[plan.config.mode]
+    yield free >= wanted, f"{free:.0f} GiB free ({wanted} GiB wanted in {plan.config.mode} mode)"
+    if plan.mirror:
+        for name in plan.all_datasets():
+            there = (plan.mirror / name).is_dir()
+            yield True, f"mirror {plan.mirror}: {name} {'found' if there else 'not there, would be downloaded'}"
+
+
+def _results(plan: Plan) -> Iterator[tuple[bool, str]]:
+    made, stale = _states(plan)
+    asked = sum(len(plan.run(run).jobs) for run in plan.all_runs())
+    yield True, f"{len(made)} of {asked} trainings are done"
+    for path, why in stale:
+        yield False, f"{path}: {why}; run snakemake to make it again"
+
+
+def _states(plan: Plan) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Return (finished records, those that were not made from today's rows and code, with the reason)."""
+    made, stale = [], []
+    for run_id in plan.all_runs():
+        run = plan.run(run_id)
+        code = record.code_fingerprint(*plan.train_modules(run.spec))
+        for job in run.jobs:
+            path = plan.paths.job(run_id, *job) / "run.json"
+            if not path.is_file():
+                continue
+            facts = record.read(path)
+            made.append(path)
+            if facts.get("spec_hash") != run.hash:
+                stale.append((path, "made from another spec"))
+            elif facts.get("code") != code:
+                stale.append((path, "made by other code"))
+    return made, stale
+
+
+def adopt(plan: Plan) -> str:
+    """Check pulled data and results against their DVC records and today's rows, then let Snakemake accept them.
+
+    Raises UserError naming the first result of another spec, or what DVC finds changed.
+    """
+    _, stale = _states(plan)
+    if stale:
+        raise UserError(f"{stale[0][0]}: {stale[0][1]}; run snakemake, which makes only what changed")
+    status = subprocess.run(["dvc", "status", "--quiet"], capture_output=True, text=True, check=False)
+    if status.returncode:
+        detail = subprocess.run(["dvc", "status"], capture_output=True, text=True, check=False).stdout.strip()
+        raise UserError(f"dvc status is not clean: {' '.join(detail.split())[:200]}; run dvc pull, or dvc repro")
+    touched = subprocess.run(["snakemake", "--touch", "--cores", "1", "--quiet", "all"], capture_output=True, text=True)
+    if touched.returncode:
+        raise UserError(f"snakemake --touch failed: {touched.stderr.strip().splitlines()[-1]}")
+    return "accepted: snakemake -n now has nothing to do unless something changed"

@@ -1,0 +1,211 @@
+"""The command line: one verb a step. Settings live in the YAML files; verbs take names and paths only."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from covidseg.plan import Plan
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Reproducible benchmark for lung-infection segmentation in chest CT. Settings: config.yaml and workflow/.",
+)
+
+DatasetName = Annotated[str, typer.Argument(metavar="DATASET", help="A name in workflow/datasets.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run, as ssanet/m4.")]
+PaperName = Annotated[str, typer.Argument(metavar="PAPER", help="A name in workflow/papers.")]
+Fold = Annotated[int, typer.Option(help="Fold of the run's split.")]
+Seed = Annotated[int, typer.Option(help="Seed of the training.")]
+
+
+@app.callback()
+def _settings(
+    context: typer.Context,
+    config: Annotated[Path, typer.Option(help="The configuration to read.")] = Path("config.yaml"),
+) -> None:
+    context.obj = config
+
+
+def _plan(context: typer.Context) -> Plan:
+    from covidseg.plan import Plan
+
+    return Plan.load(context.obj)
+
+
+# ---- data
+
+
+@app.command()
+def fetch(context: typer.Context, dataset: DatasetName) -> None:
+    """Download a data set (mirror first, hashes checked); in demo mode, generate its phantom twin."""
+    from covidseg import steps
+
+    steps.fetch(_plan(context), dataset)
+
+
+@app.command("import")
+def import_(context: typer.Context, dataset: DatasetName) -> None:
+    """Read a data set's files into the canonical store: 8-bit slices, labels, orientation, spacing."""
+    from covidseg import steps
+
+    steps.import_(_plan(context), dataset)
+
+
+@app.command()
+def lungs(context: typer.Context, dataset: DatasetName) -> None:
+    """Make a data set's lung masks, from the source that the config or the data set names."""
+    from covidseg import steps
+
+    steps.lungs(_plan(context), dataset)
+
+
+@app.command()
+def tensors(
+    context: typer.Context, dataset: DatasetName, size: Annotated[int, typer.Argument(help="Width and height.")]
+) -> None:
+    """Crop and resize a data set's slices to a network's input size, memory-mappable."""
+    from covidseg import steps
+
+    steps.tensors(_plan(context), dataset, size)
+
+
+# ---- training and scoring
+
+
+@app.command()
+def train(context: typer.Context, run: RunName, fold: Fold = 0, seed: Seed = 0) -> None:
+    """Train one run, fold and seed; keep the best model and its test predictions. A killed training goes on."""
+    from covidseg import steps
+
+    steps.train(_plan(context), run, fold, seed)
+
+
+@app.command()
+def score(
+    context: typer.Context,
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run, as ssanet/m4: all its folds.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="With folders: a name in workflow/protocols.")] = None,
+    truth: Annotated[Path | None, typer.Option(help="Folder of true masks, PNG or NIfTI.")] = None,
+    pred: Annotated[Path | None, typer.Option(help="Folder of predictions with the same names.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for cases.csv, summary.json and curves.csv.")] = None,
+) -> None:
+    """Score a run under its tables' protocols, or a folder of predictions against a folder of masks."""
+    from covidseg import steps
+
+    if run is not None and not any([protocol, truth, pred, out]):
+        steps.score(_plan(context), run)
+    elif run is None and protocol and truth and pred and out:
+        typer.echo(steps.score_folders(protocol, truth, pred, out))
+    else:
+        _fail("score takes either a RUN, or all of --protocol, --truth, --pred and --out")
+
+
+# ---- tables, figures, report
+
+
+@app.command()
+def table(context: typer.Context, paper: PaperName, table: Annotated[str, typer.Argument(help="As 3.")]) -> None:
+    """Make one table of a paper: printed, ours with its spread, the difference. CSV, Markdown, LaTeX, HTML."""
+    from covidseg import steps
+
+    steps.table(_plan(context), paper, table)
+
+
+@app.command()
+def figure(context: typer.Context, paper: PaperName, figure: Annotated[str, typer.Argument(help="As 5.")]) -> None:
+    """Make one figure of a paper, as PNG and PDF."""
+    from covidseg import steps
+
+    steps.figure(_plan(context), paper, figure)
+
+
+@app.command()
+def report(context: typer.Context) -> None:
+    """Gather tables, figures and how they were made in one HTML file."""
+    from covidseg import steps
+
+    steps.report(_plan(context))
+
+
+@app.command()
+def show(context: typer.Context) -> None:
+    """Print the finished tables, paper beside ours, and where the report is."""
+    from covidseg import steps
+
+    steps.show(_plan(context))
+
+
+@app.command()
+def trace(
+    context: typer.Context,
+    table: Annotated[str, typer.Argument(help="As ssanet/3.")],
+    row: Annotated[str, typer.Argument(help="The row's run, as m4, or its label.")],
+    metric: Annotated[str, typer.Argument(help="The column, as DSC.")],
+) -> None:
+    """Follow a number of a table back to its cases, its run.json and the command that made it."""
+    from covidseg import steps
+
+    typer.echo(steps.trace(_plan(context), table, row, metric))
+
+
+# ---- about
+
+
+@app.command()
+def params(
+    net: Annotated[str, typer.Argument(metavar="NET", help="A network, as ssanet.")],
+    follow: Annotated[str, typer.Option(help="described or released.")] = "described",
+) -> None:
+    """Print a network's parameter count, as its paper describes it or as its authors released it."""
+    from covidseg import steps
+
+    typer.echo(steps.params(net, follow))
+
+
+@app.command()
+def doctor(context: typer.Context) -> None:
+    """Check the configuration, this machine, the data and the finished results; say what to do."""
+    from covidseg import steps
+
+    lines, healthy = steps.doctor(context.obj)
+    typer.echo("\n".join(lines))
+    if not healthy:
+        raise typer.Exit(1)
+
+
+@app.command()
+def adopt(context: typer.Context) -> None:
+    """After dvc pull: make Snakemake accept what is there, where it was made from today's rows."""
+    from covidseg import steps
+
+    typer.echo(steps.adopt(_plan(context)))
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"covidseg: {message}", err=True)
+    raise SystemExit(2)
+
+
+def main() -> Any:
+    """Run the command line; bad input is one line on standard error and exit code 2."""
+    from covidseg.errors import UserError
+
+    try:
+        return app()
+    except UserError as e:
+        _fail(str(e))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        _fail(f"interrupted at {time.strftime('%H:%M:%S')}; run the same command again to go on")

@@ -1,0 +1,1 @@
+"""From the data sets' own files to the canonical store and to tensors."""

@@ -1,0 +1,253 @@
+"""The canonical store: every data set as 8-bit slices at native size with labels, and a table of its slices.
+
+``slices.h5`` has one group per case with ``image``, ``label`` and ``lung`` (all uint8, (S, H, W)), ``slices.csv`` one
+line per slice. Axes: slices from foot to head, rows from front to back, columns from the patient's right to left.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from covidseg import files
+from covidseg.data.full import LIBVER as LIBVER
+from covidseg.data.full import clear_when_full, hdf5
+from covidseg.errors import UserError
+from covidseg.schema import Dataset
+
+U8 = npt.NDArray[np.uint8]
+HU_BELOW = -200  # a volume that reaches below holds raw HU: windowed data start at 0 (spec C-1)
+UNKNOWN = (float("nan"),) * 3
+COLUMNS = ["slice", "case", "patient", "position", "role", "height", "width", "dz", "dy", "dx"]
+
+
+@dataclass
+class Case:
+    """One case as an importer yields it, in the store's orientation.
+
+    ``image`` holds the file's own values, (S, H, W); ``label`` the values of ``Dataset.classes``, None when unlabelled;
+    ``lung`` 0/1, None when the data set brings none; ``spacing`` (dz, dy, dx) in mm, NaN when unknown. ``affine`` and
+    ``axcodes`` are those of the NIfTI file, so that a mask can be written back on its grid. ``hu`` overrides the guess
+    whether the values are raw HU, for cases cut out of a larger volume.
+    """
+
+    name: str
+    patient: str
+    role: str
+    image: npt.NDArray
+    label: U8 | None = None
+    lung: U8 | None = None
+    spacing: tuple[float, float, float] = UNKNOWN
+    affine: npt.NDArray[np.float64] | None = None
+    axcodes: str | None = None
+    hu: bool | None = None
+
+
+def is_hu(image: npt.NDArray) -> bool:
+    """Tell raw HU from values already windowed to 0..255, by the value range (spec C-1)."""
+    return bool(image.min() < HU_BELOW)
+
+
+def to_8bit(image: npt.NDArray, window: tuple[float, float] | None, where: str, hu: bool | None = None) -> U8:
+    """Apply the intensity rule: raw HU through ``window`` to 0..255, windowed values as they are.
+
+    Raises UserError when the voxels are HU and there is no window, or are neither HU nor within 0..255.
+    """
+    if image.dtype == np.uint8:
+        return np.ascontiguousarray(image)
+    values = image.astype(np.float32)
+    if is_hu(image) if hu is None else hu:
+        if window is None:
+            raise UserError(f"{where}: voxels are raw HU; give the data set a window, e.g. window: [-1250, 250]")
+        low, high = window
+        values = (values - low) * (255 / (high - low))
+    elif values.min() < -1 or values.max() > 256:  # resampling may overshoot by a little
+        raise UserError(
+            f"{where}: values from {values.min():g} to {values.max():g} are neither raw HU nor windowed to 0..255; "
+            "convert the file to one of them"
+        )
+    return np.rint(values.clip(0, 255)).astype(np.uint8)
+
+
+def write(cases: Iterable[Case], dataset: Dataset, out: Path) -> None:
+    """Write ``out/slices.h5`` and ``out/slices.csv``, one case in memory at a time, the same bytes for the same cases.
+
+    Raises UserError for a case without slices, arrays of different shapes, labels outside the map, voxels that are not
+    finite, a name used twice, no cases at all, and a full disk; the folder is then as before.
+    """
+    rows: list[dict[str, Any]] = []
+    with hdf5(out / "slices.h5") as store:
+        for case in cases:
+            _check(case, dataset)
+            if case.name in store.file:
+                raise UserError(f"{case.name}: two cases of this name; rename one of the files")
+            rows += _add(store.file, case, dataset)
+            store.check()
+        if not rows:
+            raise UserError(f"{dataset.title}: no cases found; check the data set's raw folder")
+    write_table(out / "slices.csv", COLUMNS + _pixel_columns(rows, dataset), rows)
+
+
+def _check(case: Case, dataset: Dataset) -> None:
+    """Raise UserError when a case cannot be stored as it is."""
+    if case.image.ndim != 3 or 0 in case.image.shape:
+        raise UserError(f"{case.name}: expected slices x rows x columns, found shape {case.image.shape}")
+    if case.image.dtype.kind == "f" and not np.isfinite(case.image).all():
+        raise UserError(f"{case.name}: NaN or infinite voxels; repair or leave out the file")
+    for kind, mask in (("label", case.label), ("lung mask", case.lung)):
+        if mask is not None and mask.shape != case.image.shape:
+            raise UserError(f"{case.name}: {kind} of shape {mask.shape} for an image of shape {case.image.shape}")
+    if case.label is not None:
+        legal = {0, *dataset.classes.values()}
+        unknown = sorted(set(np.flatnonzero(np.bincount(case.label.ravel())).tolist()) - legal)
+        if unknown:
+            raise UserError(f"{case.name}: label values {unknown} are not in the map {dataset.classes}")
+
+
+def _add(store: Any, case: Case, dataset: Dataset) -> list[dict[str, Any]]:
+    """Store one case; return its table rows."""
+    image = to_8bit(case.image, dataset.window, case.name, case.hu)
+    group = store.create_group(case.name)
+    masks = {"label": case.label, "lung": None if case.lung is None else (case.lung > 0).astype(np.uint8)}
+    for key, array in {"image": image, **masks}.items():
+        if array is not None:
+            put(group, key, array)
+    group.attrs["spacing"] = np.array(case.spacing, np.float64)
+    group.attrs["patient"] = case.patient
+    group.attrs["role"] = case.role
+    if case.affine is not None and case.axcodes is not None:
+        group.attrs["affine"] = np.asarray(case.affine, np.float64)
+        group.attrs["axcodes"] = case.axcodes
+
+    dz, dy, dx = ("" if np.isnan(mm) else f"{mm:.6g}" for mm in case.spacing)
+    rows = []
+    for position in range(len(image)):
+        row: dict[str, Any] = {
+            "slice": f"{case.name}/{position:03d}",
+            "case": case.name,
+            "patient": case.patient,
+            "position": position,
+            "role": case.role,
+            "height": image.shape[1],
+            "width": image.shape[2],
+            "dz": dz,
+            "dy": dy,
+            "dx": dx,
+        }
+        if case.label is not None:
+            counts = np.bincount(case.label[position].ravel(), minlength=256)
+            row |= {f"px_{name}": int(counts[value]) for name, value in dataset.classes.items()}
+        if case.lung is not None:
+            row["px_lung"] = int(np.count_nonzero(case.lung[position]))
+        rows.append(row)
+    return rows
+
+
+def _pixel_columns(rows: Sequence[dict[str, Any]], dataset: Dataset) -> list[str]:
+    lung = ["px_lung"] if any("px_lung" in row for row in rows) else []
+    return [f"px_{name}" for name in dataset.classes] + lung
+
+
+def put(group: Any, key: str, array: U8) -> None:
+    """Store an (S, H, W) array, one compressed chunk per slice and no time stamp."""
+    group.create_dataset(
+        key, data=array, chunks=(1, *array.shape[1:]), compression="gzip", compression_opts=1, track_times=False
+    )
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
+    """Write rows as CSV; keys that a row lacks stay empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    with clear_when_full(path):
+        files.write_text(path, text.getvalue())
+
+
+_NUMBERS = {"index", "position", "native_height", "native_width", "top", "left", "height", "width"}
+
+
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """Read a table of slices: counts and positions as int (None where empty), spacing as float (NaN where empty)."""
+
+    def value(key: str, text: str) -> Any:
+        if key in _NUMBERS or key.startswith("px_"):
+            return int(text) if text else None
+        if key in ("dz", "dy", "dx"):
+            return float(text or "nan")
+        return text
+
+    try:
+        with open(path, newline="") as f:
+            return [{key: value(key, text) for key, text in row.items()} for row in csv.DictReader(f)]
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; import the data set first") from None
+    except (ValueError, TypeError, csv.Error) as e:
+        raise UserError(f"{path}: not a table of slices ({e}); import the data set again") from e
+
+
+class Store:
+    """Reader of ``slices.h5`` and of ``lungs.h5``, for use in a ``with`` block."""
+
+    def __init__(self, path: Path) -> None:
+        """Open ``path``, a store's file or the folder with ``slices.h5``. Raises UserError when it is no store."""
+        import h5py
+
+        self.path = path / "slices.h5" if path.is_dir() else path
+        try:
+            self._file = h5py.File(self.path, "r")
+        except FileNotFoundError:
+            raise UserError(f"{self.path}: no such file; import the data set first") from None
+        except OSError as e:
+            raise UserError(f"{self.path}: not a readable store ({e}); delete it and make it again") from e
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, at: TracebackType | None) -> None:
+        self._file.close()
+
+    def cases(self) -> list[str]:
+        """Return the names of the cases, sorted."""
+        return sorted(self._file)
+
+    def image(self, case: str) -> U8:
+        """Return the image of a case, (S, H, W)."""
+        image = self._get(case, "image")
+        if image is None:
+            raise UserError(f"{self.path}: no image of case {case!r}")
+        return image
+
+    def label(self, case: str) -> U8 | None:
+        """Return the labels of a case, (S, H, W); None when it is unlabelled."""
+        return self._get(case, "label")
+
+    def lung(self, case: str) -> U8 | None:
+        """Return the lung mask of a case, (S, H, W) of 0/1; None when there is none."""
+        return self._get(case, "lung")
+
+    def attrs(self, case: str) -> dict[str, Any]:
+        """Return spacing, patient and role of a case, and of NIfTI also affine and axcodes."""
+        return dict(self._group(case).attrs)
+
+    def file_attrs(self) -> dict[str, Any]:
+        """Return the attributes of the whole file."""
+        return dict(self._file.attrs)
+
+    def _group(self, case: str) -> Any:
+        if case not in self._file:
+            raise UserError(f"{self.path}: no case {case!r}; import the data set again")
+        return self._file[case]
+
+    def _get(self, case: str, key: str) -> U8 | None:
+        group = self._group(case)
+        return np.asarray(group[key][...], np.uint8) if key in group else None

@@ -1,0 +1,240 @@
+"""Fetching a data set's sources: a local mirror first, then downloads; every file is checked against its hash."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from covidseg import files
+from covidseg.data.full import clear_when_full
+from covidseg.data.unpack import unpack
+from covidseg.errors import UserError
+from covidseg.schema import Dataset, Source
+
+FIGSHARE = "https://api.figshare.com/v2/articles/"
+TIMEOUT = 60  # seconds without an answer
+RETRIES = 3
+Progress = Callable[[str], None]
+
+
+def fetch(
+    name: str,
+    dataset: Dataset,
+    raw: Path,
+    mirror: Path | None,
+    manifest_folder: Path,
+    progress: Progress = lambda line: None,
+) -> dict[str, Any]:
+    """Bring the sources of a data set below ``raw``; return what ``raw/fetched.json``, written last, holds.
+
+    A source is taken from ``raw`` when it is already there and right, else from ``mirror/name``, else from its URLs:
+    an address of the file; an address ending in / below which the manifest's files lie; or ``figshare:ARTICLE``, whose
+    own file list gives address and md5. ``manifest_folder`` holds the manifests, ``progress`` is called with a line per
+    file. Raises UserError when a source cannot be had or is not what its hash says; no bad file is left
+    behind. A download that broke off goes on where it was.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for source in dataset.sources:
+        if source.manifest:
+            found |= _listed(source, raw, mirror and mirror / name, manifest_folder / source.manifest, progress)
+        elif mirror and (mirror / name / source.name).is_dir():
+            found[source.name] = _folder(source, raw, mirror / name, progress)
+        else:
+            found[source.name] = _file(source, source, raw, mirror and mirror / name, progress)
+        if source.unpack and not (raw / Path(source.name).stem).is_dir():
+            unpack(raw / source.name, raw / Path(source.name).stem)
+    fetched = {"dataset": name, "files": found}
+    files.write_json(raw / "fetched.json", fetched)
+    return fetched
+
+
+def tree_sha256(folder: Path) -> str:
+    """Return one sha256 for a folder: that of its sorted lines ``<sha256>  <file>``."""
+    lines = [
+        f"{files.sha256(path)}  {path.relative_to(folder).as_posix()}\n"
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    ]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def read_manifest(path: Path) -> dict[str, str]:
+    """Read a manifest, file -> sha256. Raises UserError when it is missing or names a file outside the folder."""
+    try:
+        with open(path, newline="") as f:
+            listed = {row["file"]: row["sha256"] for row in csv.DictReader(f)}
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such manifest; restore it from the repository") from None
+    except (KeyError, csv.Error, UnicodeDecodeError) as e:
+        raise UserError(f"{path}: expected the columns file,sha256 ({e})") from e
+    for file in listed:
+        if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
+            raise UserError(f"{path}: {file!r} lies outside the data set's folder; restore the manifest")
+    return listed
+
+
+def _listed(
+    source: Source, raw: Path, mirror: Path | None, manifest: Path, progress: Progress
+) -> dict[str, dict[str, Any]]:
+    """Fetch the files a manifest lists below a source."""
+    found = {}
+    for file, sha256 in read_manifest(manifest).items():
+        one = Source(name=f"{source.name}/{file}", urls=[url + file for url in source.urls], sha256=sha256)
+        found[one.name] = _file(one, source, raw, mirror, progress)
+    return found
+
+
+def _folder(source: Source, raw: Path, mirror: Path, progress: Progress) -> dict[str, Any]:
+    """Take a whole folder from the mirror; its hash is that of the tree."""
+    origin, target = mirror / source.name, raw / source.name
+    if not (target.is_dir() and tree_sha256(target) == source.sha256):
+        raw.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=raw))
+        try:
+            with clear_when_full(target):
+                shutil.copytree(origin, temporary / "tree", copy_function=_link)
+            sha256 = tree_sha256(temporary / "tree")
+            if source.sha256 not in (None, sha256):
+                raise UserError(f"{origin}: sha256 of the folder is {sha256[:12]}..., not what the data set names")
+            shutil.rmtree(target, ignore_errors=True)
+            (temporary / "tree").rename(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        progress(f"{source.name} from the mirror")
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+    return {"sha256": tree_sha256(target), "bytes": size, "from": "mirror"}
+
+
+def _file(source: Source, owner: Source, raw: Path, mirror: Path | None, progress: Progress) -> dict[str, Any]:
+    """Fetch one file; return its sha256, size and where it came from."""
+    target = raw / source.name
+    if target.is_file() and (source.sha256 or source.md5) and not _mismatch(target, source):
+        origin = "already there"
+    elif mirror and (mirror / source.name).is_file():
+        with _placing(target, source, str(mirror / source.name)) as temporary:
+            _link(mirror / source.name, temporary)
+        origin = "mirror"
+        progress(f"{source.name} from the mirror")
+    else:
+        origin = _download(target, source, owner, progress)
+    return {"sha256": files.sha256(target), "bytes": target.stat().st_size, "from": origin}
+
+
+def download(
+    target: Path, urls: list[str], check: Callable[[Path], Any], progress: Callable[[str], None] | None = None
+) -> str:
+    """Download ``target`` from the first address that gives it; return the address.
+
+    ``check`` is called with the file before it is put in place and raises UserError when it is a wrong one. Raises
+    UserError when no address answers.
+    """
+    source = Source(name=target.name, urls=urls)
+    return _download(target, source, source, progress or (lambda line: None), check)
+
+
+def _download(
+    target: Path, source: Source, owner: Source, progress: Progress, check: Callable[[Path], Any] = lambda path: None
+) -> str:
+    """Download one file from the first address that gives it; return the address."""
+    if not source.urls:
+        raise UserError(f"{owner.name}: no address to download it from; set mirror: to a folder that holds it")
+    problems = []
+    part = target.with_name(f".{target.name}.part")  # stays after a broken connection: the next run goes on there
+    for url in source.urls:
+        try:
+            exact, address = _resolve(source, url)
+            progress(f"{source.name} from {address}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with clear_when_full(target):
+                _get(address, part)
+            if problem := _mismatch(part, exact):
+                raise UserError(f"{address}: {problem}; the file is truncated or another version, fetch it again")
+            check(part)
+            part.replace(target)
+            return address
+        except UserError:
+            part.unlink(missing_ok=True)
+            raise
+        except (OSError, ValueError) as e:
+            problems.append(f"{url}: {str(e).splitlines()[0] if str(e) else type(e).__name__}")
+    raise UserError(f"{source.name}: cannot be downloaded ({'; '.join(problems)}); try again or set mirror:")
+
+
+def _resolve(source: Source, url: str) -> tuple[Source, str]:
+    """Return the source with the hash to check and the address to ask; figshare's record gives both."""
+    if not url.startswith("figshare:"):
+        return source, url
+    with urllib.request.urlopen(FIGSHARE + url.removeprefix("figshare:"), timeout=TIMEOUT) as answer:
+        listed = {entry["name"]: entry for entry in json.load(answer)["files"]}
+    if source.name not in listed:
+        raise ValueError(f"the record has no {source.name}, it has {', '.join(sorted(listed))}")
+    entry = listed[source.name]
+    return source.model_copy(update={"md5": source.md5 or entry["computed_md5"]}), entry["download_url"]
+
+
+def _get(address: str, part: Path) -> None:
+    """Download to ``part``, going on where it ends; a broken connection is tried again. Raises OSError."""
+    for attempt in range(RETRIES):
+        try:
+            return _go_on(address, part)
+        except urllib.error.HTTPError:
+            raise
+        except OSError as e:
+            if attempt == RETRIES - 1 or not isinstance(e, (ConnectionError, TimeoutError, urllib.error.URLError)):
+                raise
+
+
+def _go_on(address: str, part: Path) -> None:
+    """Ask for what ``part`` lacks and append it; start anew where the server cannot send a part."""
+    at = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(address, headers={"Range": f"bytes={at}-"} if at else {})
+    try:
+        answer = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as e:
+        if e.code == 416 and at:  # nothing lacks; the hash decides
+            return
+        raise
+    with answer, open(part, "ab" if answer.status == 206 else "wb") as f:
+        shutil.copyfileobj(answer, f, 1 << 20)
+        lacking = answer.length  # what the server promised and did not send
+    if lacking:
+        raise ConnectionError(f"the connection broke {lacking} bytes before the end")
+
+
+@contextmanager
+def _placing(target: Path, source: Source, origin: str) -> Iterator[Path]:
+    """Yield a free path; the file brought there is checked and put in place, or removed when it is a wrong one."""
+    with clear_when_full(target), files.replacing(target) as temporary:
+        temporary.unlink()  # a hard link needs a free name
+        yield temporary
+        if problem := _mismatch(temporary, source):
+            raise UserError(f"{origin}: {problem}; the file is truncated or another version, fetch it again")
+
+
+def _mismatch(path: Path, source: Source) -> str | None:
+    """Say how a file differs from its source's hash; None when it does not."""
+    for kind, expected in (("sha256", source.sha256), ("md5", source.md5)):
+        if expected:
+            with open(path, "rb") as f:
+                actual = hashlib.file_digest(f, kind).hexdigest()
+            if actual != expected.lower():
+                return f"{kind} is {actual[:12]}..., expected {expected[:12]}... ({path.stat().st_size} bytes)"
+    return None
+
+
+def _link(origin: str | Path, target: str | Path) -> None:
+    """Hard-link a file, or copy it where links cannot be made."""
+    try:
+        os.link(os.path.realpath(origin), target)
+    except OSError:
+        shutil.copyfile(origin, target)

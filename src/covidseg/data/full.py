@@ -1,0 +1,98 @@
+"""A full disk said in one line, whichever library notices it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from covidseg import files
+from covidseg.errors import UserError
+
+_FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+LIBVER = ("v110", "v110")  # one file format whatever the library, so that the bytes stay the same
+
+
+@contextlib.contextmanager
+def clear_when_full(path: Path) -> Iterator[None]:
+    """Turn a full disk, quota or file size limit met in the block into a UserError that names ``path``."""
+    try:
+        yield
+    except OSError as e:
+        if e.errno in _FULL:
+            raise UserError(f"{path}: no space left on the disk; free some and run again, nothing was lost") from e
+        raise
+
+
+class _Sink:
+    """The file below an HDF5 file: a write that fails is remembered and the rest is dropped.
+
+    HDF5 crashes the process when a write fails while it closes a file, so that it must not see the failure.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        if self.error is None:
+            try:
+                at = 0
+                while at < len(data):  # an unbuffered file may take a part only
+                    at += self._file.write(data[at:]) or 0
+            except OSError as e:
+                self.error = e
+        return len(data)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+    def readinto(self, buffer: Any) -> int:
+        return self._file.readinto(buffer)  # type: ignore[attr-defined, no-any-return]
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def truncate(self, size: int | None = None) -> int:
+        if self.error is None:
+            try:
+                return self._file.truncate(size)
+            except OSError as e:
+                self.error = e
+        return size or 0
+
+    def flush(self) -> None:
+        """Nothing to do: the file below is unbuffered."""
+
+    def check(self) -> None:
+        """Raise the error that was met, if any."""
+        if self.error:
+            raise self.error
+
+
+class Writer:
+    """An HDF5 file being written: ``file`` of h5py, and ``check``, which raises once the disk is full."""
+
+    def __init__(self, file: Any, sink: _Sink) -> None:
+        self.file = file
+        self.check = sink.check
+
+
+@contextlib.contextmanager
+def hdf5(path: Path) -> Iterator[Writer]:
+    """Yield a new HDF5 file that replaces ``path`` when the block ends well; the same content gives the same bytes.
+
+    Raises UserError when the disk is full; ``path`` is then as before.
+    """
+    import h5py
+
+    with clear_when_full(path), files.replacing(path) as temporary, open(temporary, "r+b", buffering=0) as raw:
+        sink = _Sink(raw)
+        with h5py.File(sink, "w", libver=LIBVER) as file:
+            yield Writer(file, sink)
+        sink.check()

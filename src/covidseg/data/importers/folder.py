@@ -1,0 +1,93 @@
+"""A user's own data in the layout of nnU-Net v2 or of the Medical Segmentation Decathlon.
+
+``imagesTr`` with masks of the same names in ``labelsTr``, ``imagesTs`` (masks in ``labelsTs`` where they exist),
+``imagesUn`` for unlabelled scans, and ``dataset.json`` with the label map. nnU-Net's channel suffix ``_0000`` is taken
+off; a second channel is refused. NIfTI volumes or 8-bit grey PNG slices.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from covidseg.data.canonical import Case
+from covidseg.data.importers.read import by_natural_order, grey, listing, nifti, nifti_mask, relabel, same_shape, stem
+from covidseg.errors import UserError
+from covidseg.schema import Dataset
+
+ROLES = {"train": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs"), "unlabelled": ("imagesUn", None)}
+SUFFIXES = (".nii.gz", ".nii", ".png")
+
+
+def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:
+    """Yield the scans of each role; every scan counts as a patient. ``Dataset.folder`` goes before ``raw``.
+
+    Raises UserError when there are no training images, a training mask is missing, or dataset.json lacks a class.
+    """
+    root = dataset.folder or raw
+    mapping = label_map(root / "dataset.json", dataset.classes)
+    for role, (images, labels) in ROLES.items():
+        if role != "train" and not (root / images).is_dir():
+            continue
+        for path in by_natural_order(listing(root / images, SUFFIXES)):
+            name = case_name(path)
+            mask = _mask(root / labels, name) if labels else None
+            if mask is None and role == "train":
+                raise UserError(f"{root / 'labelsTr'}: no mask for {path.name}; unlabelled scans go to imagesUn")
+            yield _read(path, mask, name, role, mapping)
+
+
+def label_map(path: Path, classes: Mapping[str, int]) -> dict[int, int]:
+    """Return value in the user's masks -> value in the store, from either form of dataset.json.
+
+    nnU-Net v2 writes ``{"name": value}``, the Decathlon ``{"value": "name"}``. Labels that the data set does not name
+    as classes become background.
+    """
+    try:
+        labels = json.loads(path.read_text())["labels"]
+        pairs = {(int(k), str(v)) if str(k).isdigit() else (int(v), str(k)) for k, v in labels.items()}
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; write one with the labels, as nnU-Net does") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+        raise UserError(f"{path}: expected labels as name: whole number ({type(e).__name__}: {e})") from e
+    known = {name for _, name in pairs}
+    if missing := sorted(set(classes) - known):
+        raise UserError(f"{path}: no label named {missing[0]!r}; its labels: {', '.join(sorted(known))}")
+    return {0: 0} | {value: classes.get(name, 0) for value, name in sorted(pairs)}
+
+
+def case_name(path: Path) -> str:
+    """Return a scan's name without suffix and channel. Raises UserError for a second channel."""
+    name, _, channel = stem(path).rpartition("_")
+    if not name or len(channel) != 4 or not channel.isdigit():
+        return stem(path)
+    if channel != "0000":
+        raise UserError(f"{path}: a second channel; CT has one, keep the files that end in _0000")
+    return name
+
+
+def _mask(folder: Path, name: str) -> Path | None:
+    return next((path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").exists()), None)
+
+
+def _read(path: Path, mask: Path | None, name: str, role: str, mapping: Mapping[int, int]) -> Case:
+    if path.suffix == ".png":
+        image = grey(path)
+        label = None
+        if mask is not None:
+            truth = grey(mask, palette=True)
+            same_shape(image, truth, mask)
+            label = relabel(truth, mapping, mask)[None]
+        return Case(name, name, role, image[None], label, hu=False)
+    volume = nifti(path)
+    return Case(
+        name=name,
+        patient=name,
+        role=role,
+        image=volume.array,
+        label=None if mask is None else relabel(nifti_mask(mask, volume), mapping, mask),
+        spacing=volume.spacing,
+        affine=volume.affine,
+        axcodes=volume.axcodes,
+    )

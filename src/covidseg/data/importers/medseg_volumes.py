@@ -1,0 +1,35 @@
+"""The nine volumes of medicalsegmentation.com: rp_im/N.nii.gz with masks of the same names in rp_msk/."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from covidseg.data.canonical import Case
+from covidseg.data.importers.read import by_natural_order, listing, nifti, nifti_mask, stem
+from covidseg.errors import UserError
+from covidseg.schema import Dataset
+
+IMAGES, MASKS = "rp_im", "rp_msk"
+SUFFIXES = (".nii.gz", ".nii")
+
+
+def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:
+    """Yield the volumes as cases ``volume_1`` to ``volume_9``."""
+    masks = {stem(path): path for path in listing(raw / MASKS, SUFFIXES)}
+    for path in by_natural_order(listing(raw / IMAGES, SUFFIXES)):
+        if stem(path) not in masks:
+            raise UserError(f"{raw / MASKS}: no mask for {path.name}; fetch the data set again")
+        image = nifti(path)
+        label = nifti_mask(masks[stem(path)], image)
+        name = f"volume_{stem(path)}"
+        yield Case(
+            name=name,
+            patient=name,
+            role="labelled",
+            image=image.array,
+            label=label,
+            spacing=image.spacing,
+            affine=image.affine,
+            axcodes=image.axcodes,
+        )

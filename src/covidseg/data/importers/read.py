@@ -1,0 +1,135 @@
+"""Reading one file: NIfTI volumes and grey images, refused in one line when they are not what they should be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from covidseg.data.canonical import U8
+from covidseg.data.orientation import spacing_to_store, to_store
+from covidseg.errors import UserError
+
+
+@dataclass
+class Volume:
+    """A NIfTI volume in the store's orientation, (S, H, W), with its own grid beside it."""
+
+    array: npt.NDArray
+    spacing: tuple[float, float, float]
+    affine: npt.NDArray[np.float64]
+    axcodes: str
+
+
+def nifti(path: Path) -> Volume:
+    """Read a 3-D NIfTI file; orientation and spacing come from its header.
+
+    Raises UserError when it is missing, corrupt, 4-D, RGB, has NaN or infinite voxels, or no usable orientation.
+    """
+    import nibabel as nib
+
+    try:
+        image = nib.nifti1.load(path)
+        array = np.asanyarray(image.dataobj)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; fetch the data set again") from None
+    except MemoryError:
+        raise
+    except Exception as e:  # nibabel, gzip and zlib each have their own idea of a broken file
+        raise UserError(f"{path}: corrupt or not NIfTI ({str(e).splitlines()[0]}); fetch it again") from e
+    if array.dtype.kind not in "iuf":
+        raise UserError(f"{path}: RGB or complex voxels; expected one number per voxel")
+    while array.ndim > 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim != 3:
+        raise UserError(f"{path}: {array.ndim}-D of shape {array.shape}; expected one 3-D volume; split or stack it")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise UserError(f"{path}: NaN or infinite voxels; repair or leave out the file")
+    affine = np.asarray(image.affine, np.float64)
+    codes = nib.orientations.aff2axcodes(affine) if np.isfinite(affine).all() else (None,)
+    if None in codes:
+        raise UserError(f"{path}: the header gives no orientation; set its sform or qform")
+    axcodes = "".join(str(code) for code in codes)
+    return Volume(to_store(array, axcodes), spacing_to_store(image.header.get_zooms()[:3], axcodes), affine, axcodes)
+
+
+def nifti_mask(path: Path, like: Volume) -> U8:
+    """Read a label volume on the grid of ``like``, (S, H, W). Raises UserError for another shape or broken labels."""
+    mask = nifti(path)
+    if mask.array.shape != like.array.shape:
+        raise UserError(f"{path}: mask of shape {mask.array.shape} for an image of shape {like.array.shape}")
+    return whole(mask.array, path)
+
+
+def whole(array: npt.NDArray, path: Path) -> U8:
+    """Return labels as uint8. Raises UserError when a value is not a whole number from 0 to 255."""
+    labels = array if array.dtype.kind in "iu" else np.rint(array)
+    # a label of 2.0000001 is rounding in a float header; 2.4 is interpolation, and silently wrong
+    if array.dtype.kind == "f" and np.abs(array - labels).max(initial=0) > 1e-3:
+        raise UserError(f"{path}: labels that are not whole numbers; resample masks with nearest neighbour")
+    if labels.size and (labels.min() < 0 or labels.max() > 255):
+        raise UserError(f"{path}: label values from {labels.min():g} to {labels.max():g}; expected 0 to 255")
+    return np.ascontiguousarray(labels, dtype=np.uint8)
+
+
+def grey(path: Path, palette: bool = False) -> U8:
+    """Read an 8-bit grey image, (H, W); with ``palette`` also the indices of a palette image.
+
+    Raises UserError when it is missing, corrupt, in colour or of more than 8 bits.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+            mode, array = image.mode, np.asarray(image)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; fetch the data set again") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
+        raise UserError(f"{path}: corrupt or not an image ({e}); fetch it again") from e
+    if mode == "1":
+        return array.astype(np.uint8) * 255
+    if mode != "L" and not (palette and mode == "P"):
+        raise UserError(f"{path}: {mode} image; expected 8-bit grey")
+    return array
+
+
+def relabel(array: U8, mapping: Mapping[int, int], where: Path | str) -> U8:
+    """Map label values. Raises UserError for a value outside the map."""
+    present = np.flatnonzero(np.bincount(array.ravel(), minlength=256))
+    unknown = sorted(set(present.tolist()) - set(mapping))
+    if unknown:
+        raise UserError(f"{where}: label values {unknown} are not in the map {sorted(mapping)}")
+    table = np.zeros(256, np.uint8)
+    table[list(mapping)] = list(mapping.values())
+    return table[array]
+
+
+def same_shape(image: U8, mask: U8, path: Path) -> None:
+    """Raise UserError when a mask does not fit its image."""
+    if image.shape != mask.shape:
+        raise UserError(f"{path}: mask of shape {mask.shape} for an image of shape {image.shape}")
+
+
+def listing(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """Return the files below ``folder`` with one of ``suffixes``, sorted. Raises UserError when there is none."""
+    found = sorted(path for path in folder.rglob("*") if path.name.endswith(suffixes) and path.name[0] not in "._")
+    if not found:
+        raise UserError(f"{folder}: no {' or '.join(suffixes)} files; fetch the data set again or check the path")
+    return found
+
+
+def stem(path: Path) -> str:
+    """Return a file's name without .nii, .nii.gz or its last suffix."""
+    name = path.name.removesuffix(".gz")
+    return name.rsplit(".", 1)[0] if "." in name else name
+
+
+def by_natural_order(paths: Iterable[Path]) -> list[Path]:
+    """Sort paths so that 10 comes after 9."""
+    import re
+
+    return sorted(paths, key=lambda p: [int(t) if t.isdigit() else t for t in re.split(r"(\d+)", stem(p))])

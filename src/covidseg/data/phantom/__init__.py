@@ -1,0 +1,50 @@
+"""Phantom twins: for every real data set a generated one with the same files, formats, labels and quirks.
+
+They are read by the same importers. Each is seeded; nothing in them comes from a patient.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+
+from covidseg import files
+from covidseg.data.full import clear_when_full
+from covidseg.errors import UserError, nearest
+from covidseg.schema import Dataset
+
+
+def write(name: str, dataset: Dataset, raw: Path) -> None:
+    """Write the twin of data set ``name`` below ``raw``, with ``raw/fetched.json``, which says phantom.
+
+    The layout is that of the data set's importer. Raises UserError when the data set has no phantom.
+    """
+    from covidseg.data.phantom.layouts import LAYOUTS
+
+    if dataset.phantom is None or dataset.importer not in LAYOUTS:
+        raise UserError(
+            f"{name}: no phantom twin; {nearest(name, ['covid-ct-seg', 'covid-semiseg', 'medseg-1', 'medseg-2'])}"
+        )
+    raw.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{raw.name}.", dir=raw.parent))
+    try:
+        with clear_when_full(raw):
+            LAYOUTS[dataset.importer](dataset.phantom, temporary)
+            made = sorted(path for path in temporary.rglob("*") if path.is_file())
+            digest = hashlib.sha256("".join(f"{files.sha256(path)}  {path.name}\n" for path in made).encode())
+            files.write_json(
+                temporary / "fetched.json",
+                {
+                    "dataset": name,
+                    "phantom": dataset.phantom.model_dump(),
+                    "files": len(made),
+                    "sha256": digest.hexdigest(),
+                },
+            )
+            temporary.chmod(0o755)
+            shutil.rmtree(raw, ignore_errors=True)
+            temporary.rename(raw)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,73 @@
+"""Splits: which cases train, validate and test in each fold, as committed CSV files.
+
+How the committed ones were made, from the five groups of four cases that Ma et al. (2020) published:
+``ma5`` tests on group k and trains on the other 16 cases, ``ma5-4-16`` trains on group k and tests on the other 16;
+``ma5-zenodo20`` is ma5 for that data set's cases. Validation is one case: in ma5 the first of the group after k, in
+ma5-4-16 the first of group k. The first of a group is a coronacase, the only volume of its patient. ``infnet-50-48`` is
+Inf-Net's release, where the five of the 50 that validate are ``random.Random(0).sample(train_ids, 5)``.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from covidseg.errors import UserError, nearest
+
+ROLES = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split: fold -> role -> cases, in the file's order."""
+
+    path: Path
+    table: dict[int, dict[str, list[str]]]
+
+    @property
+    def folds(self) -> list[int]:
+        """Return the numbers of the folds, ascending."""
+        return sorted(self.table)
+
+    def cases(self, fold: int, role: str) -> list[str]:
+        """Return the cases of a role in a fold. Raises UserError for an unknown role or a fold that is not there."""
+        if role not in ROLES:
+            raise UserError(f"{self.path}: unknown role {role!r}; {nearest(role, ROLES)}")
+        if fold not in self.table:
+            raise UserError(f"{self.path}: no fold {fold}; it has {', '.join(map(str, self.folds))}")
+        return list(self.table[fold][role])
+
+
+def read(path: Path) -> Split:
+    """Read a split from CSV with the columns fold, case, role; lines that start with # are comments.
+
+    Raises UserError for other columns, an unknown role, a case twice in a fold, and a fold without train or test.
+    """
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such split; write one with the columns fold,case,role") from None
+    except (OSError, UnicodeDecodeError) as e:
+        raise UserError(f"{path}: cannot be read ({e})") from e
+    reader = csv.DictReader(line for line in lines if line and not line.startswith("#"))
+    if reader.fieldnames != ["fold", "case", "role"]:
+        raise UserError(f"{path}: expected the columns fold,case,role, found {','.join(reader.fieldnames or [])}")
+    table: dict[int, dict[str, list[str]]] = {}
+    for row in reader:
+        fold, case, role = row["fold"] or "", row["case"] or "", row["role"] or ""
+        if not fold.isdecimal():
+            raise UserError(f"{path}: fold {fold!r} of case {case!r} is not a whole number")
+        if role not in ROLES:
+            raise UserError(f"{path}: unknown role {role!r} of case {case!r}; {nearest(role, ROLES)}")
+        roles = table.setdefault(int(fold), {name: [] for name in ROLES})
+        if any(case in cases for cases in roles.values()):
+            raise UserError(f"{path}: case {case!r} is twice in fold {fold}")
+        roles[role].append(case)
+    for fold_number, roles in sorted(table.items()):
+        for role in ("train", "test"):
+            if not roles[role]:
+                raise UserError(f"{path}: fold {fold_number} has no {role} cases")
+    if not table:
+        raise UserError(f"{path}: no folds; write lines fold,case,role")
+    return Split(path, table)

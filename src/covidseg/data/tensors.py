@@ -1,0 +1,169 @@
+"""Tensors: a data set's slices at a network's input size, as memory-mapped 8-bit arrays and a table of where each
+came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from covidseg import files
+from covidseg.data.canonical import U8, Store, read_table, write_table
+from covidseg.data.full import clear_when_full
+from covidseg.errors import UserError
+from covidseg.schema import Dataset
+
+ARRAYS = ("image", "lung", "label")
+COLUMNS = [
+    "index", "slice", "case", "patient", "position", "role", "native_height", "native_width",
+    "top", "left", "height", "width", "dz", "dy", "dx",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of a slice in native pixels; it may reach beyond the image, where it is zero."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def cut(self, array: U8) -> U8:
+        """Return the window of an (H, W) array, zero-padded."""
+        top, left = max(self.top, 0), max(self.left, 0)
+        inside = array[top : max(self.top + self.height, 0), left : max(self.left + self.width, 0)]
+        if inside.shape == (self.height, self.width):
+            return inside
+        out = np.zeros((self.height, self.width), np.uint8)
+        y, x = top - self.top, left - self.left
+        out[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
+        return out
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """A folder of tensors: memory-mapped uint8 (N, size, size) arrays, and the table's columns as lists of length N."""
+
+    image: npt.NDArray[np.uint8]
+    lung: npt.NDArray[np.uint8]
+    label: npt.NDArray[np.uint8]
+    columns: dict[str, list[Any]]
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+
+def build(canonical: Path, dataset: Dataset, size: int, lungs: Path | None, out: Path) -> None:
+    """Write ``image.npy``, ``lung.npy``, ``label.npy`` and ``slices.csv`` under ``out``.
+
+    Slices are chosen by ``dataset.keep`` (unlabelled ones always stay), cropped by ``dataset.crop`` round the lungs'
+    centre of gravity (SSA-Net, section 4.2), and resized: images bilinear with antialiasing, masks to the nearest
+    pixel. ``lungs`` is a ``lungs.h5``; without it lung.npy is 1 everywhere and crops go round the image's centre.
+    Labels of unlabelled slices are 0. One case is in memory at a time.
+    """
+    table = [row for row in read_table(canonical / "slices.csv") if _kept(row, dataset)]
+    if not table:
+        raise UserError(f"{canonical / 'slices.csv'}: no slice passes keep: {dataset.keep}; set keep: all")
+    rows: list[dict[str, Any]] = []
+    with ExitStack() as stack:
+        store = stack.enter_context(Store(canonical))
+        masks = stack.enter_context(Store(lungs)) if lungs else None
+        writers = {key: stack.enter_context(_npy(out / f"{key}.npy", len(table), size)) for key in ARRAYS}
+        for case, group in groupby(table, key=lambda row: row["case"]):
+            image, lung = store.image(case), _lung(masks, case)
+            arrays = {"image": image, "label": store.label(case), "lung": lung}
+            window = crop_window(image.shape, lung, dataset.crop.size if dataset.crop else None)
+            for row in group:
+                for key, array in arrays.items():
+                    writers[key].write(_fit(array, row["position"], window, size, key).tobytes())
+                native = {"native_height": row["height"], "native_width": row["width"], "index": len(rows)}
+                where = {"top": window.top, "left": window.left, "height": window.height, "width": window.width}
+                rows.append({key: _blank(value) for key, value in (row | native | where).items() if key in COLUMNS})
+    write_table(out / "slices.csv", COLUMNS, rows)
+
+
+def load(folder: Path) -> Tensors:
+    """Open a folder of tensors without reading the arrays. Raises UserError when it is missing or incomplete."""
+    rows = read_table(folder / "slices.csv")
+    try:
+        arrays = {key: np.load(folder / f"{key}.npy", mmap_mode="r") for key in ARRAYS}
+    except (OSError, ValueError) as e:
+        raise UserError(f"{folder}: tensors cannot be read ({e}); make them again") from e
+    if {len(array) for array in arrays.values()} != {len(rows)}:
+        raise UserError(f"{folder}: arrays and slices.csv differ in length; make the tensors again")
+    return Tensors(**arrays, columns={key: [row[key] for row in rows] for key in COLUMNS})
+
+
+def crop_window(shape: tuple[int, ...], lung: U8 | None, size: int | None) -> Window:
+    """Return the part of an (S, H, W) volume's slices that enters the tensors.
+
+    A slice larger than ``size`` in height or width gives a window of size x size round the lungs' centre of gravity
+    over the volume, moved inside the image; where the image is the smaller side, the window is centred on it.
+    """
+    height, width = shape[1:]
+    if size is None or (height <= size and width <= size):
+        return Window(0, 0, height, width)
+    centre = ((height - 1) / 2, (width - 1) / 2)
+    if lung is not None and lung.any():
+        mass = lung.sum(axis=0, dtype=np.int64)
+        centre = tuple(np.average(np.arange(n), weights=mass.sum(axis=1 - i)) for i, n in enumerate(mass.shape))
+    top, left = (
+        min(max(round(c - (size - 1) / 2), 0), n - size) if n >= size else -((size - n) // 2)
+        for c, n in zip(centre, (height, width), strict=True)
+    )
+    return Window(top, left, size, size)
+
+
+def resize(array: U8, shape: tuple[int, int], nearest: bool = False) -> U8:
+    """Resize an (H, W) array to ``shape``: bilinear, with antialiasing when it shrinks, or the nearest pixel."""
+    from PIL import Image
+
+    if array.shape == shape:
+        return array
+    how = Image.Resampling.NEAREST if nearest else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(np.ascontiguousarray(array)).resize((shape[1], shape[0]), how))
+
+
+def _kept(row: dict[str, Any], dataset: Dataset) -> bool:
+    counts = [row.get(f"px_{name}") for name in dataset.classes]
+    return dataset.keep == "all" or None in counts or any(counts)
+
+
+def _lung(masks: Store | None, case: str) -> U8 | None:
+    """Return a case's lung mask; None without masks. Raises UserError when the file lacks the case."""
+    if masks is None:
+        return None
+    lung = masks.lung(case)
+    if lung is None:
+        raise UserError(f"{masks.path}: no lung mask of case {case!r}; make the lung masks again")
+    return lung
+
+
+def _fit(array: U8 | None, position: int, window: Window, size: int, key: str) -> U8:
+    """Return one slice of an array in its window at the tensors' size; a missing lung is 1, a missing label 0."""
+    if array is None:
+        return np.full((size, size), key == "lung", np.uint8)
+    return resize(window.cut(array[position]), (size, size), nearest=key != "image")
+
+
+def _blank(value: Any) -> Any:
+    return "" if isinstance(value, float) and np.isnan(value) else value
+
+
+@contextmanager
+def _npy(path: Path, slices: int, size: int) -> Iterator[IO[bytes]]:
+    """Yield a file that takes the slices' bytes after a .npy header and replaces ``path`` when all of them came.
+
+    Written as a plain file, not through a memory map: on a full disk a map kills the process instead of raising.
+    """
+    with clear_when_full(path), files.replacing(path) as temporary, open(temporary, "wb") as f:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (slices, size, size)}
+        np.lib.format.write_array_header_1_0(f, header)
+        yield f

@@ -1,0 +1,54 @@
+"""Unpacking zip files from elsewhere: nothing outside the target, no links, no bombs, nothing half-done."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from covidseg.data.full import clear_when_full
+from covidseg.errors import UserError
+
+MAX_FILES = 100_000
+MAX_BYTES = 64 << 30
+MAX_RATIO = 200  # scans compress by 2 to 20, nested zeros by 1000
+SMALL = 64 << 20  # below this size a high ratio does no harm: empty masks compress well
+
+
+def unpack(path: Path, target: Path) -> None:
+    """Unpack a zip into ``target``, which appears when everything is there.
+
+    Raises UserError for a broken zip, an entry outside the target, a link, and sizes like a bomb's; nothing is left.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        with clear_when_full(target), zipfile.ZipFile(path) as archive:
+            check(archive, path)
+            archive.extractall(temporary)
+        temporary.chmod(0o755)
+        if target.exists():
+            shutil.rmtree(target)
+        temporary.rename(target)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as e:
+        raise UserError(f"{path}: not a whole zip file ({e}); delete it and fetch again") from e
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check(archive: zipfile.ZipFile, path: Path) -> None:
+    """Raise UserError when unpacking the archive would do harm."""
+    entries = archive.infolist()
+    for entry in entries:
+        name = entry.orig_filename.replace("\\", "/")
+        parts = PurePosixPath(name).parts
+        if name.startswith("/") or ".." in parts or (parts and ":" in parts[0]):
+            raise UserError(f"{path}: entry {entry.orig_filename!r} would land outside its folder; do not use it")
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            raise UserError(f"{path}: entry {entry.orig_filename!r} is a link; do not use this file")
+    unpacked, packed = sum(e.file_size for e in entries), sum(e.compress_size for e in entries)
+    if len(entries) > MAX_FILES or unpacked > MAX_BYTES or (unpacked > SMALL and unpacked > MAX_RATIO * packed):
+        raise UserError(f"{path}: {len(entries)} entries of {unpacked} bytes from {packed}: a zip bomb; do not use it")

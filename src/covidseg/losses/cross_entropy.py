@@ -1,0 +1,31 @@
+"""Cross entropy, with class weights on request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from covidseg.errors import UserError
+
+
+def cross_entropy(outputs: dict[str, Any], target: Tensor, *, class_weights: tuple[float, ...] = ()) -> Tensor:
+    """Return -(1/n) sum_i w[y_i] log p_i[y_i] over all pixels (SSA-Net, eq. 8, with the minus it lacks).
+
+    p is the sigmoid (one channel of logits) or the softmax. ``class_weights``: background first, then each
+    foreground class; none means 1. The mean is over pixels, not over weights. Raises UserError when their number is
+    not that of the classes.
+    """
+    logits = outputs["logits"].float()
+    if logits.shape[1] == 1:
+        logits = torch.cat((torch.zeros_like(logits), logits), 1)
+    if class_weights and len(class_weights) != logits.shape[1]:
+        raise UserError(
+            f"losses.cross_entropy.class_weights: expected {logits.shape[1]} numbers, background first "
+            f"(found {len(class_weights)})"
+        )
+    weight = torch.tensor(class_weights, device=logits.device) if class_weights else None
+    loss = F.cross_entropy(logits, target.long(), weight, reduction="sum")
+    return loss / target.numel()

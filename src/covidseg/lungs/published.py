@@ -1,0 +1,97 @@
+"""The published lung U-Nets R231 and R231CovidWeb (Hofmanninger et al., 2020), through their own package.
+
+We fetch the weights ourselves: the package's download has no hash check. The end of a file's name is the start of its
+sha256.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from covidseg import files
+from covidseg.data.canonical import U8
+from covidseg.errors import UserError, nearest
+from covidseg.lungs.threshold import WINDOW
+
+if TYPE_CHECKING:
+    from covidseg.lungs import Predict
+
+URL = "https://github.com/JoHof/lungmask/releases/download/v0.0/"
+WEIGHTS = {"r231": "unet_r231-d5d2fc3d.pth", "r231covidweb": "unet_r231covid-0de78a7e.pth"}
+
+
+def fetch_weights(name: str, folder: Path, mirror: Path | None, progress: Callable[[str], None] | None = None) -> Path:
+    """Return the weights of ``name`` (r231 or r231covidweb) in ``folder``.
+
+    They are looked for there, then in ``mirror`` and ``mirror/lungmask``, then downloaded. Raises UserError when they
+    cannot be had or their sha256 does not start as their name ends.
+    """
+    from covidseg.data.fetch import download
+
+    if name not in WEIGHTS:
+        raise UserError(f"lungs: no published weights {name!r}; {nearest(name, WEIGHTS)}")
+    path = folder / WEIGHTS[name]
+    if path.is_file():
+        return checked(path)
+    for origin in (mirror / WEIGHTS[name], mirror / "lungmask" / WEIGHTS[name]) if mirror else ():
+        if origin.is_file():
+            return checked(origin)
+    try:
+        download(path, [URL + path.name], lambda temporary: checked(temporary, path.name), progress)
+    except UserError as e:
+        raise UserError(f"{e}; or put {path.name} into the mirror folder, or set lungs: threshold or none") from e
+    return path
+
+
+def checked(path: Path, name: str | None = None) -> Path:
+    """Return ``path`` when its sha256 starts with the hex digits at the end of its name; raise UserError otherwise."""
+    expected = (name or path.name).removesuffix(".pth").rpartition("-")[2]
+    actual = files.sha256(path)
+    if not actual.startswith(expected):
+        raise UserError(f"{path}: sha256 starts with {actual[:8]}, expected {expected}; delete it and fetch again")
+    return path
+
+
+def predictor(name: str, folder: Path, mirror: Path | None, device: str = "auto", batch: int = 8) -> Predict:
+    """Return a function from an 8-bit image (S, H, W) and its spacing to a lung mask of 0/1.
+
+    The weights of ``name`` come from ``fetch_weights``; ``device`` auto takes a GPU where there is one. 8-bit slices
+    are mapped back to HU through [-1250, 250]. Raises UserError when the weights cannot be had.
+    """
+    return network(fetch_weights(name, folder, mirror), device, batch)
+
+
+def network(path: Path, device: str = "auto", batch: int = 8) -> Predict:
+    """Return the predictor of a file of weights, loaded without running code from it.
+
+    Raises UserError when they are not the lung network's weights.
+    """
+    import torch
+    from lungmask.mask import LMInferer
+
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+        inferer = LMInferer(modelpath=str(path), force_cpu=device == "cpu", batch_size=batch, tqdm_disable=True)
+    except (
+        pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError, TypeError,
+        AttributeError, IndexError,
+    ) as e:  # fmt: skip
+        raise UserError(f"{path}: not the lung network's weights ({str(e).splitlines()[0]}); fetch them again") from e
+
+    def predict(image: U8, spacing: tuple[float, float, float]) -> U8:
+        return (inferer.apply(to_hu(image)) > 0).astype(np.uint8)
+
+    return predict
+
+
+def to_hu(image: U8) -> npt.NDArray[np.int16]:
+    """Map 8-bit values back to HU through the window they were made with."""
+    low, high = WINDOW
+    return np.rint(image * ((high - low) / 255) + low).astype(np.int16)

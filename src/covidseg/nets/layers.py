@@ -1,0 +1,32 @@
+"""What several networks share."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from covidseg.errors import UserError
+
+
+def scaled(channels: int, width: float) -> int:
+    """Return ``channels`` times ``width``, rounded to a multiple of 4, at least 4. Raises UserError for width <= 0."""
+    if width <= 0:
+        raise UserError(f"net.width: must be above 0 (found {width:g})")
+    return max(4, 4 * round(channels * width / 4))
+
+
+def conv_bn_relu(
+    in_channels: int, out_channels: int, kernel: int, stride: int = 1, bias: bool = False
+) -> nn.Sequential:
+    """Return a convolution that keeps the size (up to its stride), batch normalisation and ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=bias),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+def pad_to(x: Tensor, multiple: int) -> Tensor:
+    """Return x (N, C, H, W) padded with zeros at the bottom and right until both sizes are multiples."""
+    bottom, right = -x.shape[2] % multiple, -x.shape[3] % multiple
+    return F.pad(x, (0, right, 0, bottom)) if bottom or right else x

@@ -1,0 +1,556 @@
+"""From the YAML files to resolved runs, tables and paths: what has to be made, decided before anything runs.
+
+Pure but for reading: no torch, no data. The Snakefile and every verb of the command line start from ``Plan.load``.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from covidseg import losses, nets
+from covidseg.data import splits
+from covidseg.errors import UserError, nearest
+from covidseg.files import write_text
+from covidseg.schema import (
+    Config,
+    Dataset,
+    DatasetTable,
+    Deviation,
+    Follow,
+    LungSource,
+    Mode,
+    Paper,
+    Preset,
+    Protocol,
+    ResultTable,
+    RunSpec,
+    load,
+    parse,
+    read_yaml,
+)
+
+WORKFLOW = Path("workflow")
+SUPPORT = "lungmask"  # a paper file without tables: the models that make lung masks
+PHANTOM_LUNGS = f"{SUPPORT}/phantom"
+STANDARD = "standard"  # the protocol under which every prediction is scored, besides its table's own
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where everything lies; the only place that builds a path."""
+
+    data: Path
+    results: Path
+
+    def raw(self, dataset: str) -> Path:
+        return self.data / "raw" / dataset
+
+    def canonical(self, dataset: str) -> Path:
+        return self.data / "canonical" / dataset
+
+    def tensors(self, dataset: str, size: int | str) -> Path:
+        return self.data / "tensors" / dataset / str(size)
+
+    def run(self, run: str) -> Path:
+        return self.results / "runs" / run
+
+    def job(self, run: str, fold: int | str, seed: int | str) -> Path:
+        return self.run(run) / f"fold{fold}-seed{seed}"
+
+    def table(self, paper: str, table: str, suffix: str) -> Path:
+        return self.results / "tables" / paper / f"{table}.{suffix}"
+
+    def figure(self, paper: str, figure: str, suffix: str) -> Path:
+        return self.results / "figures" / paper / f"{figure}.{suffix}"
+
+    @property
+    def report(self) -> Path:
+        return self.results / "report.html"
+
+    @property
+    def config(self) -> Path:
+        return self.results / "config.yaml"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One resolved run of a paper, with the folds and seeds to make."""
+
+    id: str
+    spec: RunSpec
+    folds: tuple[int, ...]
+    all_folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    scaled: tuple[str, ...] = field(default=(), metadata={"what": "settings the preset changed"})
+    stand_in: str | None = None  # the data set that the paper used, when another stands in for it
+    released: tuple[str, ...] = ()  # deviations that follow the released code
+
+    @property
+    def jobs(self) -> list[tuple[int, int]]:
+        """Return (fold, seed) of every training."""
+        return [(fold, seed) for fold in self.folds for seed in self.seeds]
+
+    @property
+    def hash(self) -> str:
+        """Return the fingerprint of the resolved spec: what a result must have been made from."""
+        return fingerprint_of(self.spec.model_dump(mode="json"))
+
+
+def fingerprint_of(value: Any) -> str:
+    """Return 16 hex digits of the sha256 of a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Plan:
+    """Everything the configuration asks for, validated."""
+
+    def __init__(self, config: Config, source: str = "config.yaml") -> None:
+        self.config = config
+        self.source = source
+        self.preset_name = config.preset
+        if config.preset == "auto":
+            self.preset_name = "tiny" if config.mode == "demo" else "full"
+        self.preset = load(Preset, self._named("presets", self.preset_name, "preset"))
+        self.paths = Paths(config.data / config.mode, config.results / config.mode)
+        self.papers = {name: self._paper(name) for name in [*config.papers, SUPPORT]}
+        self._check_names()
+
+    @classmethod
+    def load(cls, source: Path | dict[str, Any] = Path("config.yaml")) -> Plan:
+        """Read and validate the configuration and everything it names. Raises UserError with one line."""
+        if isinstance(source, dict):
+            return cls(parse(Config, source, "config.yaml"))
+        return cls(parse(Config, read_yaml(source), str(source)), str(source))
+
+    # -- the catalogue
+
+    def _named(self, kind: str, name: str, what: str) -> Path:
+        path = WORKFLOW / kind / f"{name}.yaml"
+        if not path.is_file():
+            if not WORKFLOW.is_dir():
+                raise UserError("no folder 'workflow' here; run covidseg in the project's folder")
+            raise UserError(f"{self.source}: unknown {what} {name!r}; {nearest(name, _stems(WORKFLOW / kind))}")
+        return path
+
+    def _paper(self, name: str) -> Paper:
+        return load(Paper, self._named("papers", name, "paper"))
+
+    @functools.cache  # noqa: B019 - a plan lives as long as the process
+    def dataset(self, name: str) -> Dataset:
+        """Return a data set's description, as the mode reads it: phantoms are cropped to the phantom's size."""
+        dataset = load(Dataset, self._named("datasets", name, "data set"))
+        if self.config.mode == "demo":
+            if dataset.phantom is None:
+                raise UserError(f"{name}: has no phantom twin; use mode: paper, or another data set")
+            if dataset.crop:
+                dataset = dataset.model_copy(
+                    update={"crop": dataset.crop.model_copy(update={"size": dataset.phantom.size})}
+                )
+        return dataset
+
+    @functools.cache  # noqa: B019
+    def protocol(self, name: str) -> Protocol:
+        """Return a metric convention."""
+        return load(Protocol, self._named("protocols", name, "protocol"))
+
+    @functools.cache  # noqa: B019
+    def split(self, name: str) -> splits.Split:
+        """Return a split."""
+        return splits.read(self.split_path(name))
+
+    def split_path(self, name: str) -> Path:
+        """Return the CSV of a split."""
+        path = WORKFLOW / "splits" / f"{name}.csv"
+        if not path.is_file():
+            legal = _stems(WORKFLOW / "splits", "csv")
+            raise UserError(f"{self.source}: unknown split {name!r}; {nearest(name, legal)}")
+        return path
+
+    def lungs(self, dataset: str) -> LungSource:
+        """Return where a data set's lung masks come from: the config, else the data set; its twin has its own U-Net."""
+        chosen = self.config.lungs.get(dataset)
+        if chosen is None:
+            chosen = self.dataset(dataset).lungs
+            if self.config.mode == "demo" and chosen in ("r231", "r231covidweb"):
+                chosen = "phantom"
+        return chosen
+
+    def class_values(self, dataset: str, classes: list[str]) -> dict[str, tuple[int, ...]]:
+        """Return, per class, the label values it joins; ``lung`` has none: its truth is the lung mask."""
+        known = self.dataset(dataset)
+        values: dict[str, tuple[int, ...]] = {}
+        for name in classes:
+            if name == "lung":
+                values[name] = ()
+                continue
+            parts = known.unions.get(name, [name])
+            if any(part not in known.classes for part in parts):
+                legal = [*known.classes, *known.unions, "lung"]
+                raise UserError(f"data set {dataset!r} has no class {name!r}; {nearest(name, legal)}")
+            values[name] = tuple(known.classes[part] for part in parts)
+        return values
+
+    # -- runs
+
+    @functools.cache  # noqa: B019
+    def run(self, run: str) -> Run:
+        """Resolve one run: the paper's defaults, described or released, the row's own settings, then mode and preset.
+
+        Raises UserError naming the file and key.
+        """
+        paper_name, _, name = run.partition("/")
+        paper = self.papers.get(paper_name)
+        if paper is None:
+            raise UserError(f"unknown paper in run {run!r}; {nearest(paper_name, self.papers)}")
+        if name not in paper.runs:
+            raise UserError(f"unknown run {run!r}; {nearest(name, paper.runs)}")
+        where = f"{WORKFLOW}/papers/{paper_name}.yaml: runs.{name}"
+        own = copy.deepcopy(paper.runs[name] or {})
+        follow = own.pop("follow", "described")
+        raw, released = described_or_released(paper, follow, where)
+        return self._resolve(run, merge(raw, own), released, where)
+
+    def reference(self, net: str, follow: Follow) -> RunSpec:
+        """Return the spec of the first paper whose default network is ``net``, wholly described or wholly released."""
+        for name in _stems(WORKFLOW / "papers"):
+            paper = self._paper(name)
+            if paper.defaults.get("net", {}).get("name") == net:
+                where = f"{WORKFLOW}/papers/{name}.yaml: defaults"
+                return parse(RunSpec, described_or_released(paper, follow, where)[0], where)
+        nets.check({"name": net}, "params")
+        raise UserError(f"no paper has {net!r} as its default network; name one that has")
+
+    def _resolve(self, run: str, raw: dict[str, Any], released: list[str], where: str) -> Run:
+        raw["losses"] = {name: options or {} for name, options in raw.get("losses", {}).items() if options is not False}
+        spec = parse(RunSpec, raw, where)
+        nets.check(spec.net, where)
+        losses.check(spec.losses, where)
+        asked = spec.dataset
+        dataset = self.stands_for(asked)
+        split_name = self.dataset(dataset).splits.get(spec.split, spec.split)
+        scaled, changes = self._scale(spec)
+        spec = scaled.model_copy(
+            update={
+                "dataset": dataset,
+                "split": split_name,
+                "lungs": self.lungs(dataset),
+                "threads": self.preset.threads,
+            }
+        )
+        self.class_values(dataset, spec.classes)
+        if spec.input.mode != "slice" and spec.lungs == "phantom" and "lung" in spec.classes:
+            raise UserError(f"{where}: the lung network cannot take lung masks as input; use input.mode: slice")
+        folds, seeds = self.split(split_name).folds, self.config.seeds
+        if run.startswith(f"{SUPPORT}/"):  # a model to use, not to compare: trained once
+            folds, seeds = folds[:1], seeds[:1]
+        wanted = folds if self.config.folds == "all" else [k for k in self.config.folds if k in folds]
+        return Run(
+            id=run,
+            spec=spec,
+            folds=tuple(wanted or folds[:1]),
+            all_folds=tuple(folds),
+            seeds=tuple(seeds),
+            scaled=tuple(changes),
+            stand_in=asked if asked != dataset else None,
+            released=tuple(released),
+        )
+
+    def _scale(self, spec: RunSpec) -> tuple[RunSpec, list[str]]:
+        """Apply the preset; return the scaled spec and what it changed, in words."""
+        preset, raw = self.preset, spec.model_dump()
+        if preset.size:
+            raw["input"]["size"] = min(preset.size, spec.input.size)
+        if preset.width:
+            raw["net"]["width"] = preset.width * spec.net.get("width", 1.0)
+        for owner, key in [(raw["train"], "epochs"), (raw["train"]["optimizer"], "step")]:
+            owner[key] = _scaled(owner[key], preset.epochs)
+        for options in raw["losses"].values():
+            if "from_epoch" in options:
+                options["from_epoch"] = _scaled(options["from_epoch"], preset.epochs)
+        for key in ("batch", "accumulate", "validate_every"):
+            value = getattr(preset, key)
+            raw["train"][key] = value if value is not None else raw["train"][key]
+        scaled = RunSpec.model_validate(raw)
+        return scaled, list(_differences(spec.model_dump(), scaled.model_dump()))
+
+    # -- what is asked for
+
+    def tables(self) -> Iterator[tuple[str, str, ResultTable | DatasetTable]]:
+        """Yield (paper, table name, table) of every table that has at least one row to make."""
+        for paper in self.config.papers:
+            for name, table in self.papers[paper].tables.items():
+                if self.table_runs(paper, table) if isinstance(table, ResultTable) else self.table_datasets(table):
+                    yield paper, name, table
+
+    def table_runs(self, paper: str, table: ResultTable) -> list[str]:
+        """Return the ids of the runs that a table needs, within ``only``."""
+        return [run for row in table.rows if row.run and self.wanted(run := qualified(paper, row.run))]
+
+    def table_datasets(self, table: DatasetTable) -> list[str]:
+        """Return the data sets that a table needs; with ``only``, those that the chosen runs use."""
+        names = [self.stands_for(name) for row in table.rows for name in row.datasets]
+        if self.config.only:
+            used = {self.run(run).spec.dataset for run in self.config.only}
+            names = [name for name in names if name in used]
+        return list(dict.fromkeys(names))
+
+    def stands_for(self, dataset: str) -> str:
+        """Return the data set used in place of ``dataset``: itself, unless the config names a stand-in."""
+        return self.config.stand_ins.get(dataset, dataset)
+
+    def figures(self) -> Iterator[tuple[str, str]]:
+        """Yield (paper, figure name) of every figure whose runs are all asked for."""
+        for paper in self.config.papers:
+            for name, figure in self.papers[paper].figures.items():
+                if all(self.wanted(qualified(paper, run)) for run in figure.runs.values()):
+                    yield paper, name
+
+    def wanted(self, run: str) -> bool:
+        """Return whether ``only`` lets a run be made."""
+        return not self.config.only or run in self.config.only
+
+    def runs(self) -> list[str]:
+        """Return the ids of all runs that tables, figures and ``only`` ask for, each once."""
+        found: dict[str, None] = dict.fromkeys(self.config.only)
+        for paper, _, table in self.tables():
+            if isinstance(table, ResultTable):
+                found.update(dict.fromkeys(self.table_runs(paper, table)))
+        for paper, name in self.figures():
+            found.update(dict.fromkeys(qualified(paper, r) for r in self.papers[paper].figures[name].runs.values()))
+        return list(found)
+
+    def all_runs(self) -> list[str]:
+        """Return ``runs`` and the models that their data's lung masks need."""
+        runs = self.runs()
+        if any(self.lungs(name) == "phantom" for name in self.all_datasets()):
+            runs.append(PHANTOM_LUNGS)
+        return list(dict.fromkeys(runs))
+
+    def all_datasets(self) -> list[str]:
+        """Return the data sets that runs and tables use."""
+        names = [self.run(run).spec.dataset for run in self.runs()]
+        for _, _, table in self.tables():
+            if isinstance(table, DatasetTable):
+                names += self.table_datasets(table)
+        if any(self.lungs(name) == "phantom" for name in names):
+            names.append(self.run(PHANTOM_LUNGS).spec.dataset)
+        return list(dict.fromkeys(names))
+
+    def tensor_sets(self) -> list[tuple[str, int]]:
+        """Return (data set, size) of the tensors that runs need."""
+        specs = [self.run(run).spec for run in self.all_runs()]
+        return list(dict.fromkeys((spec.dataset, spec.input.size) for spec in specs))
+
+    def figure_runs(self, paper: str, figure: str) -> list[str]:
+        """Return the ids of the runs that a figure shows."""
+        return [qualified(paper, run) for run in self.papers[paper].figures[figure].runs.values()]
+
+    @property
+    def mirror(self) -> Path | None:
+        """Return the local folder asked before any download: the config's, else COVIDSEG_MIRROR."""
+        found = self.config.mirror or os.environ.get("COVIDSEG_MIRROR") or None
+        if found is not None and not Path(found).is_dir():
+            raise UserError(f"mirror: {found}: no such folder; correct config.yaml or COVIDSEG_MIRROR")
+        return Path(found) if found else None
+
+    # -- what decides each step's result: rules rerun when these change, and only then
+
+    def fetch_hash(self, dataset: str) -> str:
+        keys = {"phantom", "classes"} if self.config.mode == "demo" else {"sources", "folder"}
+        return fingerprint_of(self.dataset(dataset).model_dump(mode="json", include=keys))
+
+    def import_hash(self, dataset: str) -> str:
+        keys = {"importer", "classes", "window", "folder"}
+        return fingerprint_of(self.dataset(dataset).model_dump(mode="json", include=keys))
+
+    def tensors_hash(self, dataset: str) -> str:
+        return fingerprint_of(self.dataset(dataset).model_dump(mode="json", include={"crop", "keep"}))
+
+    def score_hash(self, run: str) -> str:
+        protocols = {name: self.protocol(name).model_dump(mode="json") for name in self.protocols(run)}
+        return fingerprint_of([protocols, self.run(run).jobs])
+
+    def table_hash(self, paper: str, table: str) -> str:
+        model = self.papers[paper].tables[table]
+        about = (
+            [self.caveats(self.run(run)) for run in self.table_runs(paper, model)] if model.kind == "results" else []
+        )
+        return fingerprint_of([model.model_dump(mode="json"), about, self.config.mode, self.preset_name])
+
+    def figure_hash(self, paper: str, figure: str) -> str:
+        about = [self.caveats(self.run(run)) for run in self.figure_runs(paper, figure)]
+        return fingerprint_of([self.papers[paper].figures[figure].model_dump(mode="json"), about])
+
+    def report_hash(self) -> str:
+        return fingerprint_of([self.config.model_dump(mode="json"), self.preset.model_dump(mode="json")])
+
+    # -- code behind a step, by module; see record.code_fingerprint
+
+    def train_modules(self, spec: RunSpec) -> list[str]:
+        return [f"train.{spec.train.method}", f"nets.{spec.net['name']}", *(f"losses.{name}" for name in spec.losses)]
+
+    def lung_modules(self, dataset: str) -> list[str]:
+        source = self.lungs(dataset)
+        own = {"threshold": ["lungs.threshold"], "phantom": ["train.predict"]}
+        return ["lungs", *own.get(source, ["lungs.published"] if source.startswith("r231") else [])]
+
+    # -- what a training needs, for the scheduler
+
+    def memory_mb(self, spec: RunSpec) -> int:
+        """Return a training's memory in MiB: the process, and activations by batch, size and width (measured)."""
+        pixels = spec.train.batch * spec.input.size**2
+        return 700 + round(pixels * spec.net.get("width", 1.0) * 1.5e-3)
+
+    def minutes(self, spec: RunSpec) -> int:
+        """Return a generous run time in minutes, by epochs and size."""
+        return 30 + round(spec.train.epochs * (spec.input.size / 64) ** 2 * spec.net.get("width", 1.0) / 8)
+
+    # -- how a result differs from what the paper did
+
+    def caveats(self, run: Run) -> list[str]:
+        """Return why a run's numbers cannot be held against the printed ones; empty when they can."""
+        out = []
+        if self.config.mode == "demo":
+            out.append("phantom CT, not patients")
+        if run.stand_in:
+            out.append(f"{run.spec.dataset} stands in for {run.stand_in}")
+        out += [f"{change} (preset {self.preset_name})" for change in run.scaled]
+        if run.folds != run.all_folds:
+            out.append(f"folds {', '.join(map(str, run.folds))} of {len(run.all_folds)}")
+        own = self.dataset(run.spec.dataset).lungs
+        if run.spec.lungs != own:
+            out.append(f"lung masks: {run.spec.lungs} instead of {own}")
+        return out
+
+    def shown_in(self, run: str) -> str:
+        """Return where a run shows, as ``table 3, figure 5``; for a model behind the data, what it is for."""
+        tables = [
+            f"table {n}" for p, n, t in self.tables() if isinstance(t, ResultTable) and run in self.table_runs(p, t)
+        ]
+        figures = [f"figure {n}" for p, n in self.figures() if run in self.figure_runs(p, n)]
+        return ", ".join([*tables, *figures]) or ("lung masks" if run.startswith(f"{SUPPORT}/") else "no table")
+
+    def protocols(self, run: str) -> list[str]:
+        """Return the protocols under which a run is scored: those of its tables, and the standard one."""
+        own = [
+            table.protocol
+            for paper in self.papers
+            for table in self.papers[paper].tables.values()
+            if isinstance(table, ResultTable) and any(r.run and qualified(paper, r.run) == run for r in table.rows)
+        ]
+        return list(dict.fromkeys([*own, STANDARD]))
+
+    def _check_names(self) -> None:
+        """Check every name that one file uses of another, so that a typo stops before the graph is built."""
+        for name in self.config.only:
+            self.run(name)
+        for key, value in self.config.stand_ins.items():
+            self._named("datasets", key, "data set")
+            self._named("datasets", value, "data set")
+        for key in self.config.lungs:
+            self._named("datasets", key, "data set")
+        for paper_name, paper in self.papers.items():
+            where = f"{WORKFLOW}/papers/{paper_name}.yaml"
+            for name in paper.runs:
+                self.run(f"{paper_name}/{name}")
+            for name, table in paper.tables.items():
+                at = f"{where}: tables.{name}"
+                headings: dict[str, str] = table.columns if isinstance(table, DatasetTable) else table.metrics
+                if isinstance(table, ResultTable):
+                    self._known(table.metrics.values(), self.protocol(table.protocol).metrics, f"{at}.metrics")
+                    self._known([r.run for r in table.rows if r.run and "/" not in r.run], paper.runs, f"{at}.rows")
+                else:
+                    for row in table.rows:
+                        for used in row.datasets:
+                            self._named("datasets", used, "data set")
+                for label, printed in [(row.label, row.printed) for row in table.rows]:
+                    self._known(printed, headings, f"{at}: printed of {label!r}")
+            for name, figure in paper.figures.items():
+                self._known([r for r in figure.runs.values() if "/" not in r], paper.runs, f"{where}: figures.{name}")
+
+    @staticmethod
+    def _known(names: Any, legal: Any, where: str) -> None:
+        for name in names:
+            if name not in legal:
+                raise UserError(f"{where}: unknown name {name!r}; {nearest(name, legal)}")
+
+    def snapshot(self) -> Path:
+        """Write the configuration in force beside the results, for the rules' commands; return its path."""
+        text = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
+        text = (
+            f"# Written from {self.source}: what the commands of this workflow read. Edit that file, not this one.\n"
+            + text
+        )
+        path = self.paths.config
+        if not path.is_file() or path.read_text() != text:
+            write_text(path, text)
+        return path
+
+
+def qualified(paper: str, run: str) -> str:
+    """Return the id of a run: a bare name belongs to the paper that names it."""
+    return run if "/" in run else f"{paper}/{run}"
+
+
+def merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with ``own`` laid over it, mapping by mapping."""
+    out = dict(base)
+    for key, value in own.items():
+        out[key] = merge(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
+    return out
+
+
+def described_or_released(paper: Paper, follow: Any, where: str) -> tuple[dict[str, Any], list[str]]:
+    """Return the paper's defaults with every deviation decided, and the names of those that follow the release."""
+    choice: dict[str, Follow] = follow if isinstance(follow, dict) else dict.fromkeys(paper.deviations, follow)
+    for name, value in choice.items():
+        if name not in paper.deviations:
+            raise UserError(f"{where}.follow: unknown deviation {name!r}; {nearest(name, paper.deviations)}")
+        if value not in ("described", "released"):
+            raise UserError(f"{where}.follow: unknown value {value!r}; legal: described, released")
+    raw = copy.deepcopy(paper.defaults)
+    released = []
+    for name, deviation in paper.deviations.items():
+        taken = choice.get(name, "described")
+        _set(raw, deviation, taken, where)
+        if taken == "released":
+            released.append(name)
+    return raw, released
+
+
+def _set(raw: dict[str, Any], deviation: Deviation, follow: Follow, where: str) -> None:
+    *parents, last = deviation.key.split(".")
+    for part in parents:
+        raw = raw.setdefault(part, {})
+        if not isinstance(raw, dict):
+            raise UserError(f"{where}: deviation key {deviation.key!r}: {part!r} holds no keys")
+    raw[last] = copy.deepcopy(getattr(deviation, follow))
+
+
+def _scaled(epochs: int, factor: float) -> int:
+    return max(1, round(epochs * factor)) if epochs > 0 else epochs
+
+
+def _differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in after:
+            yield from _differences(before.get(key), after[key], f"{path}.{key}" if path else key)
+    elif before != after:
+        yield f"{path} {before if before is not None else 1} to {after}"
+
+
+def _stems(folder: Path, suffix: str = "yaml") -> list[str]:
+    return sorted(path.stem for path in folder.glob(f"*.{suffix}"))
+
+
+__all__ = ["Mode", "Paths", "Plan", "Run", "fingerprint_of", "merge", "qualified"]

@@ -1,0 +1,172 @@
+"""One self-contained HTML page: every table and figure, how each result was made, and what it cost."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from covidseg import record
+from covidseg.data.canonical import read_table
+from covidseg.files import write_json, write_text
+from covidseg.plan import Plan
+from covidseg.schema import ResultTable
+from covidseg.templates import render
+
+
+def write(plan: Plan) -> None:
+    """Write the report and ``metrics.json``, which DVC compares between commits."""
+    papers = [_paper(plan, name) for name in plan.config.papers]
+    page = render(
+        "report.html.j2",
+        mode=plan.config.mode,
+        preset=plan.preset_name,
+        about=plan.preset.about,
+        config=plan.source,
+        papers=papers,
+        runs=_runs(plan),
+        datasets=[_dataset(plan, name) for name in plan.all_datasets()],
+    )
+    write_text(plan.paths.report, page)
+    write_json(plan.paths.results / "metrics.json", metrics(plan))
+
+
+def metrics(plan: Plan) -> dict[str, Any]:
+    """Return paper -> table -> run -> column -> our value, of every table of scores."""
+    out: dict[str, Any] = {}
+    for paper, name, table in plan.tables():
+        if isinstance(table, ResultTable):
+            frame = pd.read_csv(plan.paths.table(paper, name, "csv"))
+            own = frame[(frame.protocol == table.protocol) & frame.ours.notna()]
+            for line in own.itertuples():
+                where = out.setdefault(paper, {}).setdefault(f"table {name}", {}).setdefault(str(line.run), {})
+                where[str(line.column)] = line.ours
+    return out
+
+
+def _paper(plan: Plan, name: str) -> dict[str, Any]:
+    paper = plan.papers[name]
+    tables = []
+    for owner, table_name, table in plan.tables():
+        if owner == name:
+            chart = spread_chart(plan, name, table_name) if isinstance(table, ResultTable) else None
+            page = plan.paths.table(name, table_name, "html").read_text()
+            body = page.split("<body>", 1)[1].rsplit("</body>", 1)[0]
+            tables.append({"name": table_name, "title": table.caption, "body": body, "chart": chart})
+    figures = [
+        {
+            "name": figure,
+            "caption": figure_caption(plan, name, figure),
+            "png": _embed(plan.paths.figure(name, figure, "png")),
+        }
+        for owner, figure in plan.figures()
+        if owner == name
+    ]
+    return {"name": name, "head": paper.paper, "tables": tables, "figures": figures, "deviations": paper.deviations}
+
+
+def figure_caption(plan: Plan, paper: str, figure: str) -> str:
+    """Return a figure's caption with mode, preset, data and the rule that chose the slices."""
+    model = plan.papers[paper].figures[figure]
+    run = plan.run(plan.figure_runs(paper, figure)[0])
+    caveats = "; ".join(plan.caveats(run))
+    return (
+        f"{model.caption}. Slices of {run.spec.dataset}, test cases of fold {model.fold}: of those with at least the "
+        "median lesion area, the ones on which the methods' Dice differs most, one per case. "
+        f"Mode {plan.config.mode}, preset {plan.preset_name}."
+        + (f" Differs from the paper: {caveats}." if caveats else "")
+    )
+
+
+def spread_chart(plan: Plan, paper: str, name: str) -> str:
+    """Return an SVG of the table's first column: printed as a diamond, ours as a dot with its spread."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    table = plan.papers[paper].tables[name]
+    assert isinstance(table, ResultTable)
+    column = next(iter(table.metrics))
+    frame = pd.read_csv(plan.paths.table(paper, name, "csv"))
+    frame = frame[(frame.protocol == table.protocol) & (frame.column == column)].iloc[::-1]
+    matplotlib.rcParams["svg.hashsalt"] = "covidseg"  # the same bytes for the same table
+    drawing, axis = pyplot.subplots(figsize=(7.5, 0.32 * len(frame) + 0.9), layout="constrained")
+    y = range(len(frame))
+    axis.errorbar(frame.ours, y, xerr=frame.sd.fillna(0), fmt="o", color="#1f5fbf", capsize=3, label="ours, ± sd")
+    axis.plot(frame.printed, y, "D", color="#d9822b", label="printed", markerfacecolor="none")
+    axis.set_yticks(list(y), frame.row)
+    axis.set_xlabel(column)
+    axis.grid(axis="x", alpha=0.3)
+    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
+    text = io.StringIO()
+    drawing.savefig(text, format="svg", metadata={"Date": None})
+    pyplot.close(drawing)
+    return "<svg" + text.getvalue().split("<svg", 1)[1]
+
+
+def _embed(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def _runs(plan: Plan) -> list[dict[str, Any]]:
+    """Return a line per run: what it is, what it cost, where its record lies."""
+    lines = []
+    for run_id in plan.all_runs():
+        run = plan.run(run_id)
+        made = [record.read(plan.paths.job(run_id, *job) / "run.json") for job in run.jobs]
+        notes = dict.fromkeys(note for facts in made for note in facts.get("notes", []))
+        lines.append(
+            {
+                "run": run_id,
+                "net": run.spec.net["name"],
+                "parameters": made[0]["parameters"],
+                "dataset": run.spec.dataset,
+                "folds": len(run.folds),
+                "seeds": len(run.seeds),
+                "epochs": run.spec.train.epochs,
+                "best": ", ".join(str(facts["best_epoch"]) for facts in made),
+                "val": ", ".join(
+                    f"{facts['val_dsc']:.3f}" if facts.get("val_dsc") is not None else "–" for facts in made
+                ),
+                "seconds": sum(facts["wall_seconds"] for facts in made),
+                "memory": max(facts["peak_memory_mb"] for facts in made),
+                "device": ", ".join(dict.fromkeys(str(facts["device"]) for facts in made)),
+                "notes": "; ".join(notes),
+                "folder": str(plan.paths.run(run_id)),
+                "history": history_chart(plan, run_id),
+            }
+        )
+    return lines
+
+
+def history_chart(plan: Plan, run_id: str) -> str:
+    """Return an inline SVG polyline of validation DSC by epoch, one line per fold and seed."""
+    width, height = 150, 34
+    lines = []
+    for job in plan.run(run_id).jobs:
+        with open(plan.paths.job(run_id, *job) / "history.csv", newline="") as f:
+            values = [float(row["val_dsc"]) for row in csv.DictReader(f) if row.get("val_dsc")]
+        if len(values) > 1:
+            step = width / (len(values) - 1)
+            points = " ".join(f"{i * step:.1f},{height - 1 - v * (height - 2):.1f}" for i, v in enumerate(values))
+            lines.append(f'<polyline points="{points}" fill="none" stroke="#1f5fbf" stroke-opacity=".6"/>')
+    frame = f'<rect width="{width}" height="{height}" fill="#f6f8fa"/>'
+    return f'<svg width="{width}" height="{height}" role="img">{frame}{"".join(lines)}</svg>'
+
+
+def _dataset(plan: Plan, name: str) -> dict[str, Any]:
+    dataset = plan.dataset(name)
+    table = read_table(plan.paths.canonical(name) / "slices.csv")
+    return {
+        "name": name,
+        "title": dataset.title + (" (phantom twin)" if plan.config.mode == "demo" else ""),
+        "licence": dataset.licence if plan.config.mode == "paper" else "generated here",
+        "cases": len({row["case"] for row in table}),
+        "slices": len(table),
+        "lungs": plan.lungs(name),
+    }

@@ -1,0 +1,51 @@
+"""The finished tables in the terminal: paper beside ours."""
+
+from __future__ import annotations
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from covidseg.plan import Plan
+from covidseg.schema import ResultTable
+from covidseg.tables import NOT_RUN, number
+
+WIDEST = 110
+
+
+def show(plan: Plan) -> None:
+    """Print every finished table, then where the report is."""
+    console = Console(width=None if Console().is_terminal else WIDEST, highlight=False)
+    for paper, name, table in plan.tables():
+        path = plan.paths.table(paper, name, "csv")
+        if not path.is_file():
+            continue
+        frame = pd.read_csv(path)
+        if isinstance(table, ResultTable):
+            frame = frame[frame.protocol == table.protocol]
+        console.print(_grid(frame, f"{paper}, table {name}: {table.caption}"))
+    if plan.config.mode == "demo":
+        console.print("Demo mode: phantom CT. The numbers show that everything runs, not that a paper's claim holds.")
+    if plan.paths.report.is_file():
+        console.print(f"Report: {plan.paths.report}", soft_wrap=True)
+
+
+def _grid(frame: pd.DataFrame, title: str) -> Table:
+    grid = Table(title=title, title_justify="left", caption="printed / ours ± sd over folds and seeds")
+    grid.add_column("")
+    columns = list(dict.fromkeys(frame.column))
+    for column in columns:
+        grid.add_column(column, justify="right", no_wrap=True)
+    for row in dict.fromkeys(frame.row):
+        cells = frame[frame.row == row].set_index("column")
+        grid.add_row(row, *(_cell(cells.loc[column]) for column in columns))
+    return grid
+
+
+def _cell(cell: pd.Series) -> str:
+    digits = 0 if cell.metric in ("slices", "classes") else 3
+    printed = number(cell.printed, digits)
+    if cell.verdict == NOT_RUN:
+        return f"{printed} / {NOT_RUN}"
+    spread = f" ± {number(cell.sd, digits)}" if pd.notna(cell.sd) else ""
+    return f"{printed} / {number(cell.ours, digits)}{spread}"

@@ -1,0 +1,310 @@
+"""What each verb does: the plan says what, the stages say how, this says from which files to which.
+
+Every step writes its record last, so a record means that the step is done.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from covidseg import record
+from covidseg.errors import UserError, nearest
+from covidseg.files import sha256, write_json
+from covidseg.plan import PHANTOM_LUNGS, WORKFLOW, Plan, Run
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from covidseg.score import Slice
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _finish(path: Path, files: list[Path], **facts: Any) -> None:
+    """Write a data step's record: the hashes of what it made. Equal data give an equal record."""
+    write_json(path, {**facts, "sha256": {file.name: sha256(file) for file in files}})
+
+
+def _need(path: Path, step: str) -> Path:
+    if not path.is_file():
+        raise UserError(f"{path}: missing; run covidseg {step} first (or snakemake, which runs all steps)")
+    return path
+
+
+# ---- data
+
+
+def fetch(plan: Plan, name: str) -> None:
+    """Get a data set's files, or generate its twin."""
+    dataset, raw = plan.dataset(name), plan.paths.raw(name)
+    if plan.config.mode == "demo":
+        from covidseg.data import phantom
+
+        phantom.write(name, dataset, raw)
+        _say(f"{name}: phantom twin generated in {raw}")
+    else:
+        from covidseg.data import fetch as fetching
+
+        fetching.fetch(name, dataset, raw, plan.mirror, WORKFLOW / "datasets", _say)
+        _say(f"{name}: complete in {raw}")
+
+
+def import_(plan: Plan, name: str) -> None:
+    """Read a data set's files into its canonical store."""
+    from covidseg.data import canonical, importers
+
+    dataset, out = plan.dataset(name), plan.paths.canonical(name)
+    raw = dataset.folder or _need(plan.paths.raw(name) / "fetched.json", f"fetch {name}").parent
+    canonical.write(importers.cases(raw, dataset), dataset, out)
+    _finish(out / "import.json", [out / "slices.h5", out / "slices.csv"], dataset=name)
+
+
+def lungs(plan: Plan, name: str) -> None:
+    """Make a data set's lung masks."""
+    from covidseg import lungs as masks
+
+    folder, source = plan.paths.canonical(name), plan.lungs(name)
+    _need(folder / "import.json", f"import {name}")
+    predict: Any = None
+    if source == "threshold":
+        from covidseg.lungs.threshold import threshold as predict
+    elif source == "phantom":
+        predict = _phantom_lungs(plan)
+    elif source.startswith("r231"):
+        from covidseg.lungs import published
+
+        predict = published.predictor(source, plan.config.data / "weights", plan.mirror, plan.config.device)
+    masks.write_masks(folder, folder / "lungs.h5", source, predict)
+    _finish(folder / "lungs.json", [folder / "lungs.h5"], dataset=name, source=source)
+
+
+def _phantom_lungs(plan: Plan) -> Any:
+    """Return a predictor of lung masks by the small U-Net trained on phantoms."""
+    import numpy as np
+
+    from covidseg.data.tensors import resize
+    from covidseg.train.predict import load_model
+    from covidseg.train.predict import predict as probabilities
+
+    run = plan.run(PHANTOM_LUNGS)
+    model = load_model(plan.paths.job(run.id, *run.jobs[0]), run.spec)
+
+    def predict(image: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+        size = run.spec.input.size
+        small = np.stack([resize(slice_, (size, size)) for slice_ in image])
+        prob = probabilities(model, small, None, run.spec, plan.config.device)[:, 0]
+        return np.stack([resize(p, image.shape[1:]) >= 128 for p in prob]).astype(np.uint8)
+
+    return predict
+
+
+def tensors(plan: Plan, name: str, size: int) -> None:
+    """Cut a data set to a network's input size."""
+    from covidseg.data import tensors as building
+
+    folder, out = plan.paths.canonical(name), plan.paths.tensors(name, size)
+    _need(folder / "lungs.json", f"lungs {name}")
+    masks = None if plan.lungs(name) == "none" else folder / "lungs.h5"
+    building.build(folder, plan.dataset(name), size, masks, out)
+    files = [out / f for f in ("image.npy", "lung.npy", "label.npy", "slices.csv")]
+    _finish(out / "tensors.json", files, dataset=name, size=size, lungs=plan.lungs(name))
+
+
+# ---- training and scoring
+
+
+def train(plan: Plan, run_id: str, fold: int, seed: int) -> None:
+    """Train one run, fold and seed."""
+    from covidseg import train as training
+    from covidseg.train.progress import Progress
+
+    run = plan.run(run_id)
+    if fold not in run.all_folds:
+        raise UserError(
+            f"{run_id}: split {run.spec.split!r} has no fold {fold}; legal: {', '.join(map(str, run.all_folds))}"
+        )
+    spec, out = run.spec, plan.paths.job(run_id, fold, seed)
+    folder = plan.paths.tensors(spec.dataset, spec.input.size)
+    data = _need(folder / "tensors.json", f"tensors {spec.dataset} {spec.input.size}")
+    started = time.time()
+    job = training.Job(
+        spec=spec,
+        fold=fold,
+        seed=seed,
+        tensors=folder,
+        split=plan.split_path(spec.split),
+        out=out,
+        class_values=plan.class_values(spec.dataset, spec.classes),
+        device=plan.config.device,
+    )
+    facts = training.run(job, Progress(f"{run_id} fold {fold} seed {seed}"))
+    record.write(
+        out / "run.json",
+        run=run_id,
+        fold=fold,
+        seed=seed,
+        mode=plan.config.mode,
+        preset=plan.preset_name,
+        caveats=plan.caveats(run),
+        released=list(run.released),
+        spec=spec.model_dump(mode="json"),
+        spec_hash=run.hash,
+        code=record.code_fingerprint(*plan.train_modules(spec)),
+        inputs={"tensors": sha256(data), "split": sha256(job.split)},
+        outputs={n: sha256(out / n) for n in ("model.safetensors", "history.csv", "predictions.h5")},
+        command=f"covidseg --config {plan.source} train {run_id} --fold {fold} --seed {seed}",
+        finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        wall_seconds=round(time.time() - started, 2),
+        **facts,
+    )
+
+
+def score(plan: Plan, run_id: str) -> None:
+    """Score all folds and seeds of a run under its tables' protocols and the standard one."""
+    from covidseg import score as scoring
+
+    run, out = plan.run(run_id), plan.paths.run(run_id)
+    rows: list[dict[str, Any]] = []
+    summary: dict[str, Any] = {}
+    per_job = {job: list(test_slices(plan, run, *job)) for job in run.jobs}
+    for name in plan.protocols(run_id):
+        protocol = plan.protocol(name)
+        scored = {job: scoring.score_slices(protocol, slices) for job, slices in per_job.items()}
+        for (fold, seed), found in scored.items():
+            rows += [{"protocol": name, "fold": fold, "seed": seed, **row} for row in found]
+        summary[name] = scoring.summarise([row for found in scored.values() for row in found], protocol)
+    scoring.write_rows(out / "cases.csv", rows)
+    write_json(out / "summary.json", summary)
+
+
+def test_slices(plan: Plan, run: Run, fold: int, seed: int) -> Iterator[Slice]:
+    """Yield every test slice of a training: predicted probability and truth, per class, at the slice's own size.
+
+    Predictions are enlarged from the network's grid to the crop's native pixels, where the truth was drawn.
+    """
+    import h5py
+    import numpy as np
+
+    from covidseg.data.canonical import Store, read_table
+    from covidseg.data.tensors import Window, resize
+    from covidseg.score import Slice
+
+    path = _need(plan.paths.job(run.id, fold, seed) / "predictions.h5", f"train {run.id} --fold {fold} --seed {seed}")
+    table = read_table(plan.paths.tensors(run.spec.dataset, run.spec.input.size) / "slices.csv")
+    values = plan.class_values(run.spec.dataset, run.spec.classes)
+    with h5py.File(path) as file, Store(plan.paths.canonical(run.spec.dataset)) as store:
+        prob, index = file["prob"][()], file["index"][()]
+        case, labels = "", None
+        for row, maps in zip((table[i] for i in index), prob, strict=True):
+            if row["case"] != case:
+                case, labels = row["case"], store.label(row["case"])
+            if labels is None:
+                raise UserError(f"{case}: a test case without labels; correct {plan.split_path(run.spec.split)}")
+            label = Window(row["top"], row["left"], row["height"], row["width"]).cut(labels[row["position"]])
+            for k, (name, joined) in enumerate(values.items()):
+                yield Slice(
+                    case=case,
+                    slice=row["slice"],
+                    position=row["position"],
+                    cls=name,
+                    prob=resize(maps[k], label.shape),
+                    truth=np.isin(label, joined),
+                    spacing=(row["dz"], row["dy"], row["dx"]),
+                )
+
+
+def score_folders(protocol: str, truth: Path, pred: Path, out: Path) -> str:
+    """Score a folder of predictions; return what to print."""
+    from covidseg import schema
+    from covidseg import score as scoring
+
+    path = WORKFLOW / "protocols" / f"{protocol}.yaml"
+    if not path.is_file():
+        raise UserError(
+            f"unknown protocol {protocol!r}; {nearest(protocol, (p.stem for p in path.parent.glob('*.yaml')))}"
+        )
+    summary = scoring.score_folders(schema.load(schema.Protocol, path), truth, pred, out)
+    values = "  ".join(f"{k} {v:.4f}" for k, v in summary.items() if isinstance(v, float))
+    return f"{values}\n{out / 'cases.csv'}"
+
+
+# ---- tables, figures, report
+
+
+def table(plan: Plan, paper: str, name: str) -> None:
+    """Make one table."""
+    from covidseg import tables
+
+    _known(name, plan.papers[_known(paper, plan.papers, "paper")].tables, "table")
+    tables.write(plan, paper, name)
+
+
+def figure(plan: Plan, paper: str, name: str) -> None:
+    """Make one figure."""
+    from covidseg.figures import qualitative
+
+    _known(name, plan.papers[_known(paper, plan.papers, "paper")].figures, "figure")
+    qualitative.write(plan, paper, name)
+
+
+def report(plan: Plan) -> None:
+    """Make the report and the metrics that DVC tracks."""
+    from covidseg import report as reporting
+
+    reporting.write(plan)
+
+
+def show(plan: Plan) -> None:
+    """Print the finished tables."""
+    from covidseg.report import terminal
+
+    terminal.show(plan)
+
+
+def _known(name: str, legal: Any, what: str) -> str:
+    if name not in legal:
+        raise UserError(f"unknown {what} {name!r}; {nearest(name, legal)}")
+    return name
+
+
+# ---- about
+
+
+def params(net: str, follow: str) -> int:
+    """Return a network's parameter count in its paper's described or released form."""
+    from covidseg import nets
+
+    if follow not in ("described", "released"):
+        raise UserError(f"--follow: unknown value {follow!r}; legal: described, released")
+    spec = Plan.load({}).reference(net, follow)  # type: ignore[arg-type]
+    outputs = len(spec.classes) + (len(spec.classes) > 1)
+    return nets.count(spec.net, spec.input.channels, outputs)
+
+
+def trace(plan: Plan, table: str, row: str, metric: str) -> str:
+    """Return how a number came about."""
+    from covidseg import tables
+
+    paper, _, name = table.partition("/")
+    _known(name, plan.papers[_known(paper, plan.papers, "paper")].tables, "table")
+    return tables.trace(plan, paper, name, row, metric)
+
+
+def doctor(config: Path) -> tuple[list[str], bool]:
+    """Return the findings, one a line, and whether all is well."""
+    from covidseg import checkup
+
+    return checkup.examine(config)
+
+
+def adopt(plan: Plan) -> str:
+    """Make Snakemake accept pulled results that were made from today's rows."""
+    from covidseg import checkup
+
+    return checkup.adopt(plan)

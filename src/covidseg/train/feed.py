@@ -1,0 +1,132 @@
+"""Slices on their way into a network: memory-mapped, on the device when they fit, streamed when not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from covidseg.data import splits, tensors
+from covidseg.errors import UserError
+from covidseg.schema import InputMode
+from covidseg.train.job import Job
+
+Rows = npt.NDArray[np.int64]
+SHARE = 0.5  # of the free memory of a GPU that slices may take
+
+
+def rows_by_role(job: Job, loaded: tensors.Tensors) -> dict[str, Rows]:
+    """Return the rows of the tensors that train, validate and test in the job's fold, in the table's order.
+
+    Raises UserError when the split names a case that the tensors lack, or no slice trains.
+    """
+    split = splits.read(job.split)
+    cases = np.array(loaded.columns["case"], dtype=str)
+    found = {}
+    for role in splits.ROLES:
+        wanted = split.cases(job.fold, role)
+        missing = sorted(set(wanted) - set(cases.tolist()))
+        if missing:
+            raise UserError(f"{job.split}: case {missing[0]!r} is not in {job.tensors}; make the tensors again")
+        found[role] = np.flatnonzero(np.isin(cases, wanted))
+    if not len(found["train"]):
+        raise UserError(f"{job.split}: fold {job.fold} has no slice to train on; use another fold or split")
+    return found
+
+
+def compose(image_NHW: Tensor, lung_NHW: Tensor | None, mode: InputMode) -> Tensor:
+    """Return the input (N, C, H, W) in 0..1 of uint8 images and 0/1 lung masks: the slice, the slice times the mask,
+    or both as two channels. Raises UserError when the mode needs a lung mask and there is none.
+    """
+    x = image_NHW[:, None].float().div_(255)
+    if mode == "slice":
+        return x
+    if lung_NHW is None:
+        raise UserError(f"input.mode: {mode} needs lung masks and none were given; use input.mode: slice")
+    lung = lung_NHW[:, None].float()
+    x = x.mul_(lung) if mode == "masked" else torch.cat((x, lung), 1)
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+class Feed:
+    """Batches of (input float32 (n, C, H, W), target uint8 (n, H, W)) on a device.
+
+    On a CPU the memory maps serve as they are: what was read once stays in the page cache and is shared between
+    jobs. A GPU gets all slices at once when they fit into half its free memory; else a thread prepares the next
+    batch while the device works on this one (``streamed``).
+    """
+
+    def __init__(self, job: Job, loaded: tensors.Tensors, device: torch.device) -> None:
+        self.mode, self.device = job.spec.input.mode, device
+        self._image, self._lung, self._label = loaded.image, loaded.lung, loaded.label
+        self.size = int(loaded.image.shape[1])
+        self._names = list(job.class_values)
+        self._classes = np.zeros(256, np.uint8)  # by value of the label
+        for k, (name, values) in enumerate(job.class_values.items(), 1):
+            if name != "lung":
+                self._classes[list(values)] = k
+        self._lung_class = 1 + self._names.index("lung") if "lung" in self._names else 0
+        self._held: tuple[Tensor, Tensor | None, Tensor] | None = None
+        self.streamed = False
+        if device.type == "cuda":
+            self.streamed = 3 * loaded.image.nbytes > SHARE * torch.cuda.mem_get_info(device)[0]
+            if not self.streamed:
+                self._held = self._read(np.arange(len(loaded)))
+
+    def batches(self, batches: Sequence[Rows]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield input and target of each batch of rows, in order."""
+        if not self.streamed:
+            for rows in batches:
+                yield self._finish(self._pick(rows))
+            return
+        with ThreadPoolExecutor(1) as pool:
+            coming = [pool.submit(self._read, rows) for rows in batches[:1]]
+            for i in range(len(batches)):
+                ready = coming.pop().result()
+                coming = [pool.submit(self._read, rows) for rows in batches[i + 1 : i + 2]]
+                yield self._finish(ready)
+
+    def _pick(self, rows: Rows) -> tuple[Tensor, Tensor | None, Tensor]:
+        if self._held is None:
+            return self._read(rows)
+        at = torch.from_numpy(rows).to(self.device)
+        image, lung, target = self._held
+        return image[at], None if lung is None else lung[at], target[at]
+
+    def _read(self, rows: Rows) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Return image, lung and target of some rows on the device."""
+        lung = None if self.mode == "slice" else self._send(self._lung[rows])
+        return self._send(self._image[rows]), lung, self._send(self._target(rows))
+
+    def _target(self, rows: Rows) -> npt.NDArray[np.uint8]:
+        """Return the class of each pixel: 0 background, 1..K; a lung pixel of another class keeps that class."""
+        if not self._lung_class:
+            return self._classes[self._label[rows]]
+        inside = (self._lung[rows] > 0).astype(np.uint8) * np.uint8(self._lung_class)
+        if len(self._names) == 1:
+            return inside
+        target = self._classes[self._label[rows]]
+        return np.where(target > 0, target, inside)
+
+    def _send(self, array: npt.NDArray[np.uint8]) -> Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        return tensor if self.device.type == "cpu" else tensor.pin_memory().to(self.device, non_blocking=True)
+
+    def _finish(self, picked: tuple[Tensor, Tensor | None, Tensor]) -> tuple[Tensor, Tensor]:
+        image, lung, target = picked
+        return compose(image, lung, self.mode), target
+
+
+def in_batches(rows: Rows, batch: int) -> list[Rows]:
+    """Return the rows cut into batches; the last may be smaller."""
+    return [rows[i : i + batch] for i in range(0, len(rows), batch)]
+
+
+def evaluation_batch(size: int, device: torch.device) -> int:
+    """Return how many slices of a size go through a network at once without gradients."""
+    most = 1 << (19 if device.type == "cpu" else 23)
+    return min(64, max(1, most // size**2))

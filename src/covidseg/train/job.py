@@ -1,0 +1,56 @@
+"""What one training is made of."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from covidseg.schema import RunSpec
+
+OUTPUTS = ("model.safetensors", "history.csv", "predictions.h5")
+Progress = Callable[[float, float, str], None]  # epochs done (with fractions), epochs in all, how it stands
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run, fold and seed.
+
+    tensors: the folder of ``image.npy``, ``lung.npy``, ``label.npy`` and ``slices.csv``; split: the CSV of
+    fold, case and role; out: the folder of the results. class_values: foreground class -> the label values it joins,
+    in the order of ``spec.classes``; the class ``lung`` takes its truth from ``lung.npy``.
+    """
+
+    spec: RunSpec
+    fold: int
+    seed: int
+    tensors: Path
+    split: Path
+    out: Path
+    class_values: dict[str, tuple[int, ...]]
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @property
+    def out_channels(self) -> int:
+        """Return the channels of the logits: one for a binary task, else one for background too."""
+        return out_channels(self.spec)
+
+    def random(self, epoch: int) -> np.random.Generator:
+        """Return the generator of one epoch; -1 is the initialisation. A resumed job needs no stored state."""
+        return np.random.default_rng([self.seed, self.fold, epoch + 1])
+
+    def identity(self, *more: object) -> str:
+        """Return a hash of all that decides the result: a resume state of another identity is of no use."""
+        stats = [(self.tensors / f"{name}.npy").stat() for name in ("image", "lung", "label")]
+        parts = [self.spec.model_dump_json(), self.fold, self.seed, self.class_values, self.split.read_text()]
+        parts += [(stat.st_size, stat.st_mtime_ns) for stat in stats]
+        return hashlib.sha256(repr((*parts, *more)).encode()).hexdigest()
+
+
+def out_channels(spec: RunSpec) -> int:
+    """Return the number of channels of a run's logits."""
+    return 1 if len(spec.classes) == 1 else len(spec.classes) + 1

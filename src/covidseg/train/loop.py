@@ -1,0 +1,195 @@
+"""The training loop: batches, steps, validation, the best epoch, and the state to go on from."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from covidseg import losses
+from covidseg.errors import UserError
+from covidseg.losses.targets import channels
+from covidseg.train.device import autocast
+from covidseg.train.feed import Feed, Rows, evaluation_batch, in_batches
+from covidseg.train.job import Job, Progress
+from covidseg.train.optimizer import Flat, Optimizer
+from covidseg.train.predict import forward
+from covidseg.train.resume import Resume
+
+
+class Loop:
+    """Trains a model on some rows and keeps the epoch with the best validation DSC; the first epoch is 0.
+
+    Everything that a killed training needs to go on is in ``state``: all else follows from the job.
+    """
+
+    def __init__(self, job: Job, model: nn.Module, feed: Feed, train: Rows, val: Rows, resume: Resume) -> None:
+        self.job, self.model, self.feed, self.train, self.val, self.resume = job, model, feed, train, val, resume
+        self.settings = job.spec.train
+        self.flat = Flat(model)
+        self.optimizer = Optimizer(self.flat, self.settings.optimizer)
+        self.epoch = self.batch = self.pending = 0  # epoch, its batches done, batches in the gradients
+        self.history: list[list[str]] = []
+        self.best: dict[str, Any] | None = None
+        self.values = torch.zeros(0)  # of this epoch, one row a batch, one column per loss that is on
+        self.resumed = False
+        self.seconds, self.slices = 0.0, 0  # of this process
+
+    def run(self, progress: Progress) -> None:
+        """Train to the last epoch; the model then holds the best one."""
+        if (state := self.resume.load()) is not None:
+            self._restore(state)
+        start = time.perf_counter()
+        while self.epoch < self.settings.epochs:
+            self._train_epoch(progress)
+            self._close_epoch()
+            self._offer()
+        if self.best is None:
+            self.best = {"epoch": self.epoch - 1, "dsc": None, **self.flat.snapshot()}
+        self.flat.restore(self.best)
+        self.model.eval()
+        self.seconds = time.perf_counter() - start
+        progress(self.epoch, self.settings.epochs, self._text())
+
+    def _train_epoch(self, progress: Progress) -> None:
+        order = self.job.random(self.epoch).permutation(self.train)
+        batches = in_batches(order, self.settings.batch)
+        if self.job.spec.input.size < 64 and len(batches) > 1 and len(batches[-1]) == 1:
+            # a single slice whose deepest map is one pixel has no variance to normalise by
+            batches[-2:] = [np.concatenate(batches[-2:])]
+        names = losses.active(self.job.spec.losses, self.epoch)
+        if self.batch == 0:
+            self.values = torch.zeros(len(batches), len(names), device=self.flat.values.device)
+            if self.settings.optimizer.recreate:
+                self.optimizer.reset()
+        self.model.train()
+        for x, target in self.feed.batches(batches[self.batch :]):
+            progress(self.epoch + self.batch / len(batches), self.settings.epochs, self._text())
+            self._step(x, target)
+            self.batch += 1
+            self.slices += len(x)
+            self._offer()
+
+    def _step(self, x: Tensor, target: Tensor) -> None:
+        """Add one batch to the gradients and update the parameters when enough came together."""
+        with autocast(x.device):
+            outputs = self.model(x)
+            loss, values = losses.total(self.job.spec.losses, outputs, target, self.epoch)
+        (loss / self.settings.accumulate).backward()
+        self.values[self.batch] = torch.stack([value.detach() for value in values.values()])
+        if x.device.type == "cpu":  # elsewhere it would wait for the device: there once an epoch is enough
+            self._refuse_nan(self.batch, self.batch)
+        self.pending += 1
+        if self.pending == self.settings.accumulate:  # what is left at the end of an epoch goes into the next
+            self.optimizer.step(self.epoch)
+            self.pending = 0
+
+    def _close_epoch(self) -> None:
+        """Validate, keep the best, write the history's line and go on to the next epoch."""
+        self._refuse_nan(0, self.batch)
+        if not torch.isfinite(self.flat.values).all():
+            self._stop("the weights", len(self.values))
+        last = self.epoch + 1 == self.settings.epochs
+        dsc = None
+        if len(self.val) and (last or (self.epoch + 1) % self.settings.validate_every == 0):
+            dsc = mean_dsc(self.model, self.feed, self.val)
+            if self.best is None or dsc > self.best["dsc"]:
+                self.best = {"epoch": self.epoch, "dsc": dsc, **self.flat.snapshot()}
+        names = losses.active(self.job.spec.losses, self.epoch)
+        means = dict(zip(names, self.values.double().mean(0).tolist(), strict=True))
+        row = [means.get(name) for name in self.job.spec.losses]
+        cells = [self.optimizer.rate(self.epoch), *row, dsc]
+        self.history.append([str(self.epoch), *("" if cell is None else f"{cell:.6g}" for cell in cells)])
+        self.epoch, self.batch = self.epoch + 1, 0
+
+    def history_csv(self) -> str:
+        """Return the history: epoch, learning rate, mean of each loss (empty while it is off), validation DSC."""
+        header = ["epoch", "lr", *self.job.spec.losses, "val_dsc"]
+        return "".join(",".join(row) + "\n" for row in (header, *self.history))
+
+    def _text(self) -> str:
+        parts = []
+        if self.history:
+            row = dict(zip(["epoch", "lr", *self.job.spec.losses, "val"], self.history[-1], strict=True))
+            parts = [f"{name} {float(row[name]):.4f}" for name in self.job.spec.losses if row[name]]
+        if self.best is not None and self.best["dsc"] is not None:
+            parts.append(f"best val DSC {self.best['dsc']:.3f}")
+        return ", ".join(parts)
+
+    # -- a loss that is no number
+
+    def _refuse_nan(self, first: int, last: int) -> None:
+        """Raise UserError when a loss of the batches ``first`` to ``last`` of this epoch is not finite."""
+        rows = self.values[first : last + 1].tolist()
+        bad = [i for i, row in enumerate(rows, first) if not all(map(math.isfinite, row))]
+        if bad:
+            self._stop("the loss", bad[0])
+
+    def _stop(self, what: str, batch: int) -> None:
+        self.resume.remove()
+        raise UserError(
+            f"{self.job.out}: {what} became NaN or infinite in epoch {self.epoch}, batch {batch}; lower "
+            f"train.optimizer.lr (now {self.optimizer.rate(self.epoch):g}) or look at the slices of this batch"
+        )
+
+    # -- the state
+
+    def _offer(self) -> None:
+        """Write the state when it is time."""
+        if self.resume.due():
+            self._refuse_nan(0, self.batch)
+            self.resume.save(self._state)
+
+    def _state(self) -> dict[str, Any]:
+        """Return all that the rest of the training depends on: tensors and plain values."""
+        return {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "pending": self.pending,
+            "history": self.history,
+            "best": self.best,
+            "losses": self.values,
+            "model": self.flat.snapshot(),
+            "grads": self.flat.grads if self.pending else None,
+            "optimizer": self.optimizer.state,
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        device = self.flat.values.device
+        self.epoch, self.batch, self.pending = state["epoch"], state["batch"], state["pending"]
+        self.history, self.best, self.values = state["history"], state["best"], state["losses"].to(device)
+        self.flat.restore(state["model"])
+        if state["grads"] is not None:
+            self.flat.grads.copy_(state["grads"])
+        self.optimizer.state = {name: value.to(device) for name, value in state["optimizer"].items()}
+        self.resumed = True
+
+
+def mean_dsc(model: nn.Module, feed: Feed, rows: Rows) -> float:
+    """Return the DSC at 0.5, averaged over slices and foreground classes; both empty counts as 1."""
+    model.eval()
+    scores: list[Tensor] = []
+    for x, target in feed.batches(in_batches(rows, evaluation_batch(feed.size, feed.device))):
+        p_NKHW = forward(model, x)
+        predicted, truth = p_NKHW >= 0.5, channels(target, p_NKHW.shape[1]).bool()
+        common = (predicted & truth).sum((2, 3))
+        both = predicted.sum((2, 3)) + truth.sum((2, 3))
+        scores.append(torch.where(both > 0, 2 * common.double() / both.clamp(min=1), 1.0))
+    return float(torch.cat(scores).mean())
+
+
+def notes(feed: Feed, val: Rows, more: Sequence[str]) -> list[str]:
+    """Return what a reader of the result should know about how it came about."""
+    found = list(more)
+    if not len(val):
+        found.append("no validation cases: the last epoch is kept")
+    if feed.streamed:
+        found.append("streamed: the slices do not fit on the device")
+    if feed.device.type == "cuda":
+        found.append("cuda: bfloat16 autocast, not repeatable to the last digit")
+    return found

@@ -1,0 +1,79 @@
+"""Adam and SGD over one vector of all parameters: a step is one call, a state is one tensor."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from covidseg import schema
+
+_ALIGN = 16  # floats: every parameter starts on a 64-byte boundary
+
+
+class Flat:
+    """The trainable parameters of a model as one vector ``values``, their gradients as ``grads``.
+
+    The model's parameters become views of ``values`` with the strides they had (channels last stays so).
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        self.count = sum(p.numel() for p in parameters)
+        length = sum(-(-p.numel() // _ALIGN) * _ALIGN for p in parameters)
+        self.values = torch.zeros(length, device=parameters[0].device)
+        self.grads = torch.zeros_like(self.values)
+        self.model = model
+        at = 0
+        for p in parameters:
+            values, grads = (t[at : at + p.numel()].as_strided(p.shape, p.stride()) for t in (self.values, self.grads))
+            values.copy_(p.data)
+            p.data, p.grad = values, grads
+            at += -(-p.numel() // _ALIGN) * _ALIGN
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """Return a copy of the parameters and of the model's buffers (running means)."""
+        return {"values": self.values.clone(), **{f"buffer.{k}": b.clone() for k, b in self.model.named_buffers()}}
+
+    def restore(self, snapshot: dict[str, Tensor]) -> None:
+        """Put a snapshot back."""
+        self.values.copy_(snapshot["values"])
+        for name, buffer in self.model.named_buffers():
+            buffer.copy_(snapshot[f"buffer.{name}"])
+
+
+class Optimizer:
+    """Adam (betas 0.9, 0.999, eps 1e-8) or SGD, with L2 weight decay, as in torch.optim."""
+
+    def __init__(self, flat: Flat, settings: schema.Optimizer) -> None:
+        self.flat, self.settings = flat, settings
+        self.state: dict[str, Tensor] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all moments, as a new optimizer would."""
+        names = ("first", "second") if self.settings.name == "adam" else ("velocity",) if self.settings.momentum else ()
+        self.state = {name: torch.zeros_like(self.flat.values) for name in names}
+        self.state["step"] = torch.zeros((), device=self.flat.values.device)
+
+    def rate(self, epoch: int) -> float:
+        """Return the learning rate of an epoch."""
+        s = self.settings
+        return s.lr * (s.factor ** (epoch // s.step) if s.step else 1.0)
+
+    @torch.no_grad()
+    def step(self, epoch: int) -> None:
+        """Update the parameters from the gradients and zero these."""
+        values, grads, state, s = self.flat.values, self.flat.grads, self.state, self.settings
+        state["step"] += 1
+        if s.name == "adam":
+            torch._fused_adam_(
+                [values], [grads], [state["first"]], [state["second"]], [], [state["step"]],
+                lr=self.rate(epoch), beta1=0.9, beta2=0.999, weight_decay=s.weight_decay, eps=1e-8,
+                amsgrad=False, maximize=False,
+            )  # fmt: skip
+        else:
+            if s.weight_decay:
+                grads.add_(values, alpha=s.weight_decay)
+            direction = state["velocity"].mul_(s.momentum).add_(grads) if s.momentum else grads
+            values.sub_(direction, alpha=self.rate(epoch))
+        grads.zero_()

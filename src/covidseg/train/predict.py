@@ -1,0 +1,123 @@
+"""Prediction: a trained model back from its file, and 8-bit probability maps."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from covidseg import nets
+from covidseg.data.full import clear_when_full
+from covidseg.errors import UserError
+from covidseg.files import replacing
+from covidseg.losses.targets import probabilities
+from covidseg.schema import RunSpec
+from covidseg.train.device import autocast, place, prepare
+from covidseg.train.feed import Feed, Rows, compose, evaluation_batch, in_batches
+from covidseg.train.job import out_channels
+
+U8 = npt.NDArray[np.uint8]
+REMEDY = "train it again"
+
+
+def save_model(model: nn.Module, spec: RunSpec, path: Path) -> None:
+    """Write the weights as safetensors, with the network and its input and classes as the only metadata."""
+    from safetensors.torch import save
+
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    data = save(tensors, metadata={"covidseg": _signature(spec)})
+    with clear_when_full(path), replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def load_model(folder: Path, spec: RunSpec) -> nn.Module:
+    """Return the trained model of ``folder/model.safetensors``, ready to predict, on the CPU.
+
+    Raises UserError when the file is missing, damaged, or of another network, input or set of classes.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        raise UserError(f"{path}: missing; {REMEDY}")
+    try:
+        with safe_open(path, "pt") as file:
+            made_by = (file.metadata() or {}).get("covidseg")
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (SafetensorError, OSError) as e:
+        raise UserError(f"{path}: damaged ({e}); {REMEDY}") from e
+    if made_by != _signature(spec):
+        raise UserError(f"{path}: made by another network, input or set of classes ({made_by}); {REMEDY}")
+    model = nets.build(spec.net, spec.input.channels, out_channels(spec))
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as e:
+        raise UserError(f"{path}: does not fit the network ({str(e).splitlines()[-1].strip()}); {REMEDY}") from e
+    return place(model, torch.device("cpu")).eval()
+
+
+def predict(
+    model: nn.Module, images: Iterable[U8] | U8, lung: Iterable[U8] | U8 | None, spec: RunSpec, device: str
+) -> U8:
+    """Return the probability maps of slices: uint8 (N, K, H, W), round(255 p), one per foreground class.
+
+    images: uint8 (N, H, W), or an iterable of (H, W) slices of one size; lung: 0/1 masks of the same slices, needed
+    by the input modes that use them; device: auto, cpu or cuda. Raises UserError when masks are needed and missing.
+    """
+    where = prepare(device, spec.threads)
+    model.to(where).eval()
+    left, masks = iter(images), None if lung is None else iter(lung)
+    out: list[U8] = []
+    batch = 1  # until the size of the slices is known
+    while chunk := list(itertools.islice(left, batch)):
+        image = torch.from_numpy(np.stack(chunk)).to(where)
+        mask = None if masks is None else torch.from_numpy(np.stack(list(itertools.islice(masks, batch)))).to(where)
+        out.append(_quantised(forward(model, compose(image, mask, spec.input.mode))))
+        batch = evaluation_batch(max(image.shape[1:]), where)
+    return np.concatenate(out) if out else np.zeros((0, len(spec.classes), 0, 0), np.uint8)
+
+
+def forward(model: nn.Module, x_NCHW: Tensor) -> Tensor:
+    """Return the foreground probabilities (N, K, H, W), float32, without gradients."""
+    with torch.inference_mode(), autocast(x_NCHW.device):
+        outputs: dict[str, Any] = model(x_NCHW)
+        return probabilities(outputs["logits"])
+
+
+def write_predictions(model: nn.Module, feed: Feed, rows: Rows, classes: list[str], path: Path) -> None:
+    """Write the probability maps of some rows of the tensors: ``prob`` uint8 (N, K, H, W), ``index`` int32 (N,)."""
+    import h5py
+
+    from covidseg.data.canonical import LIBVER
+
+    shape = (len(rows), len(classes), feed.size, feed.size)
+    with clear_when_full(path), replacing(path) as temporary, h5py.File(temporary, "w", libver=LIBVER) as file:
+        file.attrs["classes"] = json.dumps(classes)
+        file.create_dataset("index", data=rows.astype(np.int32), track_times=False)
+        prob = file.create_dataset("prob", shape, np.uint8, chunks=(1, *shape[1:]), compression=1, track_times=False)
+        for at, maps in _maps(model, feed, rows):
+            prob[at : at + len(maps)] = maps
+
+
+def _maps(model: nn.Module, feed: Feed, rows: Rows) -> Iterator[tuple[int, U8]]:
+    model.eval()
+    at = 0
+    for x, _ in feed.batches(in_batches(rows, evaluation_batch(feed.size, feed.device))):
+        yield at, _quantised(forward(model, x))
+        at += len(x)
+
+
+def _quantised(p: Tensor) -> U8:
+    quantised: U8 = (p * 255).round().to(torch.uint8).cpu().numpy()
+    return quantised
+
+
+def _signature(spec: RunSpec) -> str:
+    return json.dumps({"net": spec.net, "input": spec.input.mode, "classes": spec.classes}, sort_keys=True)

@@ -1,0 +1,106 @@
+"""Shared fixtures: the real data where they lie beside the checkout, and one small finished project."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SMALL = """\
+about: fits a test of seconds
+size: 32
+width: 0.125
+epochs: 0.02
+batch: 8
+accumulate: 1
+threads: 1
+"""
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder with real data; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("COVIDSEG_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"real data not found in {folder}; set COVIDSEG_SHARED_DATA to run this test")
+    return folder
+
+
+class Project:
+    """A checkout of its own, in which commands run as a user would run them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = os.environ | {
+            "PYTHONPATH": str(folder / "src"),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONHASHSEED": "0",
+        }
+        self.environment.pop("COVIDSEG_MIRROR", None)
+
+    def run(self, *command: str, fails: bool = False) -> str:
+        """Run a command in the project; return its output. It must succeed, or fail where ``fails``."""
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        assert (done.returncode != 0) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    def snakemake(self, *arguments: str, fails: bool = False) -> str:
+        return self.run("snakemake", "--cores", "2", *arguments, fails=fails)
+
+    def planned(self) -> dict[str, int]:
+        """Return rule -> number of jobs that a dry run wants."""
+        text = self.snakemake("--dry-run")
+        if "Nothing to be done" in text:
+            return {}
+        table = text.split("Job stats:")[1].split("total")[0].splitlines()[3:]
+        return {line.split()[0]: int(line.split()[1]) for line in table if line.strip()}
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace text that stands once in a file."""
+        file = self.folder / path
+        text = file.read_text()
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {path}"
+        file.write_text(text.replace(old, new))
+
+
+def copy_project(to: Path) -> Project:
+    """Copy what git holds of a checkout, without data and results."""
+    for name in ("Snakefile", "config.yaml", "dvc.yaml", "pyproject.toml", ".gitignore", ".dvcignore"):
+        shutil.copy(ROOT / name, to / name)
+    ignore = shutil.ignore_patterns("__pycache__", "cache", "tmp", "config.local")
+    for name in ("workflow", "src", "envs", ".dvc"):
+        shutil.copytree(ROOT / name, to / name, ignore=ignore)
+    return Project(to)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose small demo has run: M1 and M3 of SSA-Net on two folds. Tests copy it before they change it."""
+    project = copy_project(tmp_path_factory.mktemp("finished"))
+    (project.folder / "workflow" / "presets" / "small.yaml").write_text(SMALL)
+    project.edit("config.yaml", "preset: auto", "preset: small")
+    project.edit("config.yaml", "only: []", "only: [ssanet/m1, ssanet/m3]")
+    project.edit("config.yaml", "folds: all", "folds: [0, 1]")
+    project.edit("workflow/datasets/covid-ct-seg.yaml", "size: 128, slices: 11", "size: 64, slices: 4")
+    project.snakemake("--quiet", "all", "--logger", "covidseg")
+    return project
+
+
+@pytest.fixture
+def fork(finished: Project, tmp_path: Path) -> Callable[[], Project]:
+    """Return a function that gives a copy of the finished project, to change at will."""
+
+    def copy() -> Project:
+        shutil.copytree(finished.folder, tmp_path / "fork", copy_function=shutil.copy2)
+        return Project(tmp_path / "fork")
+
+    return copy

@@ -1,0 +1,193 @@
+"""Fetching: mirror, download from a real server on this machine, hashes, and zips that mean harm."""
+
+import hashlib
+import http.server
+import json
+import os
+import threading
+import zipfile
+from functools import partial
+from typing import ClassVar
+
+import pytest
+from tests.unit.data.small import WORKFLOW, dataset, own
+
+from covidseg.data.fetch import fetch, read_manifest, tree_sha256
+from covidseg.data.unpack import unpack
+from covidseg.errors import UserError
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Serve tmp_path/www on this machine."""
+    (tmp_path / "www").mkdir()
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path / "www")) as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+def files_below(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_the_mirror_comes_first_and_a_second_run_takes_what_is_there(tmp_path):
+    (tmp_path / "mirror" / "mine").mkdir(parents=True)
+    (tmp_path / "mirror" / "mine" / "a.bin").write_bytes(b"scan")
+    data = own(sources=[{"name": "a.bin", "urls": ["http://127.0.0.1:9/none"], "sha256": sha256(b"scan")}])
+    said: list[str] = []
+    got = fetch("mine", data, tmp_path / "raw", tmp_path / "mirror", tmp_path, said.append)
+    assert got["files"] == {"a.bin": {"bytes": 4, "from": "mirror", "sha256": sha256(b"scan")}}
+    assert said == ["a.bin from the mirror"]
+    assert json.loads((tmp_path / "raw" / "fetched.json").read_text()) == got
+    again = fetch("mine", data, tmp_path / "raw", None, tmp_path)
+    assert again["files"]["a.bin"]["from"] == "already there"
+
+
+def test_download_with_a_zip(tmp_path, server):
+    with zipfile.ZipFile(tmp_path / "www" / "scans.zip", "w") as archive:
+        archive.writestr("a/b.txt", "voxels")
+    digest = hashlib.md5((tmp_path / "www" / "scans.zip").read_bytes()).hexdigest()
+    source = {"name": "scans.zip", "urls": [f"{server}/gone.zip", f"{server}/scans.zip"], "md5": digest, "unpack": True}
+    got = fetch("mine", own(sources=[source]), tmp_path / "raw", None, tmp_path)
+    assert (tmp_path / "raw" / "scans" / "a" / "b.txt").read_text() == "voxels"
+    assert got["files"]["scans.zip"]["from"] == f"{server}/scans.zip"
+
+
+def test_a_manifest_names_the_files_of_a_folder(tmp_path, server):
+    (tmp_path / "www" / "Set").mkdir()
+    for name in ("0.jpg", "1.jpg"):
+        (tmp_path / "www" / "Set" / name).write_bytes(name.encode())
+    lines = ["file,sha256", *(f"{name},{sha256(name.encode())}" for name in ("0.jpg", "1.jpg"))]
+    (tmp_path / "m.csv").write_text("\n".join(lines))
+    data = own(sources=[{"name": "Set", "urls": [f"{server}/Set/"], "manifest": "m.csv"}])
+    fetch("mine", data, tmp_path / "raw", None, tmp_path)
+    assert files_below(tmp_path / "raw") == ["Set/0.jpg", "Set/1.jpg", "fetched.json"]
+
+
+@pytest.mark.parametrize("content", [b"sca", b"scam"])
+def test_truncated_or_wrong_files_are_refused_and_leave_nothing(content, tmp_path, server):
+    (tmp_path / "www" / "a.bin").write_bytes(content)
+    source = {"name": "a.bin", "urls": [f"{server}/a.bin"], "sha256": sha256(b"scan")}
+    with pytest.raises(UserError, match=r"truncated or another version, fetch it again") as e:
+        fetch("mine", own(sources=[source]), tmp_path / "raw", None, tmp_path)
+    assert "\n" not in str(e.value)
+    assert files_below(tmp_path / "raw") == []
+    (tmp_path / "m" / "mine").mkdir(parents=True)
+    (tmp_path / "m" / "mine" / "a.bin").write_bytes(content)
+    with pytest.raises(UserError, match="expected"):
+        fetch("mine", own(sources=[source]), tmp_path / "raw", tmp_path / "m", tmp_path)
+    assert files_below(tmp_path / "raw") == []
+
+
+class Breaking(http.server.BaseHTTPRequestHandler):
+    """Sends 40 bytes of 100 and closes the connection, unless a part is asked for."""
+
+    content = bytes(range(100))
+    asked: ClassVar[list[str | None]] = []
+
+    def do_GET(self):
+        part = self.headers["Range"]
+        self.asked.append(part)
+        at = int(part.removeprefix("bytes=").removesuffix("-")) if part else 0
+        self.send_response(206 if part else 200)
+        self.send_header("Content-Length", str(100 - at))
+        self.end_headers()
+        self.wfile.write(self.content[at : at + 40])
+
+    def log_message(self, *arguments):
+        pass
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_was(tmp_path):
+    with http.server.HTTPServer(("127.0.0.1", 0), Breaking) as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        url = f"http://127.0.0.1:{running.server_port}/a.bin"
+        data = own(sources=[{"name": "a.bin", "urls": [url], "sha256": sha256(Breaking.content)}])
+        fetch("mine", data, tmp_path / "raw", None, tmp_path)
+        running.shutdown()
+        thread.join()
+    assert Breaking.asked == [None, "bytes=40-", "bytes=80-"]
+    assert files_below(tmp_path / "raw") == ["a.bin", "fetched.json"]
+
+
+def test_no_way_to_get_it(tmp_path, server):
+    source = {"name": "a.bin", "urls": [f"{server}/a.bin"]}
+    with pytest.raises(UserError, match=r"a.bin: cannot be downloaded .*404.* try again or set mirror"):
+        fetch("mine", own(sources=[source]), tmp_path / "raw", None, tmp_path)
+    with pytest.raises(UserError, match="no address to download it from; set mirror"):
+        fetch("zenodo20-slices", dataset("zenodo20-slices"), tmp_path / "raw", None, tmp_path)
+
+
+def test_a_folder_of_the_mirror_is_known_by_its_tree(tmp_path):
+    (tmp_path / "m" / "mine" / "ct").mkdir(parents=True)
+    (tmp_path / "m" / "mine" / "ct" / "0.png").write_bytes(b"x")
+    tree = tree_sha256(tmp_path / "m" / "mine" / "ct")
+    assert tree == sha256(f"{sha256(b'x')}  0.png\n".encode())
+    fetch("mine", own(sources=[{"name": "ct", "sha256": tree}]), tmp_path / "raw", tmp_path / "m", tmp_path)
+    assert files_below(tmp_path / "raw") == ["ct/0.png", "fetched.json"]
+    with pytest.raises(UserError, match="not what the data set names"):
+        fetch("mine", own(sources=[{"name": "ct", "sha256": "0" * 64}]), tmp_path / "other", tmp_path / "m", tmp_path)
+    assert files_below(tmp_path / "other") == []
+
+
+def evil(path, name, mode=0, content="x"):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("fine.txt", "fine")
+        entry = zipfile.ZipInfo(name)
+        entry.external_attr = mode << 16
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        archive.writestr(entry, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "message"),
+    [
+        ("../out.txt", 0, "outside its folder"),
+        ("a/../../out.txt", 0, "outside its folder"),
+        ("/tmp/out.txt", 0, "outside its folder"),
+        ("..\\out.txt", 0, "outside its folder"),
+        ("C:/out.txt", 0, "outside its folder"),
+        ("link", 0o120777, "is a link"),
+    ],
+)
+def test_zips_that_reach_out_are_refused(name, mode, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        unpack(evil(tmp_path / "z.zip", name, mode), tmp_path / "in" / "z")
+    assert files_below(tmp_path) == ["z.zip"]
+
+
+def test_bombs_and_broken_zips(tmp_path):
+    with pytest.raises(UserError, match="zip bomb"):
+        unpack(evil(tmp_path / "z.zip", "zeros", content=b"\0" * (80 << 20)), tmp_path / "z")
+    whole = evil(tmp_path / "y.zip", "a", content=os.urandom(5000))
+    whole.write_bytes(whole.read_bytes()[:2000])
+    with pytest.raises(UserError, match="not a whole zip file"):
+        unpack(whole, tmp_path / "y")
+    assert files_below(tmp_path) == ["y.zip", "z.zip"]
+
+
+def test_manifests_stay_inside(tmp_path):
+    (tmp_path / "m.csv").write_text("file,sha256\n../a,0\n")
+    with pytest.raises(UserError, match="outside the data set's folder"):
+        read_manifest(tmp_path / "m.csv")
+
+
+def test_the_real_labelled_slices_are_those_of_the_manifest(shared_data):
+    manifest = read_manifest(WORKFLOW / "datasets" / "covid-semiseg-test.csv")
+    assert len(manifest) == 96
+    for file, expected in manifest.items():
+        assert sha256((shared_data / "covid-semiseg" / "TestingSet" / file).read_bytes()) == expected

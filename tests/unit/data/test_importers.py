@@ -1,0 +1,171 @@
+"""Importers: real file formats, refused in one line when they are broken."""
+
+import gzip
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.unit.data.small import dataset, own, write_nifti
+
+from covidseg.data import importers
+from covidseg.data.canonical import Case
+from covidseg.data.importers.covid_semiseg import LABELLED
+from covidseg.data.importers.patients import patient, volume
+from covidseg.data.importers.read import grey, nifti, nifti_mask, whole
+from covidseg.errors import UserError
+
+LABELS = {"labels": {"background": 0, "lesion": 1}}
+
+
+def refused(message, function, *arguments):
+    with pytest.raises(UserError, match=message) as e:
+        function(*arguments)
+    assert "\n" not in str(e.value)
+
+
+def test_corrupt_nifti(tmp_path):
+    path = write_nifti(tmp_path / "a.nii.gz", np.zeros((9, 9, 9), np.int16))
+    path.write_bytes(path.read_bytes()[:-40])
+    refused("a.nii.gz: corrupt or not NIfTI", nifti, path)
+    path.write_bytes(b"not a scan")
+    refused("a.nii.gz: corrupt or not NIfTI", nifti, path)
+    path.write_bytes(gzip.compress(b"\0" * 400))
+    refused("a.nii.gz: corrupt or not NIfTI", nifti, path)
+    refused("no such file", nifti, tmp_path / "b.nii.gz")
+
+
+def test_4d_and_rgb_nifti(tmp_path):
+    refused("4-D of shape", nifti, write_nifti(tmp_path / "a.nii", np.zeros((3, 3, 3, 2), np.int16)))
+    rgb = np.zeros((3, 3, 3), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    refused("RGB", nifti, write_nifti(tmp_path / "b.nii", rgb))
+    assert nifti(write_nifti(tmp_path / "c.nii", np.zeros((2, 3, 4, 1), np.int16))).array.shape == (4, 3, 2)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_voxels_that_are_not_finite(value, tmp_path):
+    array = np.zeros((3, 3, 3), np.float32)
+    array[1, 1, 1] = value
+    refused("NaN or infinite", nifti, write_nifti(tmp_path / "a.nii", array))
+
+
+def test_masks_that_do_not_fit(tmp_path):
+    image = nifti(write_nifti(tmp_path / "a.nii", np.zeros((3, 3, 3), np.int16)))
+    mask = write_nifti(tmp_path / "b.nii", np.zeros((3, 3, 4), np.uint8))
+    refused(r"mask of shape \(4, 3, 3\) for an image of shape \(3, 3, 3\)", nifti_mask, mask, image)
+    refused("not whole numbers", whole, np.array([0.5]), mask)
+    refused("expected 0 to 255", whole, np.array([-1]), mask)
+
+
+def test_images_that_are_not_grey(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    refused("RGB image; expected 8-bit grey", grey, tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:30])
+    refused("corrupt or not an image", grey, tmp_path / "b.png")
+
+
+def user_folder(root, names=("a_0000", "b_0000"), labels=LABELS):
+    image = np.zeros((4, 5, 3), np.int16)
+    image[0, 0, 0] = -1000
+    for name in names:
+        write_nifti(root / "imagesTr" / f"{name}.nii.gz", image)
+        mask = (image < -500).astype(np.uint8)
+        write_nifti(root / "labelsTr" / f"{name.removesuffix('_0000')}.nii.gz", mask)
+    write_nifti(root / "imagesTs" / "c_0000.nii.gz", image)
+    write_nifti(root / "imagesUn" / "d.nii.gz", image)
+    (root / "dataset.json").write_text(json.dumps(labels))
+
+
+@pytest.mark.parametrize("labels", [LABELS, {"labels": {"0": "background", "1": "lesion"}}])
+def test_folder_of_a_user(labels, tmp_path):
+    user_folder(tmp_path, labels=labels)
+    cases = {case.name: case for case in importers.cases(tmp_path / "raw", own(folder=tmp_path))}
+    assert {name: case.role for name, case in cases.items()} == {
+        "a": "train",
+        "b": "train",
+        "c": "test",
+        "d": "unlabelled",
+    }
+    assert cases["a"].image.shape == (3, 5, 4)
+    assert cases["a"].label is not None
+    assert cases["a"].label[0, 0, 0] == 1
+    assert cases["a"].label.sum() == 1
+    assert cases["c"].label is None
+
+
+def test_folders_that_are_refused(tmp_path):
+    def read():
+        return list(importers.cases(tmp_path, own()))
+
+    refused("dataset.json: no such file", read)
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "tumour": 1}}))
+    refused("no label named 'lesion'; its labels: background, tumour", read)
+    (tmp_path / "dataset.json").write_text(json.dumps(LABELS))
+    refused("no .nii.gz or .nii or .png files", read)
+    user_folder(tmp_path, ["a_0001"])
+    refused("a second channel", read)
+    (tmp_path / "imagesTr" / "a_0001.nii.gz").rename(tmp_path / "imagesTr" / "x.nii.gz")
+    refused("no mask for x.nii.gz", read)
+    refused(
+        "unknown name 'foldr'; did you mean 'folder'?", lambda: list(importers.cases(tmp_path, own(importer="foldr")))
+    )
+
+
+def test_a_label_outside_the_map(tmp_path):
+    user_folder(tmp_path)
+    write_nifti(tmp_path / "labelsTr" / "a.nii.gz", np.full((4, 5, 3), 9, np.uint8))
+    refused(r"a.nii.gz: label values \[9\] are not in the map", lambda: list(importers.cases(tmp_path, own())))
+
+
+@pytest.mark.parametrize("name", ["covid-ct-seg", "covid-semiseg", "medseg-1", "medseg-2", "zenodo20-slices"])
+def test_an_empty_raw_folder(name, tmp_path):
+    refused("fetch the data set again", lambda: list(importers.cases(tmp_path, dataset(name))))
+
+
+def test_patients_of_the_twenty_volumes():
+    assert volume("Data-1_coronacases_org_001_18.jpg") == "coronacases_001"
+    assert volume("Data-1_radiopaedia_org_covid-19-pneumonia-10_85902_3-dcm_155") == "radiopaedia_10_85902_3"
+    assert volume("radiopaedia_4_85506_1.nii.gz") == "radiopaedia_4_85506_1"
+    assert patient("radiopaedia_10_85902_1") == patient("radiopaedia_10_85902_3") == "radiopaedia_10"
+
+
+def test_palette_and_grey_masks_mean_the_same(tmp_path):
+    raw = tmp_path
+    for k, role in ((0, "train"), (6, "test")):
+        images, masks = LABELLED[role]
+        (raw / images).mkdir(parents=True)
+        (raw / masks).mkdir(parents=True)
+        Image.new("L", (3, 2), 100).save(raw / images / f"{k}.jpg")
+        array = np.array([[0, 1, 2], [0, 0, 0]], np.uint8)
+        if role == "train":
+            image = Image.fromarray(array)
+            image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
+        else:
+            image = Image.fromarray(np.array([0, 38, 75], np.uint8)[array])
+        image.save(raw / masks / f"{k}.png")
+    cases = list(importers.cases(raw, dataset("covid-semiseg")))
+    for case in cases:
+        # rows run from right to left and columns to the back: the row becomes a column
+        assert case.label.tolist() == [[[0, 0], [1, 0], [2, 0]]]
+
+
+def test_real_covid_semiseg(shared_data):
+    raw = shared_data / "covid-semiseg"
+    cases: Counter[str] = Counter()
+    for case in importers.cases(raw, dataset("covid-semiseg")):
+        cases[case.role] += 1
+        if case.name == "0":
+            assert case.image.shape == (1, 273, 369)  # stood up: the manifest has the width 273 and the height 369
+            assert (np.bincount(case.label.ravel()).tolist()[1:]) == [8136, 27645]  # manifest_labelled.csv
+        if cases["unlabelled"] == 3:
+            break
+    assert cases == {"train": 50, "test": 48, "unlabelled": 3}
+
+
+def test_real_zenodo20_slices(shared_data):
+    raw = shared_data / "zenodo20-slices"
+    first: Case = next(importers.cases(raw, dataset("zenodo20-slices")))
+    assert first.name == "coronacases_001"
+    assert first.image.shape == (159, 256, 256)
+    assert (first.lung[0].sum(), first.label[0].sum()) == (1584, 9)  # manifest_inferred.csv

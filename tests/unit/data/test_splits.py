@@ -1,0 +1,68 @@
+"""Splits: the committed ones are what the papers say, and broken ones are refused."""
+
+import pytest
+from tests.unit.data.small import WORKFLOW
+
+from covidseg.data.importers.patients import patient
+from covidseg.data.splits import read
+from covidseg.errors import UserError
+
+SPLITS = WORKFLOW / "splits"
+GROUP_0 = ["coronacases_007", "coronacases_008", "radiopaedia_36_86526_0", "radiopaedia_4_85506_1"]
+
+
+@pytest.mark.parametrize("name", ["ma5", "ma5-zenodo20"])
+def test_five_folds_test_every_case_once(name):
+    split = read(SPLITS / f"{name}.csv")
+    assert split.folds == [0, 1, 2, 3, 4]
+    assert split.cases(0, "test") == GROUP_0
+    tested = [case for fold in split.folds for case in split.cases(fold, "test")]
+    assert len(tested) == len(set(tested)) == (20 if name == "ma5" else 19)
+    for fold in split.folds:
+        everyone = {case for role in ("train", "val", "test") for case in split.cases(fold, role)}
+        assert everyone == set(tested)
+        (val,) = split.cases(fold, "val")
+        assert patient(val) not in {patient(case) for case in split.cases(fold, "test") + split.cases(fold, "train")}
+
+
+def test_the_other_direction():
+    split = read(SPLITS / "ma5-4-16.csv")
+    for fold in split.folds:
+        assert [len(split.cases(fold, role)) for role in ("train", "val", "test")] == [3, 1, 16]
+    assert sorted(split.cases(0, "train") + split.cases(0, "val")) == GROUP_0
+
+
+def test_inf_net():
+    split = read(SPLITS / "infnet-50-48.csv")
+    assert split.folds == [0]
+    assert split.cases(0, "val") == ["2", "23", "31", "33", "58"]
+    assert [len(split.cases(0, role)) for role in ("train", "test")] == [45, 48]
+    everyone = {int(case) for role in ("train", "val", "test") for case in split.cases(0, role)}
+    assert everyone == set(range(100)) - {22, 48}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fold,case,role\n0,a,train\n0,a,test\n", "case 'a' is twice in fold 0"),
+        ("fold,case,role\n0,a,tran\n", "unknown role 'tran' of case 'a'; did you mean 'train'?"),
+        ("fold,case\n0,a\n", "expected the columns fold,case,role, found fold,case"),
+        ("fold,case,role\nx,a,test\n", "fold 'x' of case 'a' is not a whole number"),
+        ("fold,case,role\n0,a,test\n", "fold 0 has no train cases"),
+        ("fold,case,role\n", "no folds"),
+    ],
+)
+def test_broken_splits(text, message, tmp_path):
+    (tmp_path / "s.csv").write_text(text)
+    with pytest.raises(UserError, match=message):
+        read(tmp_path / "s.csv")
+
+
+def test_what_is_not_there(tmp_path):
+    split = read(SPLITS / "infnet-50-48.csv")
+    with pytest.raises(UserError, match="no fold 1; it has 0"):
+        split.cases(1, "test")
+    with pytest.raises(UserError, match="unknown role 'tests'"):
+        split.cases(0, "tests")
+    with pytest.raises(UserError, match="no such split"):
+        read(tmp_path / "none.csv")

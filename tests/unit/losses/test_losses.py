@@ -1,0 +1,110 @@
+"""Losses by hand: logits of 100 are probabilities of 0 and 1, and ln 5 makes a softmax of fractions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from covidseg import losses
+from covidseg.errors import UserError
+from covidseg.losses.cross_entropy import cross_entropy
+from covidseg.losses.dice import dice
+from covidseg.losses.self_attention import self_attention
+
+
+def binary(predicted: list[list[int]]) -> dict[str, Any]:
+    return {"logits": (torch.tensor(predicted).float() * 200 - 100)[:, None, None, :]}
+
+
+def labels(target: list[list[int]]) -> torch.Tensor:
+    return torch.tensor(target, dtype=torch.uint8)[:, None, :]
+
+
+@pytest.mark.parametrize(
+    ("predicted", "target", "smoothing", "value"),
+    [
+        ([[1, 1, 0, 0]], [[0, 1, 1, 0]], "corrected", 1 - 3 / 5),
+        ([[1, 1, 0, 0]], [[0, 1, 1, 0]], "released", 1 - 4 / 5),
+        ([[0, 0, 0, 0]], [[0, 0, 0, 0]], "corrected", 0),
+        ([[0, 0, 0, 0]], [[0, 0, 0, 0]], "released", -1),
+        ([[1, 1, 1, 0]], [[1, 1, 1, 0]], "corrected", 0),
+        ([[1, 1, 1, 0]], [[1, 1, 1, 0]], "released", 1 - 8 / 7),
+        ([[1, 1, 0, 0], [0, 0, 0, 0]], [[0, 1, 1, 0], [0, 0, 0, 0]], "corrected", (2 / 5 + 0) / 2),
+    ],
+)
+def test_dice(predicted: Any, target: Any, smoothing: Any, value: float) -> None:
+    assert dice(binary(predicted), labels(target), smoothing=smoothing).item() == pytest.approx(value, abs=1e-6)
+
+
+def test_dice_of_two_classes_is_the_mean_over_them() -> None:
+    """Background, class 1 (found wholly), class 2 (two pixels, one of them found)."""
+    found = torch.tensor([0, 1, 2, 0])
+    logits = 100 * torch.nn.functional.one_hot(found, 3).float().t()[None, :, None, :]
+    value = dice({"logits": logits}, labels([[0, 1, 2, 2]])).item()
+    assert value == pytest.approx((0 + (1 - 3 / 4)) / 2, abs=1e-6)
+
+
+def attention(near: list[float], deep: float = 0.0) -> dict[str, Any]:
+    return {"features": [torch.tensor(near).view(1, 1, 2, 2), torch.full((1, 1, 1, 1), deep)]}
+
+
+@pytest.mark.parametrize(("reduction", "value"), [("mean", 12 / 64 / 4), ("sum", 12 / 64)])
+def test_self_attention(reduction: Any, value: float) -> None:
+    """Squares (0, 0, 0, ln 5) are the softmax (1, 1, 1, 5) / 8; one pixel enlarged is (1, 1, 1, 1) / 4."""
+    outputs = attention([0, 0, 0, math.sqrt(math.log(5))], deep=3.0)
+    assert self_attention(outputs, labels([[0]]), reduction=reduction).item() == pytest.approx(value, abs=1e-6)
+
+
+def test_self_attention_sums_pairs_squares_channels_and_averages_slices() -> None:
+    root = math.sqrt(math.log(5) / 2)
+    near = torch.zeros(2, 2, 2, 2)
+    near[0, :, 1, 1] = torch.tensor([root, -root])  # the second slice looks nowhere, as the deeper map
+    maps = [near, torch.ones(2, 1, 1, 1), torch.ones(2, 1, 1, 1)]
+    assert self_attention({"features": maps}, labels([[0]])).item() == pytest.approx(12 / 64 / 4 / 2, abs=1e-6)
+
+
+def test_self_attention_teaches_both_maps() -> None:
+    maps = [torch.rand(1, 3, 4, 4, requires_grad=True), torch.rand(1, 3, 2, 2, requires_grad=True)]
+    self_attention({"features": maps}, labels([[0]])).backward()
+    assert all(m.grad is not None and m.grad.abs().max() > 0 for m in maps)
+
+
+def test_self_attention_needs_features() -> None:
+    with pytest.raises(UserError, match=r"losses\.self_attention: this network returns no encoder features"):
+        self_attention({"logits": torch.zeros(1, 1, 1, 1)}, labels([[0]]))
+
+
+@pytest.mark.parametrize(("weights", "value"), [((), math.log(2)), ((1.0, 2.0), 1.25 * math.log(2))])
+def test_binary_cross_entropy(weights: tuple[float, ...], value: float) -> None:
+    """Logits of 0 are probabilities of a half; one pixel of four is foreground."""
+    outputs = {"logits": torch.zeros(1, 1, 1, 4)}
+    found = cross_entropy(outputs, labels([[1, 0, 0, 0]]), class_weights=weights).item()
+    assert found == pytest.approx(value, abs=1e-6)
+
+
+def test_softmax_cross_entropy() -> None:
+    """Logits (0, 0, ln 2) are probabilities (1/4, 1/4, 1/2); labels 2 and 0."""
+    logits = torch.tensor([0.0, 0.0, math.log(2)]).view(1, 3, 1, 1).expand(1, 3, 1, 2)
+    found = cross_entropy({"logits": logits}, labels([[2, 0]]), class_weights=(1.0, 1.0, 3.0)).item()
+    assert found == pytest.approx((3 * math.log(2) + math.log(4)) / 2, abs=1e-6)
+
+
+def test_class_weights_must_fit() -> None:
+    with pytest.raises(UserError, match=r"class_weights: expected 2 numbers, background first \(found 3\)"):
+        cross_entropy({"logits": torch.zeros(1, 1, 1, 1)}, labels([[0]]), class_weights=(1.0, 1.0, 1.0))
+
+
+def test_total_weighs_and_waits() -> None:
+    given = {"dice": {"weight": 2.0}, "cross_entropy": {"weight": 0.5, "from_epoch": 3}}
+    outputs, target = {"logits": torch.zeros(1, 1, 1, 4)}, labels([[1, 0, 0, 0]])
+    half = 1 - 2 / 4  # I = 1/2, P = 2, G = 1: (2 I + 1) / (P + G + 1)
+    before, values = losses.total(given, outputs, target, 2)
+    assert (before.item(), list(values)) == (pytest.approx(2 * half), ["dice"])
+    after, values = losses.total(given, outputs, target, 3)
+    assert after.item() == pytest.approx(2 * half + 0.5 * math.log(2))
+    assert {name: value.item() for name, value in values.items()} == pytest.approx(
+        {"dice": half, "cross_entropy": math.log(2)}
+    )

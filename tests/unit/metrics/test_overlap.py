@@ -1,0 +1,45 @@
+"""Overlap by pencil: four pixels."""
+
+import numpy as np
+import pytest
+
+from covidseg.metrics.overlap import Counts, binarise, count, mean_absolute_error
+
+EMPTY, ONE, ALL = (np.array(m, bool) for m in ([[0, 0], [0, 0]], [[1, 0], [0, 0]], [[1, 1], [1, 1]]))
+
+
+def test_one_of_two_pixels_found_and_one_invented() -> None:
+    counts = count(np.array([[1, 1], [0, 0]], bool), np.array([[1, 0], [1, 0]], bool))
+    assert counts == Counts(tp=1, fp=1, fn=1, tn=1)
+    assert (counts.dice, counts.sensitivity, counts.specificity, counts.error) == (0.5, 0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("truth", "mask", "dice", "sen", "spe", "error"),
+    [
+        (EMPTY, EMPTY, 1.0, 1.0, 1.0, 0.0),
+        (EMPTY, ONE, 0.0, 1.0, 0.75, 0.25),
+        (ONE, EMPTY, 0.0, 0.0, 1.0, 0.25),
+        (ALL, ALL, 1.0, 1.0, 1.0, 0.0),
+        (ONE, ALL, 0.4, 1.0, 0.0, 0.75),
+    ],
+)
+def test_empty_and_full_masks(truth, mask, dice, sen, spe, error) -> None:
+    counts = count(truth, mask)
+    assert (counts.dice, counts.sensitivity, counts.specificity, counts.error) == (dice, sen, spe, error)
+
+
+def test_counts_add_up() -> None:
+    assert Counts(1, 2, 3, 4) + Counts(10, 20, 30, 40) == Counts(11, 22, 33, 44)
+
+
+def test_a_half_is_lesion_in_both_scales() -> None:
+    # round(255 * 0.5) = 128
+    assert binarise(np.array([[0, 127, 128, 255]], np.uint8), 0.5).tolist() == [[False, False, True, True]]
+    assert binarise(np.array([[0.0, 0.499, 0.5, 1.0]]), 0.5).tolist() == [[False, False, True, True]]
+
+
+def test_mae_of_a_map() -> None:
+    truth = np.array([[1, 0], [0, 1]], bool)
+    assert mean_absolute_error(np.array([[1.0, 0.5], [0.25, 0.75]]), truth) == 0.25  # (0 + .5 + .25 + .25) / 4
+    assert mean_absolute_error(np.array([[255, 51], [0, 204]], np.uint8), truth) == pytest.approx(0.1, abs=1e-15)

@@ -1,0 +1,44 @@
+"""Nothing partial is ever seen."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from covidseg.files import replacing, write_json, write_text
+
+FILL = """
+import resource, sys
+from pathlib import Path
+from covidseg.errors import UserError
+from covidseg.files import replacing
+with replacing(Path(sys.argv[1])) as path, open("/dev/full", "w") as full:
+    path.write_text("half")
+    full.write("x" * 100_000)
+"""
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
+        temporary.write_text(f"half {1 // 0}")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    done = subprocess.run([sys.executable, "-c", FILL, str(path)], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert f"{path}: no space left on the disk" in done.stderr
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_json_is_sorted(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"b": 1, "a": [2]})
+    assert (tmp_path / "a.json").read_text() == '{\n  "a": [\n    2\n  ],\n  "b": 1\n}\n'

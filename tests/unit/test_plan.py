@@ -1,0 +1,116 @@
+"""Rows resolve to specs: described or released, the row's own settings, the preset, the mode, stand-ins."""
+
+import pytest
+
+from covidseg.errors import UserError
+from covidseg.plan import Plan, merge
+
+REAL = {"mode": "paper"}
+
+
+def test_described_follows_the_text() -> None:
+    spec = Plan.load(REAL).run("ssanet/m4").spec
+    assert (spec.input.mode, spec.input.size, spec.input.channels) == ("slice+lung", 512, 2)
+    assert (spec.net["skip"], spec.net["spatial_conv"]) == ("concat", True)
+    assert (spec.train.epochs, spec.train.batch, spec.train.accumulate) == (150, 2, 24)
+    assert spec.train.optimizer.recreate is False
+    assert spec.losses == {"dice": {"smoothing": "corrected"}, "self_attention": {"weight": 0.1}}
+
+
+def test_released_takes_every_deviation() -> None:
+    run = Plan.load(REAL).run("ssanet/m4-released")
+    assert (run.spec.input.mode, run.spec.input.channels, run.spec.net["skip"]) == ("masked", 1, "add")
+    assert (run.spec.train.epochs, run.spec.train.optimizer.recreate) == (400, True)
+    assert run.spec.losses["dice"] == {"smoothing": "released"}
+    assert run.released == ("input", "skip", "epochs", "optimizer", "dice")
+
+
+def test_rows_of_the_ablation() -> None:
+    plan = Plan.load(REAL)
+    assert "self_attention" not in plan.run("ssanet/m1").spec.losses
+    assert plan.run("ssanet/m1").spec.net["spatial_conv"] is False
+    assert plan.run("ssanet/m2").spec.losses["self_attention"].get("from_epoch", 0) == 0
+    starts = [plan.run(f"ssanet/e{n}").spec.losses["self_attention"]["from_epoch"] for n in range(1, 7)]
+    assert starts == [10, 20, 30, 40, 50, 60]
+
+
+def test_the_tiny_preset_scales_epochs_and_where_self_attention_starts() -> None:
+    plan = Plan.load({})  # demo, so tiny
+    starts = [plan.run(f"ssanet/e{n}").spec.losses["self_attention"]["from_epoch"] for n in range(1, 7)]
+    assert starts == [1, 2, 3, 4, 5, 6]
+    run = plan.run("ssanet/e4")
+    assert (run.spec.train.epochs, run.spec.input.size, run.spec.net["width"]) == (15, 64, 0.25)
+    assert run.scaled == (
+        "input.size 512 to 64",
+        "net.width 1 to 0.25",
+        "losses.self_attention.from_epoch 40 to 4",
+        "train.epochs 150 to 15",
+        "train.batch 2 to 8",
+        "train.accumulate 24 to 1",
+        "train.optimizer.step 100 to 10",
+    )
+
+
+def test_full_changes_nothing_and_has_no_caveats() -> None:
+    plan = Plan.load(REAL)
+    run = plan.run("ssanet/m4")
+    assert run.scaled == ()
+    assert plan.caveats(run) == []
+    assert run.folds == (0, 1, 2, 3, 4)
+
+
+def test_a_stand_in_brings_its_own_split_and_is_said() -> None:
+    plan = Plan.load({**REAL, "stand_ins": {"covid-ct-seg": "zenodo20-slices"}, "folds": [0, 1]})
+    run = plan.run("ssanet/m1")
+    assert (run.spec.dataset, run.spec.split, run.folds) == ("zenodo20-slices", "ma5-zenodo20", (0, 1))
+    assert plan.caveats(run)[:2] == ["zenodo20-slices stands in for covid-ct-seg", "folds 0, 1 of 5"]
+
+
+def test_a_run_is_made_once_for_all_tables() -> None:
+    runs = Plan.load({}).runs()
+    assert len(runs) == len(set(runs))
+    assert {"ssanet/m1", "ssanet/m4", "ssanet/e6"} <= set(runs)
+
+
+def test_only_leaves_out_what_it_does_not_name() -> None:
+    plan = Plan.load({"only": ["ssanet/m1"]})
+    assert plan.runs() == ["ssanet/m1"]
+    assert [name for _, name, _ in plan.tables()][:2] == ["1", "2"]
+    assert plan.all_datasets() == ["covid-ct-seg"]
+    assert list(plan.figures()) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"preset": "tinny"}, "config.yaml: unknown preset 'tinny'; did you mean 'tiny'?"),
+        ({"papers": ["ssnet"]}, "config.yaml: unknown paper 'ssnet'; did you mean 'ssanet'?"),
+        ({"only": ["ssanet/m11"]}, "unknown run 'ssanet/m11'; did you mean 'm1'?"),
+        ({"stand_ins": {"covid-ct-sg": "medseg-1"}}, "config.yaml: unknown data set 'covid-ct-sg'"),
+        ({"lungs": {"medseg1": "none"}}, "config.yaml: unknown data set 'medseg1'; did you mean 'medseg-1'?"),
+    ],
+)
+def test_unknown_names_are_refused(config: dict, message: str) -> None:
+    with pytest.raises(UserError) as e:
+        Plan.load(config)
+    assert str(e.value).startswith(message)
+
+
+def test_merge_goes_mapping_by_mapping() -> None:
+    base = {"net": {"name": "a", "width": 1}, "x": 1}
+    assert merge(base, {"net": {"width": 2}, "x": {"y": 1}}) == {"net": {"name": "a", "width": 2}, "x": {"y": 1}}
+    assert base == {"net": {"name": "a", "width": 1}, "x": 1}
+
+
+def test_the_spec_hash_ignores_how_a_row_is_scored() -> None:
+    plan = Plan.load(REAL)
+    assert plan.run("ssanet/m4").hash != plan.run("ssanet/m3").hash
+    assert plan.run("ssanet/m4").hash == Plan.load({**REAL, "folds": [0]}).run("ssanet/m4").hash
+
+
+def test_class_values_join_unions() -> None:
+    plan = Plan.load(REAL)
+    assert plan.class_values("covid-semiseg", ["infection"]) == {"infection": (1, 2)}
+    assert plan.class_values("covid-ct-seg", ["lung"]) == {"lung": ()}
+    with pytest.raises(UserError, match="no class 'ggoo'; did you mean 'ggo'"):
+        plan.class_values("covid-semiseg", ["ggoo"])

@@ -1,0 +1,68 @@
+"""Bad YAML gives one line with the path to the key and the nearest legal name."""
+
+from pathlib import Path
+
+import pytest
+
+from covidseg.errors import UserError
+from covidseg.schema import Config, Paper, load, parse
+
+HEAD = {"paper": {"title": "a", "authors": "b", "venue": "c", "doi": "d"}, "defaults": {}}
+ROWS = {"caption": "x", "protocol": "p", "metrics": {}}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"mod": "demo"}, "config.yaml: mod: unknown key; did you mean 'mode'?"),
+        ({"mode": "dmo"}, "config.yaml: mode: unknown value 'dmo'; did you mean 'demo'?"),
+        ({"lungs": {"a": "r23"}}, "config.yaml: lungs.a: unknown value 'r23'; did you mean 'r231'?"),
+        ({"folds": ["x"]}, "config.yaml: folds.0: input should be a valid integer"),
+        ({"device": "tpu"}, "config.yaml: device: unknown value 'tpu'; did you mean 'cpu'?"),
+    ],
+)
+def test_config_errors_name_the_key(value: dict, message: str) -> None:
+    with pytest.raises(UserError) as e:
+        parse(Config, value, "config.yaml")
+    assert str(e.value).startswith(message)
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (
+            {**ROWS, "rows": [{"label": "a", "prited": 1}]},
+            "tables.3.rows.0.prited: unknown key; did you mean 'printed'?",
+        ),
+        ({"captoin": "x", **ROWS, "rows": []}, "tables.3.captoin: unknown key; did you mean 'caption'?"),
+        ({"protocol": "p", "metrics": {}, "rows": []}, "tables.3.caption: missing"),
+        ({"kind": "datasets", "caption": "x", "rows": []}, "tables.3.columns: missing"),
+    ],
+)
+def test_paper_errors_name_the_path(table: dict, message: str) -> None:
+    with pytest.raises(UserError) as e:
+        parse(Paper, {**HEAD, "tables": {"3": table}}, "p.yaml")
+    assert str(e.value) == f"p.yaml: {message}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mode: [\n", "not valid YAML at line 2"),
+        ("- a\n- b\n", "expected keys and values, found list"),
+        ("a: 1\nb: : 2\n", "not valid YAML at line 2"),
+    ],
+)
+def test_a_broken_file_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as e:
+        load(Config, path)
+    assert str(e.value).startswith(f"{path}: {message}")
+    assert "\n" not in str(e.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"config\.yaml: no such file"):
+        load(Config, tmp_path / "config.yaml")

@@ -1,0 +1,54 @@
+"""What a person is told, and how often."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from covidseg.train import progress
+
+
+def test_line() -> None:
+    text = progress.line("ssanet/m4 fold 0", 3.5, 15, "dice 0.4100, best val DSC 0.612", 70.0, 0.0)
+    assert text == "ssanet/m4 fold 0: epoch 3/15, dice 0.4100, best val DSC 0.612, 4 min left"
+    assert progress.line("m4", 12, 14, "", 10.0, 10.0) == "m4: epoch 12/14, 10 s left"
+    assert progress.line("m4", 14, 14, "dice 0.4", 10.0, 0.0) == "m4: epoch 14/14, dice 0.4"
+
+
+def test_at_most_one_line_in_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    stream = io.StringIO()
+    say = progress.Progress("m4", stream)
+    for done in range(31):
+        say(done, 30, "")
+        now += 1
+    say.close()
+    assert [line.split(",")[0] for line in stream.getvalue().splitlines()] == [
+        "m4: epoch 10/30",
+        "m4: epoch 20/30",
+        "m4: epoch 30/30",
+    ]
+
+
+def test_a_short_job_says_nothing() -> None:
+    stream = io.StringIO()
+    say = progress.Progress("m4", stream)
+    say(0, 2, "")
+    say(2, 2, "")
+    assert stream.getvalue() == ""
+
+
+def test_a_bar_on_a_terminal() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    say = progress.Progress("ssanet/m4", stream)
+    say(0, 2, "")
+    say(2, 2, "dice 0.4")
+    say.close()
+    assert "ssanet/m4" in stream.getvalue()
+    assert "2/2" in stream.getvalue()

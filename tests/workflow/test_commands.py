@@ -1,0 +1,158 @@
+"""The verbs as a person types them, on a finished small demo."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.conftest import ROOT, Project
+
+VERBS = "fetch import lungs tensors train score table figure report show trace params doctor adopt".split()  # noqa: SIM905
+
+
+def test_every_verb_has_help() -> None:
+    for verb in VERBS:
+        done = subprocess.run([sys.executable, "-m", "covidseg", verb, "--help"], capture_output=True, text=True)
+        assert done.returncode == 0
+        assert f"Usage: python -m covidseg {verb}" in done.stdout
+
+
+@pytest.mark.parametrize(("follow", "count"), [("released", "31095809"), ("described", None)])
+def test_params_prints_one_number(follow: str, count: str | None) -> None:
+    command = [sys.executable, "-m", "covidseg", "params", "ssanet", "--follow", follow]
+    text = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip()
+    assert text.isdecimal()
+    assert count is None or text == count
+
+
+def test_no_torch_outside_training(finished: Project) -> None:
+    probe = (
+        "import sys; from pathlib import Path; from covidseg import steps; from covidseg.plan import Plan;"
+        "plan = Plan.load(Path('config.yaml'));"
+        "steps.score(plan, 'ssanet/m1'); steps.table(plan, 'ssanet', '3'); steps.report(plan); steps.show(plan);"
+        "assert 'torch' not in sys.modules, 'torch was imported'"
+    )
+    finished.run("python", "-c", probe)
+
+
+def test_tables_in_every_format(finished: Project) -> None:
+    folder = finished.folder / "results/demo/tables/ssanet"
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        f"{table}.{suffix}" for table in "123" for suffix in ("csv", "md", "tex", "html")
+    )
+    with open(folder / "3.csv", newline="") as f:
+        rows = [row for row in csv.DictReader(f) if row["protocol"] == "ssanet"]
+    assert len(rows) == 10 * 4  # M1-M4 and E1-E6; DSC, HD95, MAE, NSD
+    m1 = next(row for row in rows if row["run"] == "ssanet/m1" and row["column"] == "DSC")
+    assert (m1["printed"], m1["folds"], m1["verdict"]) == ("0.600300", "2", "not comparable")
+    assert "phantom CT, not patients" in m1["why"]
+    m4 = next(row for row in rows if row["run"] == "ssanet/m4" and row["column"] == "DSC")
+    assert (m4["ours"], m4["verdict"]) == ("", "not run")
+
+
+def test_our_number_is_the_mean_of_the_cases(finished: Project) -> None:
+    results = finished.folder / "results/demo"
+    with open(results / "runs/ssanet/m3/cases.csv", newline="") as f:
+        mae = [float(r["mae"]) for r in csv.DictReader(f) if (r["protocol"], r["unit"]) == ("ssanet", "slice")]
+    with open(results / "tables/ssanet/3.csv", newline="") as f:
+        line = next(r for r in csv.DictReader(f) if (r["run"], r["column"]) == ("ssanet/m3", "MAE"))
+    assert float(line["ours"]) == pytest.approx(sum(mae) / len(mae), abs=1e-6)
+    assert int(line["slices"]) == len(mae)
+
+
+def test_the_report_is_one_file_without_links_out(finished: Project) -> None:
+    page = (finished.folder / "results/demo/report.html").read_text()
+    for part in ("Table 3", "Demo mode: every slice is phantom CT", "ssanet/m1", "lungmask/phantom"):
+        assert part in page
+    assert re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', page) == []
+
+
+def test_run_json_says_how_it_was_made(finished: Project) -> None:
+    facts = json.loads((finished.folder / "results/demo/runs/ssanet/m3/fold1-seed0/run.json").read_text())
+    assert (facts["run"], facts["fold"], facts["seed"], facts["mode"], facts["preset"]) == (
+        "ssanet/m3",
+        1,
+        0,
+        "demo",
+        "small",
+    )
+    assert facts["spec"]["net"]["spatial_conv"] is True
+    assert facts["command"].endswith("train ssanet/m3 --fold 1 --seed 0")
+    assert set(facts["versions"]) >= {"python", "torch", "numpy"}
+    assert facts["caveats"][0] == "phantom CT, not patients"
+    assert len(facts["inputs"]["tensors"]) == 64
+
+
+def test_trace_leads_to_the_record_and_the_command(finished: Project) -> None:
+    text = finished.run("covidseg", "trace", "ssanet/3", "m1", "DSC")
+    assert "printed 0.6003" in text
+    assert "results/demo/runs/ssanet/m1/cases.csv" in text
+    assert "results/demo/runs/ssanet/m1/fold1-seed0/run.json" in text
+    assert "train ssanet/m1 --fold 1 --seed 0" in text
+
+
+def test_trace_names_the_nearest_column(finished: Project) -> None:
+    text = finished.run("covidseg", "trace", "ssanet/3", "m1", "DSCC", fails=True)
+    assert "no column 'DSCC'; did you mean 'DSC'?" in text
+
+
+def test_doctor_is_content_with_a_finished_demo(finished: Project) -> None:
+    text = finished.run("covidseg", "doctor")
+    assert "5 of 5 trainings are done" in text  # M1 and M3 on two folds, the lung network
+    assert "BAD" not in text
+
+
+def test_show_prints_paper_beside_ours(finished: Project) -> None:
+    text = finished.run("covidseg", "show")
+    assert "ssanet, table 3" in text
+    assert "0.600 / 0." in text
+    assert "results/demo/report.html" in text
+
+
+def test_the_same_seed_gives_the_same_bytes(finished: Project, fork: Callable[[], Project]) -> None:
+    project = fork()
+    job = "results/demo/runs/ssanet/m3/fold0-seed0"
+    for name in ("model.safetensors", "predictions.h5", "history.csv", "run.json"):
+        (project.folder / job / name).unlink()
+    project.run("covidseg", "train", "ssanet/m3", "--fold", "0", "--seed", "0")
+    for name in ("model.safetensors", "predictions.h5", "history.csv"):
+        assert (project.folder / job / name).read_bytes() == (finished.folder / job / name).read_bytes()
+
+
+def test_phantom_and_stores_are_the_same_bytes_again(finished: Project, fork: Callable[[], Project]) -> None:
+    project = fork()
+    for verb in ("fetch", "import", "lungs"):
+        project.run("covidseg", verb, "covid-ct-seg")
+    project.run("covidseg", "tensors", "covid-ct-seg", "32")
+    for name in (
+        "canonical/covid-ct-seg/slices.h5",
+        "canonical/covid-ct-seg/lungs.h5",
+        "tensors/covid-ct-seg/32/image.npy",
+    ):
+        path = Path("data/demo") / name
+        assert (project.folder / path).read_bytes() == (finished.folder / path).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("train ssanet/m9", "unknown run 'ssanet/m9'"),
+        ("train ssanet/m1 --fold 7", "ssanet/m1: split 'ma5' has no fold 7; legal: 0, 1, 2, 3, 4"),
+        ("train ssanet/m4 --fold 0 --config", "No such option: --config"),
+        ("fetch covid-ct-sge", "unknown data set 'covid-ct-sge'; did you mean 'covid-ct-seg'?"),
+        ("tensors medseg-1 32", "lungs.json: missing; run covidseg lungs medseg-1 first"),
+        ("score ssanet/m4", "predictions.h5: missing; run covidseg train ssanet/m4 --fold 0 --seed 0 first"),
+        ("score", "score takes either a RUN, or all of --protocol, --truth, --pred and --out"),
+        ("score --protocol standrd --truth . --pred . --out .", "unknown protocol 'standrd'; did you mean 'standard'?"),
+        ("table ssanet 33", "unknown table '33'"),
+        ("params ssanett", "did you mean 'ssanet'?"),
+    ],
+)
+def test_wrong_words_are_one_line(finished: Project, command: str, message: str) -> None:
+    text = finished.run("covidseg", *command.split(), fails=True)
+    assert message in text
+    assert "Traceback" not in text

@@ -1,0 +1,103 @@
+"""What reruns, and what does not; what is refused before anything runs."""
+
+from collections.abc import Callable
+
+import pytest
+from tests.conftest import Project
+
+Fork = Callable[[], Project]
+
+
+def test_nothing_is_left_to_do(finished: Project) -> None:
+    assert finished.planned() == {}
+
+
+def test_a_comment_reruns_nothing(fork: Fork) -> None:
+    project = fork()
+    for module in ("train/supervised.py", "nets/ssanet.py", "tables.py", "data/phantom/__init__.py"):
+        file = project.folder / "src" / "covidseg" / module
+        file.write_text(file.read_text() + "\n# a comment\n")
+    assert project.planned() == {}
+
+
+def test_a_row_reruns_its_own_jobs_and_no_other(fork: Fork) -> None:
+    project = fork()
+    project.edit("workflow/papers/ssanet.yaml", "m3: {losses: {self_attention: false}}", "m3: {train: {batch: 4}}")
+    project.edit("workflow/presets/small.yaml", "batch: 8\n", "")
+    project.edit("workflow/papers/ssanet.yaml", "batch: 2\n", "batch: 8\n")
+    # M1's batch is 8 as before; M3 changed: its two folds, its scores, table 3 and what shows it.
+    assert project.planned() == {"all": 1, "train": 2, "score": 1, "table": 1, "report": 1}
+
+
+def test_a_label_remakes_the_table_only(fork: Fork) -> None:
+    project = fork()
+    project.edit("workflow/papers/ssanet.yaml", "{label: (M3) backbone+SC,", "{label: (M3) backbone with SC,")
+    assert project.planned() == {"all": 1, "table": 1, "report": 1}
+
+
+def test_a_changed_loss_reruns_trainings(fork: Fork) -> None:
+    project = fork()
+    file = project.folder / "src" / "covidseg" / "losses" / "dice.py"
+    file.write_text(file.read_text() + "\nEXTRA = 1\n")
+    assert project.planned()["train"] >= 4
+
+
+def test_a_table_refuses_a_result_of_another_spec(fork: Fork) -> None:
+    project = fork()
+    project.edit("workflow/presets/small.yaml", "epochs: 0.02", "epochs: 0.04")
+    text = project.run("covidseg", "table", "ssanet", "3", fails=True)
+    assert "run.json: made from another spec (train.epochs was 3, is 6); run snakemake to make it again" in text
+    assert "Traceback" not in text
+
+
+def test_a_damaged_record_is_one_line(fork: Fork) -> None:
+    project = fork()
+    (project.folder / "results/demo/runs/ssanet/m1/fold0-seed0/run.json").write_text("{")
+    text = project.run("covidseg", "table", "ssanet", "3", fails=True)
+    assert "fold0-seed0/run.json: damaged" in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("mode: demo", "mode: demmo", "config.yaml: mode: unknown value 'demmo'; did you mean 'demo'?"),
+        ("seeds: [0]", "sedes: [0]", "config.yaml: sedes: unknown key; did you mean 'seeds'?"),
+        ("papers: [ssanet]", "papers: [ssanett]", "unknown paper 'ssanett'; did you mean 'ssanet'?"),
+    ],
+)
+def test_a_typo_in_the_config_stops_before_the_graph(fork: Fork, old: str, new: str, message: str) -> None:
+    project = fork()
+    project.edit("config.yaml", old, new)
+    text = project.snakemake("--dry-run", fails=True)
+    assert message in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "m4: {}",
+            "m4: {net: {spatial_con: true}}",
+            "workflow/papers/ssanet.yaml: runs.m4.net.spatial_con: unknown key; did you mean 'spatial_conv'?",
+        ),
+        ("m4: {}", "m4: {dataset: covid-ct-sge}", "unknown data set 'covid-ct-sge'; did you mean 'covid-ct-seg'?"),
+        ("m4: {}", "m4: {follow: {skp: released}}", "runs.m4.follow: unknown deviation 'skp'; did you mean 'skip'?"),
+        ("net: {name: ssanet,", "net: {name: ssanett,", "did you mean 'ssanet'?"),
+        ("MAE: mae, NSD: nsd}", "MAE: mea, NSD: nsd}", "tables.3.metrics: unknown name 'mea'; did you mean 'mae'?"),
+    ],
+)
+def test_a_typo_in_a_paper_stops_before_the_graph(fork: Fork, old: str, new: str, message: str) -> None:
+    project = fork()
+    project.edit("workflow/papers/ssanet.yaml", old, new)
+    text = project.snakemake("--dry-run", fails=True)
+    assert message in text
+    assert "Traceback" not in text
+
+
+def test_every_mode_and_preset_makes_a_graph(fork: Fork) -> None:
+    project = fork()
+    for settings in (["mode=paper", "only=[]", "folds=all", "preset=full"], ["only=[]", "folds=all", "preset=tiny"]):
+        text = project.snakemake("--dry-run", "--config", *settings)
+        assert "train" in text and "table" in text  # noqa: PT018

@@ -1,0 +1,62 @@
+# Names shared by all rules. Paths come from covidseg.plan, the only place that builds one.
+import re
+import sys
+
+from covidseg import device, record
+from covidseg.errors import UserError
+from covidseg.plan import PHANTOM_LUNGS, Plan, qualified
+
+try:
+    PLAN = Plan.load(config)
+    RUNS = PLAN.all_runs()
+    DATA = PLAN.tensor_sets()
+    TABLES = {(paper, name): table for paper, name, table in PLAN.tables()}
+    FIGURES = list(PLAN.figures())
+except UserError as e:
+    sys.exit(f"covidseg: {e}")
+
+P = PLAN.paths
+# In a conda environment the package is used from src; otherwise from where this Snakemake runs.
+CONDA = "conda" in {str(m) for m in workflow.deployment_settings.deployment_method}
+COVIDSEG = f"{'PYTHONPATH=src python' if CONDA else sys.executable} -m covidseg --config {PLAN.snapshot()}"
+LOGS = P.results / "logs"
+CAPTIONS = "../report"
+ENV = f"../../envs/{'cuda' if device.asks_for_gpu(PLAN.config.device) else 'cpu'}.yaml"
+
+
+def one_of(names):
+    return "|".join(re.escape(str(name)) for name in sorted(set(names))) or "none"
+
+
+wildcard_constraints:
+    dataset=one_of(PLAN.all_datasets()),
+    size=r"\d+",
+    paper=one_of(PLAN.papers),
+    run=one_of(name for paper in PLAN.papers.values() for name in paper.runs),
+    fold=r"\d+",
+    seed=r"\d+",
+    table=one_of(name for _, name in TABLES),
+    figure=one_of(name for _, name in FIGURES),
+
+
+def code(*modules):
+    """Fingerprint of the code behind a rule: comments and docstrings do not count."""
+    return record.code_fingerprint(*modules)
+
+
+def run_of(wildcards):
+    return PLAN.run(f"{wildcards.paper}/{wildcards.run}")
+
+
+def jobs_of(run, name):
+    return [P.job(run, fold, seed) / name for fold, seed in PLAN.run(run).jobs]
+
+
+class Shown:
+    """In a rule's message, "{SHOWN:paper/run}" says which tables and figures wait for a run."""
+
+    def __format__(self, run):
+        return PLAN.shown_in(run)
+
+
+SHOWN = Shown()

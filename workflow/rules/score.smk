@@ -1,0 +1,24 @@
+# Scores of a run's test predictions, all folds and seeds, under its tables' protocols and the standard one.
+
+
+rule score:
+    message:
+        "score {wildcards.paper}/{wildcards.run}"
+    input:
+        lambda w: jobs_of(run_of(w).id, "predictions.h5"),
+        lambda w: P.canonical(run_of(w).spec.dataset) / "import.json",
+    output:
+        cases=P.run("{paper}/{run}") / "cases.csv",
+        summary=P.run("{paper}/{run}") / "summary.json",
+    log:
+        LOGS / "score" / "{paper}" / "{run}.log",
+    params:
+        spec=lambda w: PLAN.score_hash(run_of(w).id),
+        code=code("score"),
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    conda:
+        ENV
+    shell:
+        "{COVIDSEG} score {wildcards.paper}/{wildcards.run} 2> {log}"
