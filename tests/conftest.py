@@ -90,7 +90,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.edit("config.yaml", "preset: auto", "preset: small")
     project.edit("config.yaml", "only: []", "only: [ssanet/m1, ssanet/m3]")
     project.edit("config.yaml", "folds: all", "folds: [0, 1]")
-    project.edit("workflow/datasets/covid-ct-seg.yaml", "size: 128, slices: 11", "size: 64, slices: 4")
+    project.edit("workflow/datasets/covid-ct-seg.yaml", "size: 128, slices: 7", "size: 64, slices: 4")
     project.snakemake("--quiet", "all", "--logger", "covidseg")
     return project
 

@@ -407,9 +407,10 @@ class Plan:
     # -- what a training needs, for the scheduler
 
     def memory_mb(self, spec: RunSpec) -> int:
-        """Return a training's memory in MiB: the process, and activations by batch, size and width (measured)."""
-        pixels = spec.train.batch * spec.input.size**2
-        return 700 + round(pixels * spec.net.get("width", 1.0) * 1.5e-3)
+        """Return a training's memory in MiB: libraries, weights and copies, activations; as measured, and a third."""
+        width = spec.net.get("width", 1.0)
+        activations = spec.train.batch * spec.input.size**2 * width * 1.2e-3
+        return round(1.35 * (350 + 800 * width**2 + activations))
 
     def minutes(self, spec: RunSpec) -> int:
         """Return a generous run time in minutes, by epochs and size."""

@@ -133,6 +133,7 @@ def train(plan: Plan, run_id: str, fold: int, seed: int) -> None:
     folder = plan.paths.tensors(spec.dataset, spec.input.size)
     data = _need(folder / "tensors.json", f"tensors {spec.dataset} {spec.input.size}")
     started = time.time()
+    code = record.code_fingerprint(*plan.train_modules(spec))
     job = training.Job(
         spec=spec,
         fold=fold,
@@ -142,6 +143,7 @@ def train(plan: Plan, run_id: str, fold: int, seed: int) -> None:
         out=out,
         class_values=plan.class_values(spec.dataset, spec.classes),
         device=plan.config.device,
+        code=code,
     )
     facts = training.run(job, Progress(f"{run_id} fold {fold} seed {seed}"))
     record.write(
@@ -155,7 +157,7 @@ def train(plan: Plan, run_id: str, fold: int, seed: int) -> None:
         released=list(run.released),
         spec=spec.model_dump(mode="json"),
         spec_hash=run.hash,
-        code=record.code_fingerprint(*plan.train_modules(spec)),
+        code=code,
         inputs={"tensors": sha256(data), "split": sha256(job.split)},
         outputs={n: sha256(out / n) for n in ("model.safetensors", "history.csv", "predictions.h5")},
         command=f"covidseg --config {plan.source} train {run_id} --fold {fold} --seed {seed}",

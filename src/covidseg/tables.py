@@ -134,9 +134,18 @@ def _changed(before: dict[str, Any], after: dict[str, Any], path: str = "") -> s
 def _cell(*, values: pd.DataFrame | None, reasons: list[str], printed: float | None, metric: str, **about: Any) -> Cell:
     if values is None or values.empty:
         return Cell(
-            metric=metric, printed=printed, ours=None, sd=None, difference=None,
-            verdict=NOT_RUN, why="", folds=0, seeds=0, slices=0, **about,
-        )  # fmt: skip
+            metric=metric,
+            printed=printed,
+            ours=None,
+            sd=None,
+            difference=None,
+            verdict=NOT_RUN,
+            why="",
+            folds=0,
+            seeds=0,
+            slices=0,
+            **about,
+        )
     jobs = values.groupby(["fold", "seed"])[metric].mean()
     ours = float(values.groupby("seed")[metric].mean().mean())
     sd = float(jobs.std(ddof=1)) if len(jobs) > 1 else None
@@ -209,7 +218,7 @@ def dataset_cells(plan: Plan, table: DatasetTable) -> list[Cell]:
                     seeds=0,
                     slices=int(found.get("slices", 0)),
                     digits=0 if key in ("slices", "classes") else 4,
-                )  # fmt: skip
+                )
             )
     return cells
 

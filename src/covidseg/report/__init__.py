@@ -20,6 +20,8 @@ from covidseg.templates import render
 
 def write(plan: Plan) -> None:
     """Write the report and ``metrics.json``, which DVC compares between commits."""
+    for name in ("tables", "figures"):  # DVC wants them to be there even when the configuration asks for none
+        (plan.paths.results / name).mkdir(parents=True, exist_ok=True)
     papers = [_paper(plan, name) for name in plan.config.papers]
     page = render(
         "report.html.j2",

@@ -10,7 +10,7 @@ from covidseg.plan import Plan
 from covidseg.schema import ResultTable
 from covidseg.tables import NOT_RUN, number
 
-WIDEST = 110
+WIDEST = 132
 
 
 def show(plan: Plan) -> None:
@@ -32,7 +32,7 @@ def show(plan: Plan) -> None:
 
 def _grid(frame: pd.DataFrame, title: str) -> Table:
     grid = Table(title=title, title_justify="left", caption="printed / ours ± sd over folds and seeds")
-    grid.add_column("")
+    grid.add_column("", overflow="fold")
     columns = list(dict.fromkeys(frame.column))
     for column in columns:
         grid.add_column(column, justify="right", no_wrap=True)

@@ -22,7 +22,8 @@ class Job:
 
     tensors: the folder of ``image.npy``, ``lung.npy``, ``label.npy`` and ``slices.csv``; split: the CSV of
     fold, case and role; out: the folder of the results. class_values: foreground class -> the label values it joins,
-    in the order of ``spec.classes``; the class ``lung`` takes its truth from ``lung.npy``.
+    in the order of ``spec.classes``; the class ``lung`` takes its truth from ``lung.npy``. code: fingerprint of
+    the source, so that a training killed before a change of code is not gone on with after it.
     """
 
     spec: RunSpec
@@ -33,6 +34,7 @@ class Job:
     out: Path
     class_values: dict[str, tuple[int, ...]]
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    code: str = ""
 
     @property
     def out_channels(self) -> int:
@@ -46,7 +48,14 @@ class Job:
     def identity(self, *more: object) -> str:
         """Return a hash of all that decides the result: a resume state of another identity is of no use."""
         stats = [(self.tensors / f"{name}.npy").stat() for name in ("image", "lung", "label")]
-        parts = [self.spec.model_dump_json(), self.fold, self.seed, self.class_values, self.split.read_text()]
+        parts = [
+            self.spec.model_dump_json(),
+            self.fold,
+            self.seed,
+            self.class_values,
+            self.split.read_text(),
+            self.code,
+        ]
         parts += [(stat.st_size, stat.st_mtime_ns) for stat in stats]
         return hashlib.sha256(repr((*parts, *more)).encode()).hexdigest()
 
