@@ -277,7 +277,7 @@ class Plan:
         for options in raw["losses"].values():
             if "from_epoch" in options:
                 options["from_epoch"] = _scaled(options["from_epoch"], preset.epochs)
-        for key in ("batch", "accumulate", "validate_every"):
+        for key in ("batch", "accumulate", "validate_every", "slices_per_epoch"):
             value = getattr(preset, key)
             raw["train"][key] = value if value is not None else raw["train"][key]
         scaled = RunSpec.model_validate(raw)
@@ -425,13 +425,12 @@ class Plan:
             out.append("phantom CT, not patients")
         if run.stand_in:
             out.append(f"{run.spec.dataset} stands in for {run.stand_in}")
-        out += [f"{change} (preset {self.preset_name})" for change in run.scaled]
         if run.folds != run.all_folds:
             out.append(f"folds {', '.join(map(str, run.folds))} of {len(run.all_folds)}")
         own = self.dataset(run.spec.dataset).lungs
         if run.spec.lungs != own:
             out.append(f"lung masks: {run.spec.lungs} instead of {own}")
-        return out
+        return [*out, *run.scaled]
 
     def shown_in(self, run: str) -> str:
         """Return where a run shows, as ``table 3, figure 5``; for a model behind the data, what it is for."""

@@ -103,7 +103,7 @@ class Dataset(Strict):
 class Input(Strict):
     """What a network sees."""
 
-    size: int = 512
+    size: int = Field(512, ge=16)
     mode: InputMode = "slice+lung"
 
     @property
@@ -128,11 +128,12 @@ class Supervised(Strict):
     """Plain training on labelled slices; the best epoch by validation DSC is kept."""
 
     method: Literal["supervised"] = "supervised"
-    epochs: int = 150
-    batch: int = 2
-    accumulate: int = 1
+    epochs: int = Field(150, ge=1)
+    batch: int = Field(2, ge=1)
+    accumulate: int = Field(1, ge=1)
     optimizer: Optimizer = Optimizer()
-    validate_every: int = 1
+    validate_every: int = Field(1, ge=1)
+    slices_per_epoch: int = Field(0, ge=0, description="At most so many, drawn anew each epoch; 0: all.")
 
 
 class RunSpec(Strict):
@@ -281,6 +282,7 @@ class Preset(Strict):
     batch: int | None = None
     accumulate: int | None = None
     validate_every: int | None = None
+    slices_per_epoch: int | None = None
     threads: int = 4
 
 

@@ -286,11 +286,7 @@ def caption_of(plan: Plan, paper: str, name: str) -> str:
         parts.append(f"Mode {plan.config.mode}, preset {plan.preset_name}, protocol {table.protocol}.")
         data = dict.fromkeys(f"{run.spec.dataset}, split {run.spec.split}, lung masks {run.spec.lungs}" for run in runs)
         parts.append(f"Data: {'; '.join(data)}.")
-        caveats = dict.fromkeys(caveat for run in runs for caveat in plan.caveats(run))
-        common = [c for c in caveats if all(c in plan.caveats(run) for run in runs)]
-        single = [f"{run.id}: {c}" for run in runs for c in plan.caveats(run) if c not in common]
-        if common or single:
-            parts.append(f"Differs from the paper: {', '.join([*common, *single])}.")
+        parts += differences(plan, runs)
         released = {run.id: run.released for run in runs if run.released}
         parts += [f"{run} follows the released code in: {', '.join(names)}." for run, names in released.items()]
         parts.append("Ours: mean over test slices, +- standard deviation over folds and seeds.")
@@ -301,11 +297,25 @@ def caption_of(plan: Plan, paper: str, name: str) -> str:
     return " ".join([*parts, *table.notes]).replace("..", ".")
 
 
+def differences(plan: Plan, runs: list[Run]) -> list[str]:
+    """Return sentences that say how runs differ from the paper: what all share, then what only some have."""
+    caveats = {run.id: plan.caveats(run) for run in runs}
+    scaled = {change for run in runs for change in run.scaled}
+    everything = list(dict.fromkeys(caveat for found in caveats.values() for caveat in found))
+    common = [caveat for caveat in everything if all(caveat in found for found in caveats.values())]
+    single = [f"{run} {c}" for run, found in caveats.items() for c in found if c not in common]
+    other = [caveat for caveat in common if caveat not in scaled]
+    preset = [*(c for c in common if c in scaled), *single]
+    sentences = [f"Differs from the paper: {'; '.join(other)}."] if other else []
+    return sentences + ([f"Preset {plan.preset_name} changes {', '.join(preset)}."] if preset else [])
+
+
 def number(value: float | None, digits: int) -> str:
     """Return a number as a table shows it; a dash where there is none."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
-    return f"{value:.{digits}f}"
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
 
 
 def grid(cells: list[Cell]) -> tuple[list[str], list[list[str]]]:

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import pytest
 import torch
-from tests.nets.base import NetTest, picture
 
 from covidseg import nets
+from tests.nets.base import NetTest, picture
 
 
 class TestDescribed(NetTest):

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from covidseg.tables import INSIDE, NOT_COMPARABLE, OUTSIDE, Cell, _cell, grid, judge, latex, markdown
+from covidseg.tables import INSIDE, NOT_COMPARABLE, OUTSIDE, Cell, _cell, grid, judge, latex, markdown, number
 
 ABOUT = {"row": "(M1) a_b", "run": "p/m1", "protocol": "ssanet", "column": "DSC", "digits": 4}
 
@@ -43,6 +43,11 @@ def test_seeds_are_averaged_after_slices() -> None:
 )
 def test_verdict(printed: float | None, sd: float | None, reasons: list[str], verdict: str) -> None:
     assert judge(printed, 0.65, sd, reasons)[0] == verdict
+
+
+@pytest.mark.parametrize(("value", "text"), [(-0.00001, "0.0000"), (-0.5, "-0.5000"), (None, "–"), (float("nan"), "–")])
+def test_numbers(value: float | None, text: str) -> None:
+    assert number(value, 4) == text
 
 
 def test_a_row_without_a_run_shows_what_was_printed() -> None:

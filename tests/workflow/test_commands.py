@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tests.conftest import ROOT, Project
 
 VERBS = "fetch import lungs tensors train score table figure report show trace params doctor adopt".split()  # noqa: SIM905

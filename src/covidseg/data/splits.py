@@ -4,7 +4,8 @@ How the committed ones were made, from the five groups of four cases that Ma et 
 ``ma5`` tests on group k and trains on the other 16 cases, ``ma5-4-16`` trains on group k and tests on the other 16;
 ``ma5-zenodo20`` is ma5 for that data set's cases. Validation is one case: in ma5 the first of the group after k, in
 ma5-4-16 the first of group k. The first of a group is a coronacase, the only volume of its patient. ``infnet-50-48`` is
-Inf-Net's release, where the five of the 50 that validate are ``random.Random(0).sample(train_ids, 5)``.
+Inf-Net's release without validation (SSA-Net's Dataset2); in ``infnet-45-5-48`` five of the 50 validate, which ones is
+not published: ``random.Random(0).sample(train_ids, 5)``.
 """
 
 from __future__ import annotations

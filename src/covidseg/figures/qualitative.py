@@ -109,6 +109,8 @@ def draw(plan: Plan, run: Run, methods: dict[str, dict[str, list[Slice]]], chose
         squeeze=False,
         layout="constrained",
     )
+    for axis, heading in zip(axes[0], headings, strict=True):
+        axis.set_title(heading, fontsize=10)
     for row, name in zip(axes, chosen, strict=True):
         image = ct(plan, run, name)
         parts = {heading: [(s.cls, _mask(s)) for s in found[name]] for heading, found in methods.items()}
@@ -119,8 +121,6 @@ def draw(plan: Plan, run: Run, methods: dict[str, dict[str, list[Slice]]], chose
             axis.imshow(overlay(image, masks), interpolation="nearest")
             axis.set_xticks([])
             axis.set_yticks([])
-            if row is axes[0]:
-                axis.set_title(heading, fontsize=10)
             if heading in methods:
                 score = np.mean([_dice(s) for s in methods[heading][name]])
                 axis.set_xlabel(f"Dice {score:.2f}", fontsize=8)

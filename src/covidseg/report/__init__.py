@@ -15,6 +15,7 @@ from covidseg.data.canonical import read_table
 from covidseg.files import write_json, write_text
 from covidseg.plan import Plan
 from covidseg.schema import ResultTable
+from covidseg.tables import differences
 from covidseg.templates import render
 
 
@@ -75,12 +76,10 @@ def figure_caption(plan: Plan, paper: str, figure: str) -> str:
     """Return a figure's caption with mode, preset, data and the rule that chose the slices."""
     model = plan.papers[paper].figures[figure]
     run = plan.run(plan.figure_runs(paper, figure)[0])
-    caveats = "; ".join(plan.caveats(run))
     return (
         f"{model.caption}. Slices of {run.spec.dataset}, test cases of fold {model.fold}: of those with at least the "
         "median lesion area, the ones on which the methods' Dice differs most, one per case. "
-        f"Mode {plan.config.mode}, preset {plan.preset_name}."
-        + (f" Differs from the paper: {caveats}." if caveats else "")
+        f"Mode {plan.config.mode}, preset {plan.preset_name}. {' '.join(differences(plan, [run]))}"
     )
 
 

@@ -58,6 +58,7 @@ class Loop:
 
     def _train_epoch(self, progress: Progress) -> None:
         order = self.job.random(self.epoch).permutation(self.train)
+        order = order[: self.settings.slices_per_epoch or len(order)]
         batches = in_batches(order, self.settings.batch)
         if self.job.spec.input.size < 64 and len(batches) > 1 and len(batches[-1]) == 1:
             # a single slice whose deepest map is one pixel has no variance to normalise by

@@ -7,11 +7,11 @@ import sys
 
 import numpy as np
 import pytest
-from tests.unit.data.small import own
 
 from covidseg.data import canonical
 from covidseg.data.canonical import Case, Store, read_table, to_8bit
 from covidseg.errors import UserError
+from tests.unit.data.small import own
 
 NAN = float("nan")
 

@@ -10,11 +10,11 @@ from functools import partial
 from typing import ClassVar
 
 import pytest
-from tests.unit.data.small import WORKFLOW, dataset, own
 
 from covidseg.data.fetch import fetch, read_manifest, tree_sha256
 from covidseg.data.unpack import unpack
 from covidseg.errors import UserError
+from tests.unit.data.small import WORKFLOW, dataset, own
 
 
 def sha256(data: bytes) -> str:

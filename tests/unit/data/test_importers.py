@@ -7,7 +7,6 @@ from collections import Counter
 import numpy as np
 import pytest
 from PIL import Image
-from tests.unit.data.small import dataset, own, write_nifti
 
 from covidseg.data import importers
 from covidseg.data.canonical import Case
@@ -15,6 +14,7 @@ from covidseg.data.importers.covid_semiseg import LABELLED
 from covidseg.data.importers.patients import patient, volume
 from covidseg.data.importers.read import grey, nifti, nifti_mask, whole
 from covidseg.errors import UserError
+from tests.unit.data.small import dataset, own, write_nifti
 
 LABELS = {"labels": {"background": 0, "lesion": 1}}
 

@@ -1,11 +1,11 @@
 """Splits: the committed ones are what the papers say, and broken ones are refused."""
 
 import pytest
-from tests.unit.data.small import WORKFLOW
 
 from covidseg.data.importers.patients import patient
 from covidseg.data.splits import read
 from covidseg.errors import UserError
+from tests.unit.data.small import WORKFLOW
 
 SPLITS = WORKFLOW / "splits"
 GROUP_0 = ["coronacases_007", "coronacases_008", "radiopaedia_36_86526_0", "radiopaedia_4_85506_1"]
@@ -33,7 +33,7 @@ def test_the_other_direction():
 
 
 def test_inf_net():
-    split = read(SPLITS / "infnet-50-48.csv")
+    split = read(SPLITS / "infnet-45-5-48.csv")
     assert split.folds == [0]
     assert split.cases(0, "val") == ["2", "23", "31", "33", "58"]
     assert [len(split.cases(0, role)) for role in ("train", "test")] == [45, 48]
@@ -59,7 +59,7 @@ def test_broken_splits(text, message, tmp_path):
 
 
 def test_what_is_not_there(tmp_path):
-    split = read(SPLITS / "infnet-50-48.csv")
+    split = read(SPLITS / "infnet-45-5-48.csv")
     with pytest.raises(UserError, match="no fold 1; it has 0"):
         split.cases(1, "test")
     with pytest.raises(UserError, match="unknown role 'tests'"):

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from tests.unit.data.small import own
 
 from covidseg.data import canonical, tensors
 from covidseg.data.canonical import Case
 from covidseg.data.tensors import Window, crop_window
 from covidseg.errors import UserError
 from covidseg.lungs import write_masks
+from tests.unit.data.small import own
 
 
 def lung_at(shape, top, left):

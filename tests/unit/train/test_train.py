@@ -15,11 +15,11 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from tests.unit.train import blobs
 
 from covidseg.errors import UserError
 from covidseg.train import OUTPUTS, resume, run
 from covidseg.train.predict import load_model, predict
+from tests.unit.train import blobs
 
 LONGER = {"epochs": 16, "batch": 5, "optimizer": {"lr": 3e-3}}
 
