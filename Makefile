@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 BIN := .venv/bin
 
-.PHONY: demo test lint format setup clean
+.PHONY: demo test lint schemas envs setup clean
 .DEFAULT_GOAL := demo
 
 setup: .venv/.ready
@@ -33,6 +33,14 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
+
+# What is written from elsewhere in the project; tests fail when it is out of step.
+schemas: setup
+	$(BIN)/python -c "import pathlib, covidseg.schema as s; \
+		[pathlib.Path('workflow/schemas', n).write_text(t) for n, t in s.json_schemas().items()]"
+
+envs: setup
+	$(BIN)/python envs/write.py
 
 clean:
 	rm -rf results/demo data/demo .snakemake

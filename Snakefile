@@ -42,4 +42,4 @@ rule models:
 
 
 onsuccess:
-    shell("{COVIDSEG} show")
+    shell("covidseg show")

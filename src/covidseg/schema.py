@@ -6,6 +6,7 @@ the nearest legal name. Nothing here imports torch, and nothing here reads data.
 
 from __future__ import annotations
 
+import json
 import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -322,6 +323,20 @@ def parse(model: type[M], value: Any, where: str) -> M:
 def load(model: type[M], path: Path) -> M:
     """Read and validate one YAML file. Raises UserError with one line."""
     return parse(model, read_yaml(path), str(path))
+
+
+FILES: dict[str, type[BaseModel]] = {
+    "config": Config,
+    "dataset": Dataset,
+    "paper": Paper,
+    "preset": Preset,
+    "protocol": Protocol,
+}
+
+
+def json_schemas() -> dict[str, str]:
+    """Return file name -> JSON schema of each kind of YAML file, as ``workflow/schemas`` holds them for editors."""
+    return {f"{name}.json": json.dumps(model.model_json_schema(), indent=1) + "\n" for name, model in FILES.items()}
 
 
 def explain(model: type[BaseModel], error: ValidationError) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from covidseg.errors import UserError
-from covidseg.schema import Config, Paper, load, parse
+from covidseg.schema import Config, Paper, json_schemas, load, parse
 
 HEAD = {"paper": {"title": "a", "authors": "b", "venue": "c", "doi": "d"}, "defaults": {}}
 ROWS = {"caption": "x", "protocol": "p", "metrics": {}}
@@ -66,3 +66,8 @@ def test_a_broken_file_is_one_line(tmp_path: Path, text: str, message: str) -> N
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"config\.yaml: no such file"):
         load(Config, tmp_path / "config.yaml")
+
+
+def test_the_schemas_for_editors_are_in_step() -> None:
+    folder = Path(__file__).parents[2] / "workflow" / "schemas"
+    assert {path.name: path.read_text() for path in folder.iterdir()} == json_schemas(), "run: make schemas"

@@ -1,5 +1,6 @@
 # Names shared by all rules. Paths come from covidseg.plan, the only place that builds one.
 import re
+import shlex
 import sys
 
 from covidseg import device, record
@@ -16,11 +17,13 @@ except UserError as e:
     sys.exit(f"covidseg: {e}")
 
 P = PLAN.paths
-# In a conda environment the package is used from src; otherwise from where this Snakemake runs.
+# Rules call the verbs as a person would. In a conda environment the package is used from src, else from this Python.
 CONDA = "conda" in {str(m) for m in workflow.deployment_settings.deployment_method}
-COVIDSEG = f"{'PYTHONPATH=src python' if CONDA else sys.executable} -m covidseg --config {PLAN.snapshot()}"
+PYTHON = "PYTHONPATH=src python" if CONDA else shlex.quote(sys.executable)
+CONFIG = shlex.quote(str(PLAN.snapshot()))
+shell.prefix(f'covidseg() {{{{ {PYTHON} -m covidseg --config {CONFIG} "$@"; }}}}; ')
+
 LOGS = P.results / "logs"
-CAPTIONS = "../report"
 ENV = f"../../envs/{'cuda' if device.asks_for_gpu(PLAN.config.device) else 'cpu'}.yaml"
 
 
@@ -60,3 +63,32 @@ class Shown:
 
 
 SHOWN = Shown()
+
+
+def lung_model(wildcards):
+    """The phantom's lung network is a model like any other: trained by the rule train."""
+    if PLAN.lungs(wildcards.dataset) != "phantom":
+        return []
+    return P.job(PHANTOM_LUNGS, *PLAN.run(PHANTOM_LUNGS).jobs[0]) / "model.safetensors"
+
+
+def table_inputs(wildcards):
+    table = TABLES[wildcards.paper, wildcards.table]
+    if table.kind == "datasets":
+        names = PLAN.table_datasets(table)
+        return [
+            P.canonical(n) / made
+            for n in names
+            for made in ("import.json", "lungs.json")
+        ]
+    runs = PLAN.table_runs(wildcards.paper, table)
+    return [P.run(r) / "cases.csv" for r in runs] + [
+        j for r in runs for j in jobs_of(r, "run.json")
+    ]
+
+
+def figure_inputs(wildcards):
+    runs = PLAN.figure_runs(wildcards.paper, wildcards.figure)
+    return [P.run(r) / "cases.csv" for r in runs] + [
+        j for r in runs for j in jobs_of(r, "predictions.h5")
+    ]

@@ -3,28 +3,26 @@
 
 
 rule fetch:
-    message:
-        "fetch {wildcards.dataset}"
     output:
         P.raw("{dataset}") / "fetched.json",
     log:
         LOGS / "fetch" / "{dataset}.log",
-    params:
-        spec=lambda w: PLAN.fetch_hash(w.dataset),
-        code=code("data.phantom") if PLAN.config.mode == "demo" else "",
-    resources:
-        mem_mb=1000,
-        runtime=240,
     retries: 2 if PLAN.config.mode == "paper" else 0
     conda:
         ENV
+    resources:
+        mem_mb=1000,
+        runtime=240,
+    params:
+        spec=lambda w: PLAN.fetch_hash(w.dataset),
+        code=code("data.phantom") if PLAN.config.mode == "demo" else "",
+    message:
+        "fetch {wildcards.dataset}"
     shell:
-        "{COVIDSEG} fetch {wildcards.dataset} 2> {log}"
+        "covidseg fetch {wildcards.dataset} 2> {log}"
 
 
 rule canonical:
-    message:
-        "import {wildcards.dataset}"
     input:
         P.raw("{dataset}") / "fetched.json",
     output:
@@ -33,21 +31,23 @@ rule canonical:
         table=P.canonical("{dataset}") / "slices.csv",
     log:
         LOGS / "import" / "{dataset}.log",
-    params:
-        spec=lambda w: PLAN.import_hash(w.dataset),
-        code=lambda w: code("data.canonical", f"data.importers.{PLAN.dataset(w.dataset).importer}"),
+    conda:
+        ENV
     resources:
         mem_mb=4000,
         runtime=60,
-    conda:
-        ENV
+    params:
+        spec=lambda w: PLAN.import_hash(w.dataset),
+        code=lambda w: code(
+            "data.canonical", f"data.importers.{PLAN.dataset(w.dataset).importer}"
+        ),
+    message:
+        "import {wildcards.dataset}"
     shell:
-        "{COVIDSEG} import {wildcards.dataset} 2> {log}"
+        "covidseg import {wildcards.dataset} 2> {log}"
 
 
 rule tensors:
-    message:
-        "tensors {wildcards.dataset} at {wildcards.size}x{wildcards.size}"
     input:
         P.canonical("{dataset}") / "import.json",
         P.canonical("{dataset}") / "lungs.json",
@@ -59,13 +59,15 @@ rule tensors:
         label=P.tensors("{dataset}", "{size}") / "label.npy",
     log:
         LOGS / "tensors" / "{dataset}-{size}.log",
-    params:
-        spec=lambda w: PLAN.tensors_hash(w.dataset),
-        code=code("data.tensors"),
+    conda:
+        ENV
     resources:
         mem_mb=2000,
         runtime=60,
-    conda:
-        ENV
+    params:
+        spec=lambda w: PLAN.tensors_hash(w.dataset),
+        code=code("data.tensors"),
+    message:
+        "tensors {wildcards.dataset} at {wildcards.size}x{wildcards.size}"
     shell:
-        "{COVIDSEG} tensors {wildcards.dataset} {wildcards.size} 2> {log}"
+        "covidseg tensors {wildcards.dataset} {wildcards.size} 2> {log}"

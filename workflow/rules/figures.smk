@@ -1,14 +1,7 @@
 # Figures from saved predictions.
 
 
-def figure_inputs(wildcards):
-    runs = PLAN.figure_runs(wildcards.paper, wildcards.figure)
-    return [P.run(r) / "cases.csv" for r in runs] + [j for r in runs for j in jobs_of(r, "predictions.h5")]
-
-
 rule figure:
-    message:
-        "figure {wildcards.figure} of {wildcards.paper}"
     input:
         figure_inputs,
     output:
@@ -22,13 +15,15 @@ rule figure:
         pdf=P.figure("{paper}", "{figure}", "pdf"),
     log:
         LOGS / "figure" / "{paper}" / "{figure}.log",
-    params:
-        spec=lambda w: PLAN.figure_hash(w.paper, w.figure),
-        code=code("figures.qualitative"),
+    conda:
+        ENV
     resources:
         mem_mb=1000,
         runtime=20,
-    conda:
-        ENV
+    params:
+        spec=lambda w: PLAN.figure_hash(w.paper, w.figure),
+        code=code("figures.qualitative"),
+    message:
+        "figure {wildcards.figure} of {wildcards.paper}"
     shell:
-        "{COVIDSEG} figure {wildcards.paper} {wildcards.figure} 2> {log}"
+        "covidseg figure {wildcards.paper} {wildcards.figure} 2> {log}"

@@ -2,8 +2,6 @@
 
 
 rule report:
-    message:
-        "report"
     input:
         [P.table(paper, name, "csv") for paper, name in TABLES],
         [P.figure(paper, name, "png") for paper, name in FIGURES],
@@ -12,13 +10,15 @@ rule report:
         metrics=P.results / "metrics.json",
     log:
         LOGS / "report.log",
-    params:
-        spec=PLAN.report_hash(),
-        code=code("report"),
+    conda:
+        ENV
     resources:
         mem_mb=1000,
         runtime=20,
-    conda:
-        ENV
+    params:
+        spec=PLAN.report_hash(),
+        code=code("report"),
+    message:
+        "report"
     shell:
-        "{COVIDSEG} report 2> {log}"
+        "covidseg report 2> {log}"

@@ -2,8 +2,6 @@
 
 
 rule score:
-    message:
-        "score {wildcards.paper}/{wildcards.run}"
     input:
         lambda w: jobs_of(run_of(w).id, "predictions.h5"),
         lambda w: P.canonical(run_of(w).spec.dataset) / "import.json",
@@ -12,13 +10,15 @@ rule score:
         summary=P.run("{paper}/{run}") / "summary.json",
     log:
         LOGS / "score" / "{paper}" / "{run}.log",
-    params:
-        spec=lambda w: PLAN.score_hash(run_of(w).id),
-        code=code("score"),
+    conda:
+        ENV
     resources:
         mem_mb=2000,
         runtime=60,
-    conda:
-        ENV
+    params:
+        spec=lambda w: PLAN.score_hash(run_of(w).id),
+        code=code("score"),
+    message:
+        "score {wildcards.paper}/{wildcards.run}"
     shell:
-        "{COVIDSEG} score {wildcards.paper}/{wildcards.run} 2> {log}"
+        "covidseg score {wildcards.paper}/{wildcards.run} 2> {log}"

@@ -3,11 +3,9 @@
 
 
 rule train:
-    message:
-        "train {wildcards.paper}/{wildcards.run} fold {wildcards.fold} seed {wildcards.seed}"
-        " ({SHOWN:{wildcards.paper}/{wildcards.run}})"
     input:
-        tensors=lambda w: P.tensors(run_of(w).spec.dataset, run_of(w).spec.input.size) / "tensors.json",
+        tensors=lambda w: P.tensors(run_of(w).spec.dataset, run_of(w).spec.input.size)
+        / "tensors.json",
         split=lambda w: PLAN.split_path(run_of(w).spec.split),
     output:
         record=P.job("{paper}/{run}", "{fold}", "{seed}") / "run.json",
@@ -16,15 +14,18 @@ rule train:
         predictions=P.job("{paper}/{run}", "{fold}", "{seed}") / "predictions.h5",
     log:
         LOGS / "train" / "{paper}" / "{run}-fold{fold}-seed{seed}.log",
-    params:
-        spec=lambda w: run_of(w).hash,
-        code=lambda w: code(*PLAN.train_modules(run_of(w).spec)),
+    conda:
+        ENV
     threads: lambda w: run_of(w).spec.threads
     resources:
         gpu=device.gpus(PLAN.config.device),
         mem_mb=lambda w, attempt: attempt * PLAN.memory_mb(run_of(w).spec),
         runtime=lambda w: PLAN.minutes(run_of(w).spec),
-    conda:
-        ENV
+    params:
+        spec=lambda w: run_of(w).hash,
+        code=lambda w: code(*PLAN.train_modules(run_of(w).spec)),
+    message:
+        "train {wildcards.paper}/{wildcards.run} fold {wildcards.fold} seed {wildcards.seed}"
+        " ({SHOWN:{wildcards.paper}/{wildcards.run}})"
     shell:
-        "{COVIDSEG} train {wildcards.paper}/{wildcards.run} --fold {wildcards.fold} --seed {wildcards.seed} 2> {log}"
+        "covidseg train {wildcards.paper}/{wildcards.run} --fold {wildcards.fold} --seed {wildcards.seed} 2> {log}"
