@@ -53,3 +53,10 @@ def sha256(path: Path) -> str:
     """Return the sha256 of a file as hex digits."""
     with open(path, "rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def need(path: Path, step: str) -> Path:
+    """Return ``path``; raise UserError naming the verb that makes it when it is not there."""
+    if not path.is_file():
+        raise UserError(f"{path}: missing; run covidseg {step} first (or snakemake, which runs all steps)")
+    return path

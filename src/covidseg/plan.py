@@ -21,14 +21,14 @@ from covidseg import losses, nets
 from covidseg.data import splits
 from covidseg.errors import UserError, nearest
 from covidseg.files import write_text
+from covidseg.paths import Paths
+from covidseg.resolve import described_or_released, merge, scale
 from covidseg.schema import (
     Config,
     Dataset,
     DatasetTable,
-    Deviation,
     Follow,
     LungSource,
-    Mode,
     Paper,
     Preset,
     Protocol,
@@ -43,43 +43,6 @@ WORKFLOW = Path("workflow")
 SUPPORT = "lungmask"  # a paper file without tables: the models that make lung masks
 PHANTOM_LUNGS = f"{SUPPORT}/phantom"
 STANDARD = "standard"  # the protocol under which every prediction is scored, besides its table's own
-
-
-@dataclass(frozen=True)
-class Paths:
-    """Where everything lies; the only place that builds a path."""
-
-    data: Path
-    results: Path
-
-    def raw(self, dataset: str) -> Path:
-        return self.data / "raw" / dataset
-
-    def canonical(self, dataset: str) -> Path:
-        return self.data / "canonical" / dataset
-
-    def tensors(self, dataset: str, size: int | str) -> Path:
-        return self.data / "tensors" / dataset / str(size)
-
-    def run(self, run: str) -> Path:
-        return self.results / "runs" / run
-
-    def job(self, run: str, fold: int | str, seed: int | str) -> Path:
-        return self.run(run) / f"fold{fold}-seed{seed}"
-
-    def table(self, paper: str, table: str, suffix: str) -> Path:
-        return self.results / "tables" / paper / f"{table}.{suffix}"
-
-    def figure(self, paper: str, figure: str, suffix: str) -> Path:
-        return self.results / "figures" / paper / f"{figure}.{suffix}"
-
-    @property
-    def report(self) -> Path:
-        return self.results / "report.html"
-
-    @property
-    def config(self) -> Path:
-        return self.results / "config.yaml"
 
 
 @dataclass(frozen=True)
@@ -238,7 +201,7 @@ class Plan:
         asked = spec.dataset
         dataset = self.stands_for(asked)
         split_name = self.dataset(dataset).splits.get(spec.split, spec.split)
-        scaled, changes = self._scale(spec)
+        scaled, changes = scale(spec, self.preset)
         spec = scaled.model_copy(
             update={
                 "dataset": dataset,
@@ -264,24 +227,6 @@ class Plan:
             stand_in=asked if asked != dataset else None,
             released=tuple(released),
         )
-
-    def _scale(self, spec: RunSpec) -> tuple[RunSpec, list[str]]:
-        """Apply the preset; return the scaled spec and what it changed, in words."""
-        preset, raw = self.preset, spec.model_dump()
-        if preset.size:
-            raw["input"]["size"] = min(preset.size, spec.input.size)
-        if preset.width:
-            raw["net"]["width"] = preset.width * spec.net.get("width", 1.0)
-        for owner, key in [(raw["train"], "epochs"), (raw["train"]["optimizer"], "step")]:
-            owner[key] = _scaled(owner[key], preset.epochs)
-        for options in raw["losses"].values():
-            if "from_epoch" in options:
-                options["from_epoch"] = _scaled(options["from_epoch"], preset.epochs)
-        for key in ("batch", "accumulate", "validate_every", "slices_per_epoch"):
-            value = getattr(preset, key)
-            raw["train"][key] = value if value is not None else raw["train"][key]
-        scaled = RunSpec.model_validate(raw)
-        return scaled, list(_differences(spec.model_dump(), scaled.model_dump()))
 
     # -- what is asked for
 
@@ -401,7 +346,7 @@ class Plan:
 
     def lung_modules(self, dataset: str) -> list[str]:
         source = self.lungs(dataset)
-        own = {"threshold": ["lungs.threshold"], "phantom": ["train.predict"]}
+        own = {"threshold": ["lungs.threshold"], "phantom": ["lungs.trained"]}
         return ["lungs", *own.get(source, ["lungs.published"] if source.startswith("r231") else [])]
 
     # -- what a training needs, for the scheduler
@@ -502,55 +447,5 @@ def qualified(paper: str, run: str) -> str:
     return run if "/" in run else f"{paper}/{run}"
 
 
-def merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with ``own`` laid over it, mapping by mapping."""
-    out = dict(base)
-    for key, value in own.items():
-        out[key] = merge(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
-    return out
-
-
-def described_or_released(paper: Paper, follow: Any, where: str) -> tuple[dict[str, Any], list[str]]:
-    """Return the paper's defaults with every deviation decided, and the names of those that follow the release."""
-    choice: dict[str, Follow] = follow if isinstance(follow, dict) else dict.fromkeys(paper.deviations, follow)
-    for name, value in choice.items():
-        if name not in paper.deviations:
-            raise UserError(f"{where}.follow: unknown deviation {name!r}; {nearest(name, paper.deviations)}")
-        if value not in ("described", "released"):
-            raise UserError(f"{where}.follow: unknown value {value!r}; legal: described, released")
-    raw = copy.deepcopy(paper.defaults)
-    released = []
-    for name, deviation in paper.deviations.items():
-        taken = choice.get(name, "described")
-        _set(raw, deviation, taken, where)
-        if taken == "released":
-            released.append(name)
-    return raw, released
-
-
-def _set(raw: dict[str, Any], deviation: Deviation, follow: Follow, where: str) -> None:
-    *parents, last = deviation.key.split(".")
-    for part in parents:
-        raw = raw.setdefault(part, {})
-        if not isinstance(raw, dict):
-            raise UserError(f"{where}: deviation key {deviation.key!r}: {part!r} holds no keys")
-    raw[last] = copy.deepcopy(getattr(deviation, follow))
-
-
-def _scaled(epochs: int, factor: float) -> int:
-    return max(1, round(epochs * factor)) if epochs > 0 else epochs
-
-
-def _differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
-    if isinstance(before, dict) and isinstance(after, dict):
-        for key in after:
-            yield from _differences(before.get(key), after[key], f"{path}.{key}" if path else key)
-    elif before != after:
-        yield f"{path} {before if before is not None else 1} to {after}"
-
-
 def _stems(folder: Path, suffix: str = "yaml") -> list[str]:
     return sorted(path.stem for path in folder.glob(f"*.{suffix}"))
-
-
-__all__ = ["Mode", "Paths", "Plan", "Run", "fingerprint_of", "merge", "qualified"]

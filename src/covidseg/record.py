@@ -17,7 +17,18 @@ from covidseg.files import write_json
 
 PACKAGE = Path(__file__).parent
 # These decide nothing that the resolved spec does not already say; a change in them reruns nothing.
-WITHOUT_EFFECT = {"cli", "errors", "files", "plan", "record", "schema", "signature", "train.progress"}
+WITHOUT_EFFECT = {
+    "cli",
+    "errors",
+    "files",
+    "paths",
+    "plan",
+    "record",
+    "resolve",
+    "schema",
+    "signature",
+    "train.progress",
+}
 LIBRARIES = ("torch", "numpy", "scipy", "nibabel", "pillow", "h5py", "lungmask")
 
 

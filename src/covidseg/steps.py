@@ -7,19 +7,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from covidseg import record
 from covidseg.errors import UserError, nearest
-from covidseg.files import sha256, write_json
-from covidseg.plan import PHANTOM_LUNGS, WORKFLOW, Plan, Run
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from covidseg.score import Slice
+from covidseg.files import need, sha256, write_json
+from covidseg.plan import PHANTOM_LUNGS, WORKFLOW, Plan
 
 
 def _say(text: str) -> None:
@@ -29,12 +23,6 @@ def _say(text: str) -> None:
 def _finish(path: Path, files: list[Path], **facts: Any) -> None:
     """Write a data step's record: the hashes of what it made. Equal data give an equal record."""
     write_json(path, {**facts, "sha256": {file.name: sha256(file) for file in files}})
-
-
-def _need(path: Path, step: str) -> Path:
-    if not path.is_file():
-        raise UserError(f"{path}: missing; run covidseg {step} first (or snakemake, which runs all steps)")
-    return path
 
 
 # ---- data
@@ -60,7 +48,7 @@ def import_(plan: Plan, name: str) -> None:
     from covidseg.data import canonical, importers
 
     dataset, out = plan.dataset(name), plan.paths.canonical(name)
-    raw = dataset.folder or _need(plan.paths.raw(name) / "fetched.json", f"fetch {name}").parent
+    raw = dataset.folder or need(plan.paths.raw(name) / "fetched.json", f"fetch {name}").parent
     canonical.write(importers.cases(raw, dataset), dataset, out)
     _finish(out / "import.json", [out / "slices.h5", out / "slices.csv"], dataset=name)
 
@@ -70,12 +58,15 @@ def lungs(plan: Plan, name: str) -> None:
     from covidseg import lungs as masks
 
     folder, source = plan.paths.canonical(name), plan.lungs(name)
-    _need(folder / "import.json", f"import {name}")
+    need(folder / "import.json", f"import {name}")
     predict: Any = None
     if source == "threshold":
         from covidseg.lungs.threshold import threshold as predict
     elif source == "phantom":
-        predict = _phantom_lungs(plan)
+        from covidseg.lungs import trained
+
+        run = plan.run(PHANTOM_LUNGS)
+        predict = trained.predictor(plan.paths.job(run.id, *run.jobs[0]), run.spec, plan.config.device)
     elif source.startswith("r231"):
         from covidseg.lungs import published
 
@@ -84,32 +75,12 @@ def lungs(plan: Plan, name: str) -> None:
     _finish(folder / "lungs.json", [folder / "lungs.h5"], dataset=name, source=source)
 
 
-def _phantom_lungs(plan: Plan) -> Any:
-    """Return a predictor of lung masks by the small U-Net trained on phantoms."""
-    import numpy as np
-
-    from covidseg.data.tensors import resize
-    from covidseg.train.predict import load_model
-    from covidseg.train.predict import predict as probabilities
-
-    run = plan.run(PHANTOM_LUNGS)
-    model = load_model(plan.paths.job(run.id, *run.jobs[0]), run.spec)
-
-    def predict(image: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
-        size = run.spec.input.size
-        small = np.stack([resize(slice_, (size, size)) for slice_ in image])
-        prob = probabilities(model, small, None, run.spec, plan.config.device)[:, 0]
-        return np.stack([resize(p, image.shape[1:]) >= 128 for p in prob]).astype(np.uint8)
-
-    return predict
-
-
 def tensors(plan: Plan, name: str, size: int) -> None:
     """Cut a data set to a network's input size."""
     from covidseg.data import tensors as building
 
     folder, out = plan.paths.canonical(name), plan.paths.tensors(name, size)
-    _need(folder / "lungs.json", f"lungs {name}")
+    need(folder / "lungs.json", f"lungs {name}")
     masks = None if plan.lungs(name) == "none" else folder / "lungs.h5"
     building.build(folder, plan.dataset(name), size, masks, out)
     files = [out / f for f in ("image.npy", "lung.npy", "label.npy", "slices.csv")]
@@ -131,7 +102,7 @@ def train(plan: Plan, run_id: str, fold: int, seed: int) -> None:
         )
     spec, out = run.spec, plan.paths.job(run_id, fold, seed)
     folder = plan.paths.tensors(spec.dataset, spec.input.size)
-    data = _need(folder / "tensors.json", f"tensors {spec.dataset} {spec.input.size}")
+    data = need(folder / "tensors.json", f"tensors {spec.dataset} {spec.input.size}")
     started = time.time()
     code = record.code_fingerprint(*plan.train_modules(spec))
     job = training.Job(
@@ -169,12 +140,13 @@ def train(plan: Plan, run_id: str, fold: int, seed: int) -> None:
 
 def score(plan: Plan, run_id: str) -> None:
     """Score all folds and seeds of a run under its tables' protocols and the standard one."""
+    from covidseg import predictions
     from covidseg import score as scoring
 
     run, out = plan.run(run_id), plan.paths.run(run_id)
     rows: list[dict[str, Any]] = []
     summary: dict[str, Any] = {}
-    per_job = {job: list(test_slices(plan, run, *job)) for job in run.jobs}
+    per_job = {job: list(predictions.test_slices(plan, run, *job)) for job in run.jobs}
     for name in plan.protocols(run_id):
         protocol = plan.protocol(name)
         scored = {job: scoring.score_slices(protocol, slices) for job, slices in per_job.items()}
@@ -183,42 +155,6 @@ def score(plan: Plan, run_id: str) -> None:
         summary[name] = scoring.summarise([row for found in scored.values() for row in found], protocol)
     scoring.write_rows(out / "cases.csv", rows)
     write_json(out / "summary.json", summary)
-
-
-def test_slices(plan: Plan, run: Run, fold: int, seed: int) -> Iterator[Slice]:
-    """Yield every test slice of a training: predicted probability and truth, per class, at the slice's own size.
-
-    Predictions are enlarged from the network's grid to the crop's native pixels, where the truth was drawn.
-    """
-    import h5py
-    import numpy as np
-
-    from covidseg.data.canonical import Store, read_table
-    from covidseg.data.tensors import Window, resize
-    from covidseg.score import Slice
-
-    path = _need(plan.paths.job(run.id, fold, seed) / "predictions.h5", f"train {run.id} --fold {fold} --seed {seed}")
-    table = read_table(plan.paths.tensors(run.spec.dataset, run.spec.input.size) / "slices.csv")
-    values = plan.class_values(run.spec.dataset, run.spec.classes)
-    with h5py.File(path) as file, Store(plan.paths.canonical(run.spec.dataset)) as store:
-        prob, index = file["prob"][()], file["index"][()]
-        case, labels = "", None
-        for row, maps in zip((table[i] for i in index), prob, strict=True):
-            if row["case"] != case:
-                case, labels = row["case"], store.label(row["case"])
-            if labels is None:
-                raise UserError(f"{case}: a test case without labels; correct {plan.split_path(run.spec.split)}")
-            label = Window(row["top"], row["left"], row["height"], row["width"]).cut(labels[row["position"]])
-            for k, (name, joined) in enumerate(values.items()):
-                yield Slice(
-                    case=case,
-                    slice=row["slice"],
-                    position=row["position"],
-                    cls=name,
-                    prob=resize(maps[k], label.shape),
-                    truth=np.isin(label, joined),
-                    spacing=(row["dz"], row["dy"], row["dx"]),
-                )
 
 
 def score_folders(protocol: str, truth: Path, pred: Path, out: Path) -> str:
@@ -291,11 +227,11 @@ def params(net: str, follow: str) -> int:
 
 def trace(plan: Plan, table: str, row: str, metric: str) -> str:
     """Return how a number came about."""
-    from covidseg import tables
+    from covidseg.tables.trace import trace as follow
 
     paper, _, name = table.partition("/")
     _known(name, plan.papers[_known(paper, plan.papers, "paper")].tables, "table")
-    return tables.trace(plan, paper, name, row, metric)
+    return follow(plan, paper, name, row, metric)
 
 
 def doctor(config: Path) -> tuple[list[str], bool]:

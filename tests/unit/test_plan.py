@@ -3,7 +3,8 @@
 import pytest
 
 from covidseg.errors import UserError
-from covidseg.plan import Plan, merge
+from covidseg.plan import Plan
+from covidseg.resolve import merge
 
 REAL = {"mode": "paper"}
 

@@ -3,7 +3,9 @@
 import pandas as pd
 import pytest
 
-from covidseg.tables import INSIDE, NOT_COMPARABLE, OUTSIDE, Cell, _cell, grid, judge, latex, markdown, number
+from covidseg.tables.cell import INSIDE, NOT_COMPARABLE, OUTSIDE, Cell, judge
+from covidseg.tables.layout import grid, latex, markdown, number
+from covidseg.tables.results import _cell
 
 ABOUT = {"row": "(M1) a_b", "run": "p/m1", "protocol": "ssanet", "column": "DSC", "digits": 4}
 

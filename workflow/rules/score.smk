@@ -17,7 +17,7 @@ rule score:
         runtime=60,
     params:
         spec=lambda w: PLAN.score_hash(run_of(w).id),
-        code=code("score"),
+        code=code("predictions"),
     message:
         "score {wildcards.paper}/{wildcards.run}"
     shell:

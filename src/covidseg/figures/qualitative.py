@@ -16,6 +16,7 @@ from covidseg.data.canonical import Store
 from covidseg.errors import UserError
 from covidseg.files import replacing
 from covidseg.plan import Plan, Run, qualified
+from covidseg.predictions import test_slices
 
 if TYPE_CHECKING:
     from covidseg.score import Slice
@@ -44,8 +45,6 @@ def write(plan: Plan, paper: str, name: str) -> None:
 
 def _by_slice(plan: Plan, run: Run, fold: int) -> dict[str, list[Slice]]:
     """Return slice id -> the run's prediction and truth per class."""
-    from covidseg.steps import test_slices
-
     found: dict[str, list[Slice]] = {}
     for slice_ in test_slices(plan, run, fold, run.seeds[0]):
         found.setdefault(slice_.slice, []).append(slice_)

@@ -15,7 +15,7 @@ from covidseg.data.canonical import read_table
 from covidseg.files import write_json, write_text
 from covidseg.plan import Plan
 from covidseg.schema import ResultTable
-from covidseg.tables import differences
+from covidseg.tables.caption import differences
 from covidseg.templates import render
 
 

@@ -8,7 +8,8 @@ from rich.table import Table
 
 from covidseg.plan import Plan
 from covidseg.schema import ResultTable
-from covidseg.tables import NOT_RUN, number
+from covidseg.tables.cell import NOT_RUN
+from covidseg.tables.layout import number
 
 WIDEST = 132
 

@@ -1,0 +1,76 @@
+"""From a paper's overrides to a resolved run: described or released, merged, scaled by a preset."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+from covidseg.errors import UserError, nearest
+from covidseg.schema import Deviation, Follow, Paper, Preset, RunSpec
+
+
+def merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with ``own`` laid over it, mapping by mapping."""
+    out = dict(base)
+    for key, value in own.items():
+        out[key] = merge(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
+    return out
+
+
+def described_or_released(paper: Paper, follow: Any, where: str) -> tuple[dict[str, Any], list[str]]:
+    """Return the paper's defaults with every deviation decided, and the names of those that follow the release."""
+    choice: dict[str, Follow] = follow if isinstance(follow, dict) else dict.fromkeys(paper.deviations, follow)
+    for name, value in choice.items():
+        if name not in paper.deviations:
+            raise UserError(f"{where}.follow: unknown deviation {name!r}; {nearest(name, paper.deviations)}")
+        if value not in ("described", "released"):
+            raise UserError(f"{where}.follow: unknown value {value!r}; legal: described, released")
+    raw = copy.deepcopy(paper.defaults)
+    released = []
+    for name, deviation in paper.deviations.items():
+        taken = choice.get(name, "described")
+        _set(raw, deviation, taken, where)
+        if taken == "released":
+            released.append(name)
+    return raw, released
+
+
+def _set(raw: dict[str, Any], deviation: Deviation, follow: Follow, where: str) -> None:
+    *parents, last = deviation.key.split(".")
+    for part in parents:
+        raw = raw.setdefault(part, {})
+        if not isinstance(raw, dict):
+            raise UserError(f"{where}: deviation key {deviation.key!r}: {part!r} holds no keys")
+    raw[last] = copy.deepcopy(getattr(deviation, follow))
+
+
+def scale(spec: RunSpec, preset: Preset) -> tuple[RunSpec, list[str]]:
+    """Apply a preset; return the scaled spec and what it changed, in words."""
+    raw = spec.model_dump()
+    if preset.size:
+        raw["input"]["size"] = min(preset.size, spec.input.size)
+    if preset.width:
+        raw["net"]["width"] = preset.width * spec.net.get("width", 1.0)
+    for owner, key in [(raw["train"], "epochs"), (raw["train"]["optimizer"], "step")]:
+        owner[key] = _scaled(owner[key], preset.epochs)
+    for options in raw["losses"].values():
+        if "from_epoch" in options:
+            options["from_epoch"] = _scaled(options["from_epoch"], preset.epochs)
+    for key in ("batch", "accumulate", "validate_every", "slices_per_epoch"):
+        value = getattr(preset, key)
+        raw["train"][key] = value if value is not None else raw["train"][key]
+    scaled = RunSpec.model_validate(raw)
+    return scaled, list(_differences(spec.model_dump(), scaled.model_dump()))
+
+
+def _scaled(epochs: int, factor: float) -> int:
+    return max(1, round(epochs * factor)) if epochs > 0 else epochs
+
+
+def _differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in after:
+            yield from _differences(before.get(key), after[key], f"{path}.{key}" if path else key)
+    elif before != after:
+        yield f"{path} {before if before is not None else 1} to {after}"

@@ -1,0 +1,45 @@
+"""Captions: mode, preset, data, and everything in which a table differs from the paper's."""
+
+from __future__ import annotations
+
+from covidseg.plan import Plan, Run
+from covidseg.schema import DatasetTable
+
+
+def caption_of(plan: Plan, paper: str, name: str) -> str:
+    """Return the caption: the paper's, then mode, preset, data and everything that differs from the paper."""
+    head, table = plan.papers[paper].paper, plan.papers[paper].tables[name]
+    parts = [f"{head.authors} {head.venue}, Table {name}: {table.caption}."]
+    if isinstance(table, DatasetTable):
+        used = {n: plan.stands_for(n) for row in table.rows for n in row.datasets}
+        parts.append(f"Mode {plan.config.mode}.")
+        parts += [f"{new} stands in for {old}." for old, new in used.items() if new != old]
+        sources = {n: plan.lungs(n) for n in used.values() if n in plan.table_datasets(table)}
+        parts.append("Lung masks: " + ", ".join(f"{n} {source}" for n, source in sources.items()) + ".")
+    else:
+        runs = [plan.run(run) for run in plan.table_runs(paper, table)]
+        parts.append(f"Mode {plan.config.mode}, preset {plan.preset_name}, protocol {table.protocol}.")
+        data = dict.fromkeys(f"{run.spec.dataset}, split {run.spec.split}, lung masks {run.spec.lungs}" for run in runs)
+        parts.append(f"Data: {'; '.join(data)}.")
+        parts += differences(plan, runs)
+        released = {run.id: run.released for run in runs if run.released}
+        parts += [f"{run} follows the released code in: {', '.join(names)}." for run, names in released.items()]
+        parts.append("Ours: mean over test slices, +- standard deviation over folds and seeds.")
+        protocol = plan.protocol(table.protocol)
+        for column, key in table.metrics.items():
+            if protocol.metrics[key].not_comparable:
+                parts.append(f"{column}: {protocol.metrics[key].not_comparable}.")
+    return " ".join([*parts, *table.notes]).replace("..", ".")
+
+
+def differences(plan: Plan, runs: list[Run]) -> list[str]:
+    """Return sentences that say how runs differ from the paper: what all share, then what only some have."""
+    caveats = {run.id: plan.caveats(run) for run in runs}
+    scaled = {change for run in runs for change in run.scaled}
+    everything = list(dict.fromkeys(caveat for found in caveats.values() for caveat in found))
+    common = [caveat for caveat in everything if all(caveat in found for found in caveats.values())]
+    single = [f"{run} {c}" for run, found in caveats.items() for c in found if c not in common]
+    other = [caveat for caveat in common if caveat not in scaled]
+    preset = [*(c for c in common if c in scaled), *single]
+    sentences = [f"Differs from the paper: {'; '.join(other)}."] if other else []
+    return sentences + ([f"Preset {plan.preset_name} changes {', '.join(preset)}."] if preset else [])

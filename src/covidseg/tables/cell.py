@@ -1,0 +1,44 @@
+"""One number of a table, and the verdict on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+INSIDE = "inside our spread"
+OUTSIDE = "outside our spread"
+NOT_COMPARABLE = "not comparable"
+NOT_RUN = "not run"
+SPREADS = 2.0  # a printed value within mean +- 2 standard deviations over folds and seeds is inside
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a table. ``ours`` is the mean over slices, ``sd`` the deviation over folds and seeds."""
+
+    row: str
+    run: str
+    protocol: str
+    column: str
+    metric: str
+    printed: float | None
+    ours: float | None
+    sd: float | None
+    difference: float | None
+    verdict: str
+    why: str
+    folds: int
+    seeds: int
+    slices: int
+    digits: int = 4
+
+
+def judge(printed: float | None, ours: float, sd: float | None, reasons: list[str]) -> tuple[str, str]:
+    """Return (verdict, why): comparable only when nothing but chance can tell ours from the printed value."""
+    if printed is None:
+        return "", "nothing printed"
+    if reasons:
+        return NOT_COMPARABLE, "; ".join(reasons)
+    if sd is None:
+        return NOT_COMPARABLE, "one fold and one seed have no spread; set more seeds in config.yaml"
+    inside = abs(printed - ours) <= SPREADS * sd
+    return (INSIDE if inside else OUTSIDE), f"|difference| {abs(printed - ours):.4f}, {SPREADS:g} sd {SPREADS * sd:.4f}"

@@ -1,0 +1,100 @@
+"""Tables of data sets: slices that count, classes, and shares of pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from covidseg.data.canonical import Store, read_table
+from covidseg.plan import Plan
+from covidseg.schema import DatasetRow, DatasetTable
+from covidseg.tables.cell import NOT_COMPARABLE, NOT_RUN, Cell
+
+
+def dataset_cells(plan: Plan, table: DatasetTable) -> list[Cell]:
+    """Return the cells of a table that counts slices, classes and shares of pixels."""
+    wanted = plan.table_datasets(table)
+    cells = []
+    for row in table.rows:
+        names = [plan.stands_for(name) for name in row.datasets]
+        found = count(plan, names, row) if all(name in wanted for name in names) else {}
+        reasons = ["phantom CT, not patients"] if plan.config.mode == "demo" else []
+        reasons += [f"{plan.stands_for(n)} stands in for {n}" for n in row.datasets if plan.stands_for(n) != n]
+        for column, key in table.columns.items():
+            printed, ours = row.printed.get(column), found.get(key)
+            value = float(printed) if printed is not None else None
+            difference = ours - value if ours is not None and value is not None else None
+            if ours is None:
+                verdict = NOT_RUN if not found else ""
+            elif value is None:
+                verdict = ""
+            elif reasons:
+                verdict = NOT_COMPARABLE
+            else:
+                verdict = "equal" if abs(ours - value) < 5e-5 else "differs"
+            cells.append(
+                Cell(
+                    row=row.label,
+                    run=" + ".join(names),
+                    protocol="",
+                    column=column,
+                    metric=key,
+                    printed=value,
+                    ours=ours,
+                    sd=None,
+                    difference=difference,
+                    verdict=verdict,
+                    why="; ".join(reasons),
+                    folds=0,
+                    seeds=0,
+                    slices=int(found.get("slices", 0)),
+                    digits=0 if key in ("slices", "classes") else 4,
+                )
+            )
+    return cells
+
+
+def count(plan: Plan, datasets: list[str], row: DatasetRow) -> dict[str, float]:
+    """Return slices with lesion, the number of classes, and the share of each class, of all lesions and of lung.
+
+    Shares are over all pixels of the slices that count, after the data set's crop would leave them: per slice the
+    class's pixels divided by the slice's, then the mean over slices.
+    """
+    slices = 0
+    shares: dict[str, list[float]] = {}
+    for name in datasets:
+        lesion = plan.class_values(name, [row.lesion])[row.lesion]
+        by_value = {value: key for key, value in plan.dataset(name).classes.items()}
+        folder = plan.paths.canonical(name)
+        lungs = lung_pixels(folder)
+        crop = plan.dataset(name).crop
+        for line in read_table(folder / "slices.csv"):
+            pixels = {key: line[f"px_{key}"] or 0 for key in by_value.values()}
+            infected = sum(pixels[by_value[value]] for value in lesion)
+            if not infected:
+                continue
+            slices += 1
+            height, width = line["height"], line["width"]
+            area = min(height, crop.size) * min(width, crop.size) if crop else height * width
+            if lungs is not None:
+                shares.setdefault("lung", []).append(lungs[line["slice"]] / area)
+            shares.setdefault(row.lesion, []).append(infected / area)
+            for key in row.classes:
+                shares.setdefault(key, []).append(pixels.get(key, infected) / area)
+    means = {key: float(np.mean(values)) for key, values in shares.items()}
+    return {**means, "slices": float(slices), "classes": float(len(row.classes))}
+
+
+def lung_pixels(folder: Path) -> dict[str, int] | None:
+    """Return lung pixels per slice id; None where the data set has no lung masks."""
+    import h5py
+
+    with h5py.File(folder / "lungs.h5") as masks, Store(folder) as store:
+        if masks.attrs["source"] == "none":
+            return None
+        return {
+            f"{case}/{position:03d}": int(slice_.sum())
+            for case in store.cases()
+            for position, slice_ in enumerate(masks[case]["lung"][()])
+        }

@@ -1,0 +1,104 @@
+"""A table in Markdown, LaTeX and HTML."""
+
+from __future__ import annotations
+
+import math
+
+from covidseg.tables.cell import NOT_RUN, Cell
+
+
+def number(value: float | None, digits: int) -> str:
+    """Return a number as a table shows it; a dash where there is none."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def grid(cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
+    """Return (headings, lines) of a table: per column the printed value, ours with its spread, the difference."""
+    columns = list(dict.fromkeys(cell.column for cell in cells))
+    rows: dict[str, dict[str, Cell]] = {}
+    for cell in cells:
+        rows.setdefault(cell.row, {})[cell.column] = cell
+    printed = any(cell.printed is not None for cell in cells)
+    headings = [""]
+    for column in columns:
+        headings += [f"{column} printed", f"{column} ours", "difference"] if printed else [column]
+    lines = []
+    for label, found in rows.items():
+        line = [label]
+        for column in columns:
+            cell = found[column]
+            ours = number(cell.ours, cell.digits) + (
+                f" ± {number(cell.sd, cell.digits)}" if cell.sd is not None else ""
+            )
+            if cell.verdict == NOT_RUN:
+                ours = NOT_RUN
+            difference = number(cell.difference, cell.digits)
+            line += [number(cell.printed, cell.digits), ours, difference] if printed else [ours]
+        verdicts = [c.verdict for c in found.values() if c.verdict]
+        if printed:
+            line.append(_together(verdicts, found))
+        lines.append(line)
+    if printed:
+        headings.append("verdict")
+    return headings, lines
+
+
+def _together(verdicts: list[str], found: dict[str, Cell]) -> str:
+    kinds = dict.fromkeys(verdicts)
+    if len(kinds) == 1:
+        return next(iter(kinds))
+    return "; ".join(f"{c.column} {c.verdict}" for c in found.values() if c.verdict)
+
+
+def _markdown_grid(cells: list[Cell]) -> str:
+    headings, lines = grid(cells)
+    rule = ["---", *["---:"] * (len(headings) - 1)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [headings, rule, *lines])
+
+
+def markdown(caption: str, main: list[Cell], panel: list[Cell]) -> str:
+    """Return the table in Markdown, the standard protocol's panel below it."""
+    out = f"{_markdown_grid(main)}\n\n{caption}\n"
+    if panel:
+        out += f"\nThe same predictions under the standard protocol:\n\n{_markdown_grid(panel)}\n"
+    return out
+
+
+def latex(caption: str, label: str, main: list[Cell]) -> str:
+    """Return the table as a LaTeX table environment (package booktabs)."""
+    headings, lines = grid(main)
+    body = " \\\\\n".join(" & ".join(_tex(value) for value in line) for line in lines)
+    return (
+        "\\begin{table}\n\\centering\n"
+        f"\\caption{{{_tex(caption)}}}\n\\label{{tab:{label}}}\n"
+        f"\\begin{{tabular}}{{l{'r' * (len(headings) - 1)}}}\n\\toprule\n"
+        f"{' & '.join(_tex(h) for h in headings)} \\\\\n\\midrule\n{body} \\\\\n"
+        "\\bottomrule\n\\end{tabular}\n\\end{table}\n"
+    )
+
+
+def _tex(text: str) -> str:
+    for plain, escaped in [
+        ("\\", "/"),
+        ("&", "\\&"),
+        ("%", "\\%"),
+        ("_", "\\_"),
+        ("#", "\\#"),
+        ("±", "$\\pm$"),
+        ("–", "--"),
+    ]:
+        text = text.replace(plain, escaped)
+    return text
+
+
+def html(caption: str, main: list[Cell], panel: list[Cell]) -> str:
+    """Return the table as an HTML page that also stands inside the report."""
+    from covidseg.templates import render
+
+    grids = [("", *grid(main))] + (
+        [("The same predictions under the standard protocol", *grid(panel))] if panel else []
+    )
+    return render("table.html.j2", caption=caption, grids=grids)
