@@ -103,6 +103,9 @@ def _folder(source: Source, raw: Path, mirror: Path, progress: Progress) -> dict
         try:
             with clear_when_full(target):
                 shutil.copytree(origin, temporary / "tree", copy_function=_link)
+            for path in [temporary / "tree", *(temporary / "tree").rglob("*")]:
+                if path.is_dir():  # a read-only mirror gives read-only folders, which cannot be moved
+                    path.chmod(0o755)
             sha256 = tree_sha256(temporary / "tree")
             if source.sha256 not in (None, sha256):
                 raise UserError(f"{origin}: sha256 of the folder is {sha256[:12]}..., not what the data set names")
