@@ -34,11 +34,13 @@ rule all:
 rule data:
     input:
         [P.tensors(*ds) / "tensors.json" for ds in DATA],
+        [P.canonical(ds) / "lungs.json" for ds in PLAN.all_datasets()],
 
 
 rule models:
     input:
-        [P.job(r, *job) / "run.json" for r in RUNS for job in PLAN.run(r).jobs],
+        [j for r in RUNS for j in jobs_of(r, "run.json")],
+        [P.run(r) / "cases.csv" for r in RUNS],
 
 
 onsuccess:

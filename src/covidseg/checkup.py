@@ -11,6 +11,7 @@ from pathlib import Path
 
 from covidseg import device, record
 from covidseg.errors import UserError
+from covidseg.freshness import scores_problem, training_problem
 from covidseg.plan import Plan
 
 GIB = 2**30
@@ -56,33 +57,34 @@ def _places(plan: Plan) -> Iterator[tuple[bool, str]]:
 
 
 def _results(plan: Plan) -> Iterator[tuple[bool, str]]:
-    made, stale = _states(plan)
+    done, stale = _states(plan)
     asked = sum(len(plan.run(run).jobs) for run in plan.all_runs())
-    yield True, f"{len(made)} of {asked} trainings are done"
+    yield True, f"{done} of {asked} trainings are done"
     for path, why in stale:
         yield False, f"{path}: {why}; run snakemake to make it again"
 
 
-def _states(plan: Plan) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """Return (finished records, those that were not made from today's rows and code, with the reason)."""
-    made, stale = [], []
+def _states(plan: Plan) -> tuple[int, list[tuple[Path, str]]]:
+    """Return how many trainings are done, and each result that is not of today's rows, data and code, with why."""
+    done, stale = 0, []
     for run_id in plan.all_runs():
         run = plan.run(run_id)
         code = record.code_fingerprint(*plan.train_modules(run.spec))
         for job in run.jobs:
             path = plan.paths.job(run_id, *job) / "run.json"
-            if not path.is_file():
-                continue
-            facts = record.read(path)
-            made.append(path)
-            if facts.get("spec_hash") != run.hash:
-                stale.append((path, "made from another spec"))
-            elif facts.get("code") != code:
-                stale.append((path, "made by other code"))
-    return made, stale
+            if path.is_file():
+                done += 1
+                problem = training_problem(plan, run, *job)
+                if problem is None and record.read(path).get("code") != code:
+                    problem = "made by other code"
+                stale += [(path, problem)] if problem else []
+        scores = plan.paths.run(run_id) / "cases.csv"
+        if scores.is_file() and not stale and (problem := scores_problem(plan, run)):
+            stale.append((scores, problem))
+    return done, stale
 
 
-def adopt(plan: Plan) -> str:
+def adopt(plan: Plan, config: Path) -> str:
     """Check pulled data and results against their DVC records and today's rows, then let Snakemake accept them.
 
     Raises UserError naming the first result of another spec, or what DVC finds changed.
@@ -90,11 +92,16 @@ def adopt(plan: Plan) -> str:
     _, stale = _states(plan)
     if stale:
         raise UserError(f"{stale[0][0]}: {stale[0][1]}; run snakemake, which makes only what changed")
-    status = subprocess.run(["dvc", "status", "--quiet"], capture_output=True, text=True, check=False)
-    if status.returncode:
-        detail = subprocess.run(["dvc", "status"], capture_output=True, text=True, check=False).stdout.strip()
-        raise UserError(f"dvc status is not clean: {' '.join(detail.split())[:200]}; run dvc pull, or dvc repro")
-    touched = subprocess.run(["snakemake", "--touch", "--cores", "1", "--quiet", "all"], capture_output=True, text=True)
+    status = _run("dvc", "status")
+    if "up to date" not in status.stdout:
+        detail = " ".join((status.stdout or status.stderr).split())[:200]
+        raise UserError(f"dvc status is not clean: {detail}; run dvc pull, or dvc repro")
+    touched = _run("snakemake", "--touch", "--cores", "1", "--configfile", str(config), "--quiet", "all")
     if touched.returncode:
         raise UserError(f"snakemake --touch failed: {touched.stderr.strip().splitlines()[-1]}")
     return "accepted: snakemake -n now has nothing to do unless something changed"
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run one of our Python's tools, whether or not its environment is activated."""
+    return subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from covidseg.errors import UserError
+
+FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 
 @contextlib.contextmanager
@@ -26,16 +29,24 @@ def replacing(path: Path) -> Iterator[Path]:
     os.chmod(name, 0o644)
     temporary = Path(name)
     try:
-        yield temporary
-        with open(temporary, "rb") as f:
-            os.fsync(f.fileno())
-        os.replace(temporary, path)
-    except OSError as e:
-        if e.errno == 28:  # ENOSPC
-            raise UserError(f"{path}: no space left on the disk; free some and run again, nothing was lost") from e
-        raise
+        with clear_when_full(path):
+            yield temporary
+            with open(temporary, "rb") as f:
+                os.fsync(f.fileno())
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def clear_when_full(path: Path) -> Iterator[None]:
+    """Turn a full disk, quota or file size limit met in the block into a UserError that names ``path``."""
+    try:
+        yield
+    except OSError as e:
+        if e.errno in FULL:
+            raise UserError(f"{path}: no space left on the disk; free some and run again, nothing was lost") from e
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

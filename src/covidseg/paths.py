@@ -14,30 +14,39 @@ class Paths:
     results: Path
 
     def raw(self, dataset: str) -> Path:
+        """Return the place of files as they come."""
         return self.data / "raw" / dataset
 
     def canonical(self, dataset: str) -> Path:
+        """Return the place of 8-bit slices, labels and lung masks."""
         return self.data / "canonical" / dataset
 
     def tensors(self, dataset: str, size: int | str) -> Path:
+        """Return the place of arrays at a network's input size."""
         return self.data / "tensors" / dataset / str(size)
 
     def run(self, run: str) -> Path:
+        """Return the place of a run's scores and its jobs."""
         return self.results / "runs" / run
 
     def job(self, run: str, fold: int | str, seed: int | str) -> Path:
+        """Return the place of one training: model, history, predictions, run.json."""
         return self.run(run) / f"fold{fold}-seed{seed}"
 
     def table(self, paper: str, table: str, suffix: str) -> Path:
+        """Return the place of one table."""
         return self.results / "tables" / paper / f"{table}.{suffix}"
 
     def figure(self, paper: str, figure: str, suffix: str) -> Path:
+        """Return the place of one figure."""
         return self.results / "figures" / paper / f"{figure}.{suffix}"
 
     @property
     def report(self) -> Path:
+        """Return the report."""
         return self.results / "report.html"
 
     @property
-    def config(self) -> Path:
-        return self.results / "config.yaml"
+    def configs(self) -> Path:
+        """Return the folder of the configurations that workflows ran with."""
+        return self.results / "configs"

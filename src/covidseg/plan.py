@@ -19,6 +19,7 @@ import yaml
 
 from covidseg import losses, nets
 from covidseg.data import splits
+from covidseg.data.importers import IMPORTERS
 from covidseg.errors import UserError, nearest
 from covidseg.files import write_text
 from covidseg.paths import Paths
@@ -38,10 +39,12 @@ from covidseg.schema import (
     parse,
     read_yaml,
 )
+from covidseg.score import check_measures
 
 WORKFLOW = Path("workflow")
 SUPPORT = "lungmask"  # a paper file without tables: the models that make lung masks
 PHANTOM_LUNGS = f"{SUPPORT}/phantom"
+METRIC_PROSE = {"title", "about", "better", "digits", "unit", "not_comparable"}
 STANDARD = "standard"  # the protocol under which every prediction is scored, besides its table's own
 
 
@@ -111,7 +114,14 @@ class Plan:
     @functools.cache  # noqa: B019 - a plan lives as long as the process
     def dataset(self, name: str) -> Dataset:
         """Return a data set's description, as the mode reads it: phantoms are cropped to the phantom's size."""
-        dataset = load(Dataset, self._named("datasets", name, "data set"))
+        path = self._named("datasets", name, "data set")
+        dataset = load(Dataset, path)
+        if dataset.importer not in IMPORTERS:
+            raise UserError(
+                f"{path}: importer: unknown name {dataset.importer!r}; {nearest(dataset.importer, IMPORTERS)}"
+            )
+        if dataset.importer == "folder" and dataset.folder is None:
+            raise UserError(f"{path}: folder: missing; name the folder with imagesTr, labelsTr and dataset.json")
         if self.config.mode == "demo":
             if dataset.phantom is None:
                 raise UserError(f"{name}: has no phantom twin; use mode: paper, or another data set")
@@ -124,7 +134,10 @@ class Plan:
     @functools.cache  # noqa: B019
     def protocol(self, name: str) -> Protocol:
         """Return a metric convention."""
-        return load(Protocol, self._named("protocols", name, "protocol"))
+        path = self._named("protocols", name, "protocol")
+        protocol = load(Protocol, path)
+        check_measures(protocol, str(path))
+        return protocol
 
     @functools.cache  # noqa: B019
     def split(self, name: str) -> splits.Split:
@@ -184,9 +197,12 @@ class Plan:
         return self._resolve(run, merge(raw, own), released, where)
 
     def reference(self, net: str, follow: Follow) -> RunSpec:
-        """Return the spec of the first paper whose default network is ``net``, wholly described or wholly released."""
-        for name in _stems(WORKFLOW / "papers"):
-            paper = self._paper(name)
+        """Return the spec of the paper that brought a network, wholly described or wholly released.
+
+        It is the first whose default network it is; papers that name deviations of its released code go first.
+        """
+        papers = {name: self._paper(name) for name in _stems(WORKFLOW / "papers")}
+        for name, paper in sorted(papers.items(), key=lambda item: not item[1].deviations):
             if paper.defaults.get("net", {}).get("name") == net:
                 where = f"{WORKFLOW}/papers/{name}.yaml: defaults"
                 return parse(RunSpec, described_or_released(paper, follow, where)[0], where)
@@ -208,19 +224,21 @@ class Plan:
                 "split": split_name,
                 "lungs": self.lungs(dataset),
                 "threads": self.preset.threads,
+                "values": self.class_values(dataset, spec.classes),
             }
         )
-        self.class_values(dataset, spec.classes)
         if spec.input.mode != "slice" and spec.lungs == "phantom" and "lung" in spec.classes:
             raise UserError(f"{where}: the lung network cannot take lung masks as input; use input.mode: slice")
         folds, seeds = self.split(split_name).folds, self.config.seeds
         if run.startswith(f"{SUPPORT}/"):  # a model to use, not to compare: trained once
             folds, seeds = folds[:1], seeds[:1]
         wanted = folds if self.config.folds == "all" else [k for k in self.config.folds if k in folds]
+        if not wanted and len(folds) > 1:
+            raise UserError(f"{self.source}: folds: split {split_name!r} has folds {', '.join(map(str, folds))} only")
         return Run(
             id=run,
             spec=spec,
-            folds=tuple(wanted or folds[:1]),
+            folds=tuple(wanted or folds),
             all_folds=tuple(folds),
             seeds=tuple(seeds),
             scaled=tuple(changes),
@@ -271,7 +289,7 @@ class Plan:
             if isinstance(table, ResultTable):
                 found.update(dict.fromkeys(self.table_runs(paper, table)))
         for paper, name in self.figures():
-            found.update(dict.fromkeys(qualified(paper, r) for r in self.papers[paper].figures[name].runs.values()))
+            found.update(dict.fromkeys(self.figure_runs(paper, name)))
         return list(found)
 
     def all_runs(self) -> list[str]:
@@ -300,6 +318,12 @@ class Plan:
         """Return the ids of the runs that a figure shows."""
         return [qualified(paper, run) for run in self.papers[paper].figures[figure].runs.values()]
 
+    def figure_fold(self, paper: str, figure: str) -> int:
+        """Return the fold that a figure shows: its own, or the first one made where that is not."""
+        made = self.run(self.figure_runs(paper, figure)[0]).folds
+        wanted = self.papers[paper].figures[figure].fold
+        return wanted if wanted in made else made[0]
+
     @property
     def mirror(self) -> Path | None:
         """Return the local folder asked before any download: the config's, else COVIDSEG_MIRROR."""
@@ -310,44 +334,85 @@ class Plan:
 
     # -- what decides each step's result: rules rerun when these change, and only then
 
+    def _dataset_hash(self, dataset: str, *keys: str) -> str:
+        return fingerprint_of(self.dataset(dataset).model_dump(mode="json", include=set(keys)))
+
     def fetch_hash(self, dataset: str) -> str:
-        keys = {"phantom", "classes"} if self.config.mode == "demo" else {"sources", "folder"}
-        return fingerprint_of(self.dataset(dataset).model_dump(mode="json", include=keys))
+        """Return the hash of where a data set comes from, or of how its twin looks."""
+        return self._dataset_hash(dataset, *(("phantom",) if self.config.mode == "demo" else ("sources", "folder")))
 
     def import_hash(self, dataset: str) -> str:
-        keys = {"importer", "classes", "window", "folder"}
-        return fingerprint_of(self.dataset(dataset).model_dump(mode="json", include=keys))
+        """Return the hash of how a data set is read; of a user's folder also of its files' names, sizes and times."""
+        own = self._dataset_hash(dataset, "importer", "classes", "window", "folder")
+        folder = self.dataset(dataset).folder
+        files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder else []
+        return fingerprint_of([own, [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]])
+
+    def lungs_hash(self, dataset: str) -> str:
+        """Return the hash of where lung masks come from."""
+        return fingerprint_of([self.lungs(dataset), self._dataset_hash(dataset, "window")])
 
     def tensors_hash(self, dataset: str) -> str:
-        return fingerprint_of(self.dataset(dataset).model_dump(mode="json", include={"crop", "keep"}))
+        """Return the hash of which part of which slices enters the tensors."""
+        return self._dataset_hash(dataset, "crop", "keep", "classes")
 
     def score_hash(self, run: str) -> str:
-        protocols = {name: self.protocol(name).model_dump(mode="json") for name in self.protocols(run)}
-        return fingerprint_of([protocols, self.run(run).jobs])
+        """Return the hash of how a run is scored; how a protocol is worded or printed does not count."""
+        protocols = {
+            name: self.protocol(name).model_dump(
+                mode="json", exclude={"title": True, "about": True, "metrics": {"__all__": METRIC_PROSE}}
+            )
+            for name in self.protocols(run)
+        }
+        return fingerprint_of([protocols, self.run(run).jobs, self.run(run).spec.values])
 
     def table_hash(self, paper: str, table: str) -> str:
-        model = self.papers[paper].tables[table]
-        about = (
-            [self.caveats(self.run(run)) for run in self.table_runs(paper, model)] if model.kind == "results" else []
-        )
-        return fingerprint_of([model.model_dump(mode="json"), about, self.config.mode, self.preset_name])
+        """Return the hash of a table's rows and of all that its caption says."""
+        model, head = self.papers[paper].tables[table], self.papers[paper].paper
+        about: list[Any] = [
+            model.model_dump(mode="json"),
+            head.model_dump(mode="json"),
+            self.config.mode,
+            self.preset_name,
+        ]
+        if isinstance(model, ResultTable):
+            about += [
+                [self.caveats(run), run.released, run.jobs] for run in map(self.run, self.table_runs(paper, model))
+            ]
+            about += [self.protocol(name).model_dump(mode="json") for name in (model.protocol, STANDARD)]
+        else:
+            about += [self._dataset_hash(n, "classes", "unions", "crop") for n in self.table_datasets(model)]
+        return fingerprint_of(about)
 
     def figure_hash(self, paper: str, figure: str) -> str:
-        about = [self.caveats(self.run(run)) for run in self.figure_runs(paper, figure)]
-        return fingerprint_of([self.papers[paper].figures[figure].model_dump(mode="json"), about])
+        """Return the hash of what a figure shows."""
+        return fingerprint_of(
+            [self.papers[paper].figures[figure].model_dump(mode="json"), self.figure_fold(paper, figure)]
+        )
 
     def report_hash(self) -> str:
-        return fingerprint_of([self.config.model_dump(mode="json"), self.preset.model_dump(mode="json")])
+        """Return the hash of all that the report says besides results."""
+        papers = [self.papers[name].model_dump(mode="json") for name in self.config.papers]
+        datasets = [self.dataset(name).model_dump(mode="json") for name in self.all_datasets()]
+        caveats = [self.caveats(self.run(run)) for run in self.all_runs()]
+        config = self.config.model_dump(mode="json", include={"mode", "preset", "only", "folds", "seeds"})
+        return fingerprint_of([config, self.preset.model_dump(mode="json"), papers, datasets, caveats])
 
     # -- code behind a step, by module; see record.code_fingerprint
 
     def train_modules(self, spec: RunSpec) -> list[str]:
+        """Return the modules behind a training."""
         return [f"train.{spec.train.method}", f"nets.{spec.net['name']}", *(f"losses.{name}" for name in spec.losses)]
 
+    def lung_network(self, dataset: str) -> bool:
+        """Return whether a data set's lung masks are made by a network."""
+        return self.lungs(dataset) not in ("labels", "threshold", "none")
+
     def lung_modules(self, dataset: str) -> list[str]:
+        """Return the modules behind a data set's lung masks."""
         source = self.lungs(dataset)
         own = {"threshold": ["lungs.threshold"], "phantom": ["lungs.trained"]}
-        return ["lungs", *own.get(source, ["lungs.published"] if source.startswith("r231") else [])]
+        return ["lungs", *own.get(source, ["lungs.published"] if self.lung_network(dataset) else [])]
 
     # -- what a training needs, for the scheduler
 
@@ -404,6 +469,10 @@ class Plan:
             self._named("datasets", value, "data set")
         for key in self.config.lungs:
             self._named("datasets", key, "data set")
+        asked = [self.run(run).all_folds for run in self.runs()]
+        for fold in self.config.folds if self.config.folds != "all" else []:
+            if asked and not any(fold in folds for folds in asked):
+                raise UserError(f"{self.source}: folds: no split that is used has a fold {fold}")
         for paper_name, paper in self.papers.items():
             where = f"{WORKFLOW}/papers/{paper_name}.yaml"
             for name in paper.runs:
@@ -415,13 +484,21 @@ class Plan:
                     self._known(table.metrics.values(), self.protocol(table.protocol).metrics, f"{at}.metrics")
                     self._known([r.run for r in table.rows if r.run and "/" not in r.run], paper.runs, f"{at}.rows")
                 else:
-                    for row in table.rows:
-                        for used in row.datasets:
-                            self._named("datasets", used, "data set")
+                    self._check_dataset_rows(table, at)
                 for label, printed in [(row.label, row.printed) for row in table.rows]:
                     self._known(printed, headings, f"{at}: printed of {label!r}")
             for name, figure in paper.figures.items():
                 self._known([r for r in figure.runs.values() if "/" not in r], paper.runs, f"{where}: figures.{name}")
+
+    def _check_dataset_rows(self, table: DatasetTable, at: str) -> None:
+        shares = {"lung", *(key for row in table.rows for key in (row.lesion, *row.classes))}
+        self._known(table.columns.values(), {"slices", "classes", *shares}, f"{at}.columns")
+        for row in table.rows:
+            for name in row.datasets:
+                known = load(Dataset, self._named("datasets", name, "data set"))
+                self._known(
+                    [row.lesion, *row.classes], [*known.classes, *known.unions], f"{at}: classes of {row.label!r}"
+                )
 
     @staticmethod
     def _known(names: Any, legal: Any, where: str) -> None:
@@ -430,14 +507,14 @@ class Plan:
                 raise UserError(f"{where}: unknown name {name!r}; {nearest(name, legal)}")
 
     def snapshot(self) -> Path:
-        """Write the configuration in force beside the results, for the rules' commands; return its path."""
-        text = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
-        text = (
-            f"# Written from {self.source}: what the commands of this workflow read. Edit that file, not this one.\n"
-            + text
-        )
-        path = self.paths.config
-        if not path.is_file() or path.read_text() != text:
+        """Write the configuration in force beside the results, for the rules' commands; return its path.
+
+        It is named by its content, so that another snakemake, a dry run for one, cannot change it under running jobs.
+        """
+        text = "# What the commands of one workflow read; edit config.yaml instead.\n"
+        text += yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
+        path = self.paths.configs / f"{fingerprint_of(text)}.yaml"
+        if not path.is_file():
             write_text(path, text)
         return path
 

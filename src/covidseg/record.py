@@ -70,7 +70,14 @@ def _module(name: str) -> tuple[str, tuple[str, ...]]:
                 imported.append(full if _exists(full) else base)
         elif isinstance(node, ast.Import):
             imported += [a.name.removeprefix("covidseg.") for a in node.names if a.name.startswith("covidseg.")]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(dict.fromkeys(n for n in imported if n))
+    text = ast.dump(tree) + "".join(other.read_text() for other in _beside(_path(name)))
+    return hashlib.sha256(text.encode()).hexdigest(), tuple(dict.fromkeys(n for n in imported if n))
+
+
+def _beside(path: Path) -> list[Path]:
+    """Return what a package holds besides Python, such as templates: it counts as its code."""
+    files = path.parent.iterdir() if path.name == "__init__.py" else ()
+    return sorted(file for file in files if file.is_file() and file.suffix != ".py")
 
 
 def _path(name: str) -> Path:

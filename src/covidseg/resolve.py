@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from covidseg.errors import UserError, nearest
-from covidseg.schema import Deviation, Follow, Paper, Preset, RunSpec
+from covidseg.schema import Deviation, Follow, Paper, Preset, RunSpec, parse
 
 
 def merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def scale(spec: RunSpec, preset: Preset) -> tuple[RunSpec, list[str]]:
     for key in ("batch", "accumulate", "validate_every", "slices_per_epoch"):
         value = getattr(preset, key)
         raw["train"][key] = value if value is not None else raw["train"][key]
-    scaled = RunSpec.model_validate(raw)
+    scaled = parse(RunSpec, raw, f"preset ({preset.about})")
     return scaled, list(_differences(spec.model_dump(), scaled.model_dump()))
 
 

@@ -38,8 +38,10 @@ class Config(Strict):
     preset: str = Field("auto", description="A name in workflow/presets, or auto: tiny for demo, full for paper.")
     papers: list[str] = Field(["ssanet"], min_length=1, description="Names of the files in workflow/papers.")
     only: list[str] = Field([], description="Runs to make (paper/run); empty: all. Rows left out say so.")
-    seeds: list[int] = Field([0], min_length=1, description="One training per seed, run and fold.")
-    folds: list[int] | Literal["all"] = Field("all", description="Folds to make, or all.")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(
+        [0], min_length=1, description="One training per seed, run and fold."
+    )
+    folds: list[Annotated[int, Field(ge=0)]] | Literal["all"] = Field("all", description="Folds to make, or all.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one.")
     data: Path = Field(Path("data"), description="Where raw, canonical and tensor data go.")
     results: Path = Field(Path("results"), description="Where results go, by mode.")
@@ -76,7 +78,7 @@ class Phantom(Strict):
 class Crop(Strict):
     """Cut larger slices to ``size`` round the lungs' centre of gravity (SSA-Net, section 4.2)."""
 
-    size: int
+    size: int = Field(ge=16)
 
 
 class Dataset(Strict):
@@ -149,6 +151,7 @@ class RunSpec(Strict):
     losses: dict[str, dict[str, Any]] = Field(description="Loss -> weight, from_epoch, and its function's arguments.")
     train: Supervised = Supervised()
     threads: int = 1
+    values: dict[str, tuple[int, ...]] = Field({}, description="Filled in: the label values that each class joins.")
 
 
 # ---- papers ----------------------------------------------------------------------------------------------------------
@@ -169,7 +172,6 @@ class Row(Strict):
     label: str
     run: str | None = None
     printed: dict[str, float | str | None] = {}
-    note: str | None = None
 
 
 class ResultTable(Strict):
@@ -191,7 +193,6 @@ class DatasetRow(Strict):
     classes: list[str] = Field(min_length=1, description="Classes that the paper uses of them.")
     lesion: str = Field("infection", description="Class or union that makes a slice count.")
     printed: dict[str, float | str | None] = {}
-    note: str | None = None
 
 
 class DatasetTable(Strict):
@@ -277,14 +278,14 @@ class Preset(Strict):
     """``workflow/presets/NAME.yaml``: scales a run, never a method. Absent: as the paper prints it."""
 
     about: str
-    size: int | None = None
-    width: float | None = None
-    epochs: float = Field(1.0, description="Factor on every setting counted in epochs.")
-    batch: int | None = None
-    accumulate: int | None = None
-    validate_every: int | None = None
-    slices_per_epoch: int | None = None
-    threads: int = 4
+    size: int | None = Field(None, ge=16)
+    width: float | None = Field(None, gt=0)
+    epochs: float = Field(1.0, gt=0, description="Factor on every setting counted in epochs.")
+    batch: int | None = Field(None, ge=1)
+    accumulate: int | None = Field(None, ge=1)
+    validate_every: int | None = Field(None, ge=1)
+    slices_per_epoch: int | None = Field(None, ge=0)
+    threads: int = Field(4, ge=1)
 
 
 # ---- loading ---------------------------------------------------------------------------------------------------------

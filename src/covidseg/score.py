@@ -64,7 +64,7 @@ def score_slices(protocol: Protocol, slices: Iterable[Slice], curves: list[Float
     or px) where the protocol measures in mm. ``curves`` receives each slice's threshold curves (engine toolbox).
     Raises UserError for a slice whose map and truth differ in shape or whose map is not finite.
     """
-    _check(protocol)
+    check_measures(protocol, f"protocol {protocol.title}")
     scored: dict[tuple[str, str], list[_Scored]] = {}
     rows = []
     for s in slices:
@@ -75,16 +75,14 @@ def score_slices(protocol: Protocol, slices: Iterable[Slice], curves: list[Float
     return rows + [_case_row(protocol, parts) for parts in scored.values()]
 
 
-def _check(protocol: Protocol) -> None:
+def check_measures(protocol: Protocol, where: str) -> None:
     """Raise UserError when a metric of the protocol is none that we compute."""
     whole = protocol.engine == "toolbox"
     legal = (*CURVES, "s_alpha", "mae") if whole else tuple(MEASURES)
     for key, metric in protocol.metrics.items():
         name = key if whole else metric.measure or key
         if name not in legal:
-            raise UserError(
-                f"protocol {protocol.title}: metrics.{key}: unknown measure {name!r}; {nearest(name, legal)}"
-            )
+            raise UserError(f"{where}: metrics.{key}: unknown measure {name!r}; {nearest(name, legal)}")
 
 
 def _check_slice(s: Slice) -> None:

@@ -5,6 +5,7 @@ Every step writes its record last, so a record means that the step is done.
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from pathlib import Path
@@ -49,6 +50,7 @@ def import_(plan: Plan, name: str) -> None:
 
     dataset, out = plan.dataset(name), plan.paths.canonical(name)
     raw = dataset.folder or need(plan.paths.raw(name) / "fetched.json", f"fetch {name}").parent
+    (out / "import.json").unlink(missing_ok=True)
     canonical.write(importers.cases(raw, dataset), dataset, out)
     _finish(out / "import.json", [out / "slices.h5", out / "slices.csv"], dataset=name)
 
@@ -56,12 +58,16 @@ def import_(plan: Plan, name: str) -> None:
 def lungs(plan: Plan, name: str) -> None:
     """Make a data set's lung masks."""
     from covidseg import lungs as masks
+    from covidseg.lungs.threshold import WINDOW
 
     folder, source = plan.paths.canonical(name), plan.lungs(name)
     need(folder / "import.json", f"import {name}")
+    window = plan.dataset(name).window or WINDOW
     predict: Any = None
     if source == "threshold":
-        from covidseg.lungs.threshold import threshold as predict
+        from covidseg.lungs.threshold import threshold
+
+        predict = functools.partial(threshold, window=window)
     elif source == "phantom":
         from covidseg.lungs import trained
 
@@ -70,7 +76,8 @@ def lungs(plan: Plan, name: str) -> None:
     elif source.startswith("r231"):
         from covidseg.lungs import published
 
-        predict = published.predictor(source, plan.config.data / "weights", plan.mirror, plan.config.device)
+        predict = published.predictor(source, plan.config.data / "weights", plan.mirror, plan.config.device, window)
+    (folder / "lungs.json").unlink(missing_ok=True)
     masks.write_masks(folder, folder / "lungs.h5", source, predict)
     _finish(folder / "lungs.json", [folder / "lungs.h5"], dataset=name, source=source)
 
@@ -82,6 +89,7 @@ def tensors(plan: Plan, name: str, size: int) -> None:
     folder, out = plan.paths.canonical(name), plan.paths.tensors(name, size)
     need(folder / "lungs.json", f"lungs {name}")
     masks = None if plan.lungs(name) == "none" else folder / "lungs.h5"
+    (out / "tensors.json").unlink(missing_ok=True)
     building.build(folder, plan.dataset(name), size, masks, out)
     files = [out / f for f in ("image.npy", "lung.npy", "label.npy", "slices.csv")]
     _finish(out / "tensors.json", files, dataset=name, size=size, lungs=plan.lungs(name))
@@ -142,19 +150,20 @@ def score(plan: Plan, run_id: str) -> None:
     """Score all folds and seeds of a run under its tables' protocols and the standard one."""
     from covidseg import predictions
     from covidseg import score as scoring
+    from covidseg.freshness import scores_made_from
 
     run, out = plan.run(run_id), plan.paths.run(run_id)
-    rows: list[dict[str, Any]] = []
-    summary: dict[str, Any] = {}
-    per_job = {job: list(predictions.test_slices(plan, run, *job)) for job in run.jobs}
-    for name in plan.protocols(run_id):
-        protocol = plan.protocol(name)
-        scored = {job: scoring.score_slices(protocol, slices) for job, slices in per_job.items()}
-        for (fold, seed), found in scored.items():
-            rows += [{"protocol": name, "fold": fold, "seed": seed, **row} for row in found]
-        summary[name] = scoring.summarise([row for found in scored.values() for row in found], protocol)
-    scoring.write_rows(out / "cases.csv", rows)
-    write_json(out / "summary.json", summary)
+    protocols = {name: plan.protocol(name) for name in plan.protocols(run_id)}
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in protocols}
+    for fold, seed in run.jobs:
+        slices = list(predictions.test_slices(plan, run, fold, seed))
+        for name, protocol in protocols.items():
+            found = scoring.score_slices(protocol, slices)
+            rows[name] += [{"protocol": name, "fold": fold, "seed": seed, **row} for row in found]
+    made_from = scores_made_from(plan, run)
+    scoring.write_rows(out / "cases.csv", [row for found in rows.values() for row in found])
+    means = {name: scoring.summarise(rows[name], protocol) for name, protocol in protocols.items()}
+    write_json(out / "summary.json", {"made_from": made_from, "means": means})
 
 
 def score_folders(protocol: str, truth: Path, pred: Path, out: Path) -> str:
@@ -241,8 +250,8 @@ def doctor(config: Path) -> tuple[list[str], bool]:
     return checkup.examine(config)
 
 
-def adopt(plan: Plan) -> str:
+def adopt(plan: Plan, config: Path) -> str:
     """Make Snakemake accept pulled results that were made from today's rows."""
     from covidseg import checkup
 
-    return checkup.adopt(plan)
+    return checkup.adopt(plan, config)

@@ -1,5 +1,6 @@
 """What reruns, and what does not; what is refused before anything runs."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -59,9 +60,56 @@ def test_a_damaged_record_is_one_line(fork: Fork) -> None:
     assert "Traceback" not in text
 
 
+def test_a_union_that_changes_reruns_what_it_touches(fork: Fork) -> None:
+    project = fork()
+    project.edit("workflow/papers/ssanet.yaml", "  classes: [infection]\n  net", "  classes: [joined]\n  net")
+    project.edit("workflow/datasets/covid-ct-seg.yaml", "keep: lesion", "unions: {joined: [infection]}\nkeep: lesion")
+    project.edit("workflow/datasets/covid-semiseg.yaml", "unions: {infection:", "unions: {joined: [ggo], infection:")
+    before = project.planned()
+    assert before["train"] == 4
+    project.edit("workflow/datasets/covid-ct-seg.yaml", "unions: {joined: [infection]}", "unions: {joined: []}")
+    assert "train" in project.planned()
+
+
+def test_a_word_in_a_protocol_scores_nothing_again(fork: Fork) -> None:
+    project = fork()
+    file = project.folder / "workflow/protocols/standard.yaml"
+    file.write_text(file.read_text().replace("title: ", "title: The ", 1))
+    assert "score" not in project.planned()
+
+
+def test_a_template_remakes_tables(fork: Fork) -> None:
+    project = fork()
+    file = project.folder / "src/covidseg/templates/table.html.j2"
+    file.write_text(file.read_text().replace("<body>", '<body class="x">'))
+    assert set(project.planned()) == {"all", "table", "report"}
+
+
+def test_a_dry_run_leaves_the_settings_of_a_running_workflow(fork: Fork) -> None:
+    project = fork()
+    configs = project.folder / "results/demo/configs"
+    before = {path.name: path.read_text() for path in configs.iterdir()}
+    project.snakemake("--dry-run", "--config", "seeds=[1]")
+    after = {path.name: path.read_text() for path in configs.iterdir()}
+    assert before.items() <= after.items()
+    assert len(after) == len(before) + 1
+
+
+def test_scores_of_other_predictions_are_refused(fork: Fork) -> None:
+    project = fork()
+    job = project.folder / "results/demo/runs/ssanet/m1/fold0-seed0/run.json"
+    facts = json.loads(job.read_text())
+    facts["outputs"]["predictions.h5"] = "0" * 64
+    job.write_text(json.dumps(facts))
+    text = project.run("covidseg", "table", "ssanet", "3", fails=True)
+    assert "ssanet/m1/cases.csv: made from other predictions or protocols; run covidseg score ssanet/m1 again" in text
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        ("folds: [0, 1]", "folds: [7]", "config.yaml: folds: split 'ma5' has folds 0, 1, 2, 3, 4 only"),
+        ("seeds: [0]", "seeds: [-1]", "config.yaml: seeds.0: input should be greater than or equal to 0"),
         ("mode: demo", "mode: demmo", "config.yaml: mode: unknown value 'demmo'; did you mean 'demo'?"),
         ("seeds: [0]", "sedes: [0]", "config.yaml: sedes: unknown key; did you mean 'seeds'?"),
         ("papers: [ssanet]", "papers: [ssanett]", "unknown paper 'ssanett'; did you mean 'ssanet'?"),

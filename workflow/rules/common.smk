@@ -5,7 +5,7 @@ import sys
 
 from covidseg import device, record
 from covidseg.errors import UserError
-from covidseg.plan import PHANTOM_LUNGS, Plan, qualified
+from covidseg.plan import PHANTOM_LUNGS, Plan
 
 try:
     PLAN = Plan.load(config)
@@ -88,7 +88,6 @@ def table_inputs(wildcards):
 
 
 def figure_inputs(wildcards):
-    runs = PLAN.figure_runs(wildcards.paper, wildcards.figure)
-    return [P.run(r) / "cases.csv" for r in runs] + [
-        j for r in runs for j in jobs_of(r, "predictions.h5")
-    ]
+    fold = PLAN.figure_fold(wildcards.paper, wildcards.figure)
+    runs = [PLAN.run(r) for r in PLAN.figure_runs(wildcards.paper, wildcards.figure)]
+    return [P.job(run.id, fold, run.seeds[0]) / "predictions.h5" for run in runs]

@@ -12,15 +12,15 @@ rule lungs:
         LOGS / "lungs" / "{dataset}.log",
     conda:
         ENV
-    threads: PLAN.preset.threads
+    threads: lambda w: PLAN.preset.threads if PLAN.lung_network(w.dataset) else 1
     resources:
         gpu=lambda w: (
-            device.gpus(PLAN.config.device) if PLAN.lung_modules(w.dataset)[1:] else 0
+            device.gpus(PLAN.config.device) if PLAN.lung_network(w.dataset) else 0
         ),
         mem_mb=4000,
         runtime=120,
     params:
-        source=lambda w: PLAN.lungs(w.dataset),
+        source=lambda w: PLAN.lungs_hash(w.dataset),
         code=lambda w: code(*PLAN.lung_modules(w.dataset)),
     message:
         "lung masks of {wildcards.dataset}"

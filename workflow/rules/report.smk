@@ -5,9 +5,13 @@ rule report:
     input:
         [P.table(paper, name, "csv") for paper, name in TABLES],
         [P.figure(paper, name, "png") for paper, name in FIGURES],
+        [P.run(r) / "cases.csv" for r in RUNS],
+        [j for r in RUNS for j in jobs_of(r, "run.json")],
     output:
         page=P.report,
         metrics=P.results / "metrics.json",
+        plots=P.results / "plots.csv",
+        tables=P.results / "tables.md",
     log:
         LOGS / "report.log",
     conda:

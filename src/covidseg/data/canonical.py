@@ -18,8 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from covidseg import files
-from covidseg.data.full import LIBVER as LIBVER
-from covidseg.data.full import clear_when_full, hdf5
+from covidseg.data.full import hdf5
 from covidseg.errors import UserError
 from covidseg.schema import Dataset
 
@@ -169,8 +168,7 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    with clear_when_full(path):
-        files.write_text(path, text.getvalue())
+    files.write_text(path, text.getvalue())
 
 
 _NUMBERS = {"index", "position", "native_height", "native_width", "top", "left", "height", "width"}

@@ -16,14 +16,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from covidseg import files
-from covidseg.data.full import clear_when_full
 from covidseg.data.unpack import unpack
 from covidseg.errors import UserError
+from covidseg.files import clear_when_full
 from covidseg.schema import Dataset, Source
 
 FIGSHARE = "https://api.figshare.com/v2/articles/"
 TIMEOUT = 60  # seconds without an answer
 RETRIES = 3
+THERE = "already there"
 Progress = Callable[[str], None]
 
 
@@ -44,6 +45,7 @@ def fetch(
     behind. A download that broke off goes on where it was.
     """
     found: dict[str, dict[str, Any]] = {}
+    before = _recorded(raw / "fetched.json")
     for source in dataset.sources:
         if source.manifest:
             found |= _listed(source, raw, mirror and mirror / name, manifest_folder / source.manifest, progress)
@@ -51,11 +53,30 @@ def fetch(
             found[source.name] = _folder(source, raw, mirror / name, progress)
         else:
             found[source.name] = _file(source, source, raw, mirror and mirror / name, progress)
-        if source.unpack and not (raw / Path(source.name).stem).is_dir():
-            unpack(raw / source.name, raw / Path(source.name).stem)
+        if source.unpack:
+            _unpacked(raw / source.name, found[source.name]["sha256"])
+    for file, facts in found.items():  # the record says where a file came from, not that it was there the second time
+        if facts["from"] == THERE:
+            facts["from"] = before.get(file, facts)["from"]
     fetched = {"dataset": name, "files": found}
     files.write_json(raw / "fetched.json", fetched)
     return fetched
+
+
+def _recorded(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the files of an earlier record; none when there is no whole one."""
+    try:
+        return dict(json.loads(path.read_text())["files"])
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _unpacked(path: Path, sha256: str) -> None:
+    """Unpack a zip beside itself, unless the folder there came from this very file."""
+    folder, stamp = path.with_suffix(""), path.with_name(f"{path.name}.unpacked")
+    if not (folder.is_dir() and stamp.is_file() and stamp.read_text() == sha256):
+        unpack(path, folder)
+        files.write_text(stamp, sha256)
 
 
 def tree_sha256(folder: Path) -> str:
@@ -122,7 +143,7 @@ def _file(source: Source, owner: Source, raw: Path, mirror: Path | None, progres
     """Fetch one file; return its sha256, size and where it came from."""
     target = raw / source.name
     if target.is_file() and (source.sha256 or source.md5) and not _mismatch(target, source):
-        origin = "already there"
+        origin = THERE
     elif mirror and (mirror / source.name).is_file():
         with _placing(target, source, str(mirror / source.name)) as temporary:
             _link(mirror / source.name, temporary)
@@ -217,7 +238,7 @@ def _go_on(address: str, part: Path) -> None:
 @contextmanager
 def _placing(target: Path, source: Source, origin: str) -> Iterator[Path]:
     """Yield a free path; the file brought there is checked and put in place, or removed when it is a wrong one."""
-    with clear_when_full(target), files.replacing(target) as temporary:
+    with files.replacing(target) as temporary:
         temporary.unlink()  # a hard link needs a free name
         yield temporary
         if problem := _mismatch(temporary, source):

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from covidseg import files
 from covidseg.data.canonical import U8, Store, read_table, write_table
-from covidseg.data.full import clear_when_full
 from covidseg.errors import UserError
 from covidseg.schema import Dataset
 
@@ -163,7 +162,7 @@ def _npy(path: Path, slices: int, size: int) -> Iterator[IO[bytes]]:
 
     Written as a plain file, not through a memory map: on a full disk a map kills the process instead of raising.
     """
-    with clear_when_full(path), files.replacing(path) as temporary, open(temporary, "wb") as f:
+    with files.replacing(path) as temporary, open(temporary, "wb") as f:
         header = {"descr": "|u1", "fortran_order": False, "shape": (slices, size, size)}
         np.lib.format.write_array_header_1_0(f, header)
         yield f

@@ -9,8 +9,8 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from covidseg.data.full import clear_when_full
 from covidseg.errors import UserError
+from covidseg.files import clear_when_full
 
 MAX_FILES = 100_000
 MAX_BYTES = 64 << 30

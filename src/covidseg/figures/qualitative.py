@@ -33,10 +33,8 @@ def write(plan: Plan, paper: str, name: str) -> None:
     """Draw one figure of a paper as PNG and PDF. Raises UserError when no slice qualifies."""
     figure = plan.papers[paper].figures[name]
     runs = {heading: plan.run(qualified(paper, run)) for heading, run in figure.runs.items()}
-    for run in runs.values():
-        if figure.fold not in run.folds:
-            raise UserError(f"figure {name} of {paper}: fold {figure.fold} is not made; add it to folds in config.yaml")
-    slices = {heading: _by_slice(plan, run, figure.fold) for heading, run in runs.items()}
+    fold = plan.figure_fold(paper, name)
+    slices = {heading: _by_slice(plan, run, fold) for heading, run in runs.items()}
     drawing = draw(plan, next(iter(runs.values())), slices, choose(slices, figure.slices))
     for suffix, options in (("png", {"dpi": 160}), ("pdf", {"metadata": {"CreationDate": None}})):
         with replacing(plan.paths.figure(paper, name, suffix)) as temporary:

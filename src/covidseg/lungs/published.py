@@ -33,14 +33,22 @@ def fetch_weights(name: str, folder: Path, mirror: Path | None, progress: Callab
     They are looked for there, then in ``mirror`` and ``mirror/lungmask``, then downloaded. Raises UserError when they
     cannot be had or their sha256 does not start as their name ends.
     """
-    from covidseg.data.fetch import download
+    from filelock import FileLock
 
     if name not in WEIGHTS:
         raise UserError(f"lungs: no published weights {name!r}; {nearest(name, WEIGHTS)}")
     path = folder / WEIGHTS[name]
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):  # data sets are masked in parallel and want the same file
+        return _weights(path, mirror, progress)
+
+
+def _weights(path: Path, mirror: Path | None, progress: Callable[[str], None] | None) -> Path:
+    from covidseg.data.fetch import download
+
     if path.is_file():
         return checked(path)
-    for origin in (mirror / WEIGHTS[name], mirror / "lungmask" / WEIGHTS[name]) if mirror else ():
+    for origin in (mirror / path.name, mirror / "lungmask" / path.name) if mirror else ():
         if origin.is_file():
             return checked(origin)
     try:
@@ -59,16 +67,18 @@ def checked(path: Path, name: str | None = None) -> Path:
     return path
 
 
-def predictor(name: str, folder: Path, mirror: Path | None, device: str = "auto", batch: int = 8) -> Predict:
+def predictor(
+    name: str, folder: Path, mirror: Path | None, device: str = "auto", window: tuple[float, float] = WINDOW
+) -> Predict:
     """Return a function from an 8-bit image (S, H, W) and its spacing to a lung mask of 0/1.
 
     The weights of ``name`` come from ``fetch_weights``; ``device`` auto takes a GPU where there is one. 8-bit slices
-    are mapped back to HU through [-1250, 250]. Raises UserError when the weights cannot be had.
+    are mapped back to HU through ``window``. Raises UserError when the weights cannot be had.
     """
-    return network(fetch_weights(name, folder, mirror), device, batch)
+    return network(fetch_weights(name, folder, mirror), device, window)
 
 
-def network(path: Path, device: str = "auto", batch: int = 8) -> Predict:
+def network(path: Path, device: str = "auto", window: tuple[float, float] = WINDOW) -> Predict:
     """Return the predictor of a file of weights, loaded without running code from it.
 
     Raises UserError when they are not the lung network's weights.
@@ -78,7 +88,7 @@ def network(path: Path, device: str = "auto", batch: int = 8) -> Predict:
 
     try:
         torch.load(path, map_location="cpu", weights_only=True)
-        inferer = LMInferer(modelpath=str(path), force_cpu=device == "cpu", batch_size=batch, tqdm_disable=True)
+        inferer = LMInferer(modelpath=str(path), force_cpu=device == "cpu", batch_size=8, tqdm_disable=True)
     except (
         pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError, TypeError,
         AttributeError, IndexError,
@@ -86,12 +96,12 @@ def network(path: Path, device: str = "auto", batch: int = 8) -> Predict:
         raise UserError(f"{path}: not the lung network's weights ({str(e).splitlines()[0]}); fetch them again") from e
 
     def predict(image: U8, spacing: tuple[float, float, float]) -> U8:
-        return (inferer.apply(to_hu(image)) > 0).astype(np.uint8)
+        return (inferer.apply(to_hu(image, window)) > 0).astype(np.uint8)
 
     return predict
 
 
-def to_hu(image: U8) -> npt.NDArray[np.int16]:
+def to_hu(image: U8, window: tuple[float, float] = WINDOW) -> npt.NDArray[np.int16]:
     """Map 8-bit values back to HU through the window they were made with."""
-    low, high = WINDOW
+    low, high = window
     return np.rint(image * ((high - low) / 255) + low).astype(np.int16)

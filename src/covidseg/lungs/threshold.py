@@ -11,15 +11,15 @@ import numpy.typing as npt
 from covidseg.data.canonical import U8
 
 AIR = -400  # HU below which tissue is aerated; healthy lung lies near -850, ground glass near -600
-WINDOW = (-1250.0, 250.0)  # HU at 0 and 255 of 8-bit slices
+WINDOW = (-1250.0, 250.0)  # HU at 0 and 255, assumed of slices whose data set names no window
 GAS = 60  # HU by which gas is darker than the median of the lungs
 CLOSING = 8.0  # mm: vessels and small consolidations are taken in
 TRACHEA = 0.002  # share of a slice below which an air component is airway, not lung
 FIELD = 350.0  # mm: assumed width of the image when the spacing is unknown
 
 
-def threshold(image: npt.NDArray, spacing: tuple[float, float, float]) -> U8:
-    """Return a lung mask of 0/1, (S, H, W), of raw HU or of uint8 slices windowed from [-1250, 250] HU.
+def threshold(image: npt.NDArray, spacing: tuple[float, float, float], window: tuple[float, float] = WINDOW) -> U8:
+    """Return a lung mask of 0/1, (S, H, W), of raw HU or of uint8 slices that show ``window`` (HU at 0 and at 255).
 
     ``spacing`` is (dz, dy, dx) in mm, NaN where unknown. Components are 3-D where the case has several slices.
     Pleural effusion and dense consolidation at the pleura stay outside: only air is seen.
@@ -28,7 +28,7 @@ def threshold(image: npt.NDArray, spacing: tuple[float, float, float]) -> U8:
 
     hu = image.astype(np.float32)
     if image.dtype == np.uint8:
-        low, high = WINDOW
+        low, high = window
         hu = hu * ((high - low) / 255) + low
     air = hu < AIR
     body = np.stack([_body(~piece) for piece in air])

@@ -36,6 +36,8 @@ def write(plan: Plan) -> None:
     )
     write_text(plan.paths.report, page)
     write_json(plan.paths.results / "metrics.json", metrics(plan))
+    write_text(plan.paths.results / "plots.csv", plots(plan).to_csv(index=False, float_format="%.6f"))
+    write_text(plan.paths.results / "tables.md", all_tables(plan))
 
 
 def metrics(plan: Plan) -> dict[str, Any]:
@@ -49,6 +51,26 @@ def metrics(plan: Plan) -> dict[str, Any]:
                 where = out.setdefault(paper, {}).setdefault(f"table {name}", {}).setdefault(str(line.run), {})
                 where[str(line.column)] = line.ours
     return out
+
+
+def plots(plan: Plan) -> pd.DataFrame:
+    """Return row, printed and ours of every table of scores, in its first column only: others have other units."""
+    frames = []
+    for paper, name, table in plan.tables():
+        if isinstance(table, ResultTable):
+            frame = pd.read_csv(plan.paths.table(paper, name, "csv"))
+            frame = frame[(frame.protocol == table.protocol) & (frame.column == next(iter(table.metrics)))]
+            frames.append(frame.assign(row=f"{paper} {name}: " + frame.row)[["row", "column", "printed", "ours"]])
+    return pd.concat(frames) if frames else pd.DataFrame(columns=["row", "column", "printed", "ours"])
+
+
+def all_tables(plan: Plan) -> str:
+    """Return every table in Markdown with its caption, for a repository to show."""
+    out = []
+    for paper, name, table in plan.tables():
+        text = plan.paths.table(paper, name, "md").read_text()
+        out.append(f"## {paper}, table {name}: {table.caption}\n\n{text}")
+    return f"# Tables, mode {plan.config.mode}, preset {plan.preset_name}\n\n" + "\n".join(out)
 
 
 def _paper(plan: Plan, name: str) -> dict[str, Any]:
@@ -76,9 +98,10 @@ def figure_caption(plan: Plan, paper: str, figure: str) -> str:
     """Return a figure's caption with mode, preset, data and the rule that chose the slices."""
     model = plan.papers[paper].figures[figure]
     run = plan.run(plan.figure_runs(paper, figure)[0])
+    fold = plan.figure_fold(paper, figure)
     return (
-        f"{model.caption}. Slices of {run.spec.dataset}, test cases of fold {model.fold}: of those with at least the "
-        "median lesion area, the ones on which the methods' Dice differs most, one per case. "
+        f"{model.caption}. Slices of {run.spec.dataset}, test cases of fold {fold}: of those with at least the median "
+        "lesion area, the ones on which the methods' Dice differs most, one per case. "
         f"Mode {plan.config.mode}, preset {plan.preset_name}. {' '.join(differences(plan, [run]))}"
     )
 

@@ -29,7 +29,7 @@ def caption_of(plan: Plan, paper: str, name: str) -> str:
         for column, key in table.metrics.items():
             if protocol.metrics[key].not_comparable:
                 parts.append(f"{column}: {protocol.metrics[key].not_comparable}.")
-    return " ".join([*parts, *table.notes]).replace("..", ".")
+    return " ".join(part.rstrip(".") + "." for part in [*parts, *table.notes])
 
 
 def differences(plan: Plan, runs: list[Run]) -> list[str]:
@@ -38,8 +38,9 @@ def differences(plan: Plan, runs: list[Run]) -> list[str]:
     scaled = {change for run in runs for change in run.scaled}
     everything = list(dict.fromkeys(caveat for found in caveats.values() for caveat in found))
     common = [caveat for caveat in everything if all(caveat in found for found in caveats.values())]
-    single = [f"{run} {c}" for run, found in caveats.items() for c in found if c not in common]
-    other = [caveat for caveat in common if caveat not in scaled]
-    preset = [*(c for c in common if c in scaled), *single]
+    everywhere = [("", caveat) for caveat in common]
+    said = everywhere + [(f"{run} ", c) for run, found in caveats.items() for c in found if c not in common]
+    other = [run + caveat for run, caveat in said if caveat not in scaled]
+    preset = [run + caveat for run, caveat in said if caveat in scaled]
     sentences = [f"Differs from the paper: {'; '.join(other)}."] if other else []
     return sentences + ([f"Preset {plan.preset_name} changes {', '.join(preset)}."] if preset else [])

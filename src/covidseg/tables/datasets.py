@@ -58,8 +58,8 @@ def dataset_cells(plan: Plan, table: DatasetTable) -> list[Cell]:
 def count(plan: Plan, datasets: list[str], row: DatasetRow) -> dict[str, float]:
     """Return slices with lesion, the number of classes, and the share of each class, of all lesions and of lung.
 
-    Shares are over all pixels of the slices that count, after the data set's crop would leave them: per slice the
-    class's pixels divided by the slice's, then the mean over slices.
+    A class counts when some slice shows it. Shares are means over the slices that count, of the class's pixels per
+    pixel of the slice; where the data set's crop makes slices smaller, per pixel of the crop, which holds the lungs.
     """
     slices = 0
     shares: dict[str, list[float]] = {}
@@ -79,11 +79,12 @@ def count(plan: Plan, datasets: list[str], row: DatasetRow) -> dict[str, float]:
             area = min(height, crop.size) * min(width, crop.size) if crop else height * width
             if lungs is not None:
                 shares.setdefault("lung", []).append(lungs[line["slice"]] / area)
-            shares.setdefault(row.lesion, []).append(infected / area)
-            for key in row.classes:
-                shares.setdefault(key, []).append(pixels.get(key, infected) / area)
+            for key in {row.lesion, *row.classes}:
+                if key in pixels or key == row.lesion:
+                    shares.setdefault(key, []).append((infected if key == row.lesion else pixels[key]) / area)
     means = {key: float(np.mean(values)) for key, values in shares.items()}
-    return {**means, "slices": float(slices), "classes": float(len(row.classes))}
+    present = sum(1 for key in row.classes if means.get(key, 0) > 0)
+    return {**means, "slices": float(slices), "classes": float(present)}
 
 
 def lung_pixels(folder: Path) -> dict[str, int] | None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from covidseg import record
 from covidseg.errors import UserError
+from covidseg.freshness import scores_problem, training_problem
 from covidseg.plan import STANDARD, Plan, Run, qualified
 from covidseg.schema import ResultTable
 from covidseg.tables.cell import NOT_RUN, Cell, judge
@@ -50,27 +50,19 @@ def result_cells(plan: Plan, paper: str, table: ResultTable) -> list[Cell]:
 def run_scores(plan: Plan, run: Run, protocol: str, unit: str) -> pd.DataFrame:
     """Return a run's scores under one protocol. Raises UserError for a result that was not made from today's row."""
     for fold, seed in run.jobs:
-        path = plan.paths.job(run.id, fold, seed) / "run.json"
-        made = record.read(path)
-        if made.get("spec_hash") != run.hash:
-            changed = _changed(made.get("spec", {}), run.spec.model_dump(mode="json"))
-            raise UserError(f"{path}: made from another spec ({changed}); run snakemake to make it again")
+        if problem := training_problem(plan, run, fold, seed):
+            path = plan.paths.job(run.id, fold, seed) / "run.json"
+            raise UserError(f"{path}: {problem}; run snakemake to make it again")
     path = plan.paths.run(run.id) / "cases.csv"
     if not path.is_file():
         raise UserError(f"{path}: missing; run covidseg score {run.id} first (or snakemake)")
-    frame = pd.read_csv(path, dtype={"case": str})
-    return frame[(frame.protocol == protocol) & (frame.unit == unit)]
-
-
-def _changed(before: dict[str, Any], after: dict[str, Any], path: str = "") -> str:
-    for key in sorted(set(before) | set(after)):
-        a, b = before.get(key), after.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            if found := _changed(a, b, f"{path}{key}."):
-                return found
-        elif a != b:
-            return f"{path}{key} was {a}, is {b}"
-    return ""
+    if problem := scores_problem(plan, run):
+        raise UserError(f"{path}: {problem}; run covidseg score {run.id} again (or snakemake)")
+    try:
+        frame = pd.read_csv(path, dtype={"case": str})
+        return frame[(frame.protocol == protocol) & (frame.unit == unit)]
+    except (ValueError, AttributeError) as e:
+        raise UserError(f"{path}: damaged ({e}); run covidseg score {run.id} again") from e
 
 
 def _cell(*, values: pd.DataFrame | None, reasons: list[str], printed: float | None, metric: str, **about: Any) -> Cell:

@@ -8,6 +8,7 @@ from covidseg import record
 from covidseg.errors import UserError, nearest
 from covidseg.plan import Plan
 from covidseg.schema import DatasetTable, ResultTable
+from covidseg.tables.cell import NOT_RUN
 from covidseg.tables.results import run_scores
 
 
@@ -29,10 +30,12 @@ def trace(plan: Plan, paper: str, name: str, row: str, metric: str) -> str:
     lines = [f"Table {name} of {paper}, {label}, {metric}: printed {cell.printed}, ours {cell.ours} ({cell.verdict})"]
     if isinstance(table, DatasetTable):
         return "\n".join([*lines, *(f"counted in {plan.paths.canonical(n)}/slices.csv" for n in cell.run.split(" + "))])
+    if cell.verdict == NOT_RUN:
+        return f"{lines[0]}: {cell.run or 'this row has no run'} is left out by only: in {plan.source}"
     run = plan.run(cell.run)
     lines.append(f"mean of {cell.metric} over {cell.slices} slices x {cell.seeds} seeds, protocol {cell.protocol}, in")
     lines.append(f"  {plan.paths.run(run.id) / 'cases.csv'}")
-    lines.append(f"scored by   covidseg --config {plan.paths.config} score {run.id}")
+    lines.append(f"scored by   covidseg --config {plan.source} score {run.id}")
     scores = run_scores(plan, run, cell.protocol, plan.protocol(cell.protocol).unit)
     for fold, seed in run.jobs:
         job = plan.paths.job(run.id, fold, seed)

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from covidseg import nets
-from covidseg.data.full import clear_when_full
 from covidseg.errors import UserError
 from covidseg.files import replacing
 from covidseg.losses.targets import probabilities
@@ -33,7 +32,7 @@ def save_model(model: nn.Module, spec: RunSpec, path: Path) -> None:
 
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     data = save(tensors, metadata={"covidseg": _signature(spec)})
-    with clear_when_full(path), replacing(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
@@ -93,17 +92,18 @@ def forward(model: nn.Module, x_NCHW: Tensor) -> Tensor:
 
 def write_predictions(model: nn.Module, feed: Feed, rows: Rows, classes: list[str], path: Path) -> None:
     """Write the probability maps of some rows of the tensors: ``prob`` uint8 (N, K, H, W), ``index`` int32 (N,)."""
-    import h5py
-
-    from covidseg.data.canonical import LIBVER
+    from covidseg.data.full import hdf5
 
     shape = (len(rows), len(classes), feed.size, feed.size)
-    with clear_when_full(path), replacing(path) as temporary, h5py.File(temporary, "w", libver=LIBVER) as file:
-        file.attrs["classes"] = json.dumps(classes)
-        file.create_dataset("index", data=rows.astype(np.int32), track_times=False)
-        prob = file.create_dataset("prob", shape, np.uint8, chunks=(1, *shape[1:]), compression=1, track_times=False)
+    with hdf5(path) as writer:
+        writer.file.attrs["classes"] = json.dumps(classes)
+        writer.file.create_dataset("index", data=rows.astype(np.int32), track_times=False)
+        prob = writer.file.create_dataset(
+            "prob", shape, np.uint8, chunks=(1, *shape[1:]), compression=1, track_times=False
+        )
         for at, maps in _maps(model, feed, rows):
             prob[at : at + len(maps)] = maps
+            writer.check()
 
 
 def _maps(model: nn.Module, feed: Feed, rows: Rows) -> Iterator[tuple[int, U8]]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from covidseg.data.full import clear_when_full
 from covidseg.errors import UserError
 from covidseg.files import replacing
 from covidseg.train.job import OUTPUTS
@@ -47,7 +46,7 @@ class Resume:
         """Write the state at once."""
         start = time.monotonic()
         try:
-            with clear_when_full(self.path), replacing(self.path) as temporary:
+            with replacing(self.path) as temporary:
                 torch.save(state() | {"identity": self.identity}, temporary)
         except RuntimeError as e:  # torch's writer does not say why it could not write
             raise UserError(f"{self.path}: cannot be written; is the disk full? Run again, nothing was lost") from e

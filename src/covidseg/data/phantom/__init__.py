@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 
 from covidseg import files
-from covidseg.data.full import clear_when_full
 from covidseg.errors import UserError, nearest
+from covidseg.files import clear_when_full
 from covidseg.schema import Dataset
 
 

@@ -1,0 +1,49 @@
+"""Whether a finished result was made from today's rows, data and protocols."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from covidseg import record
+from covidseg.files import sha256
+from covidseg.plan import Plan, Run
+
+
+def training_problem(plan: Plan, run: Run, fold: int, seed: int) -> str | None:
+    """Return why a training is not today's row's, or None. Raises UserError when its record is missing or damaged."""
+    made = record.read(plan.paths.job(run.id, fold, seed) / "run.json")
+    if made.get("spec_hash") != run.hash:
+        changed = _changed(made.get("spec", {}), run.spec.model_dump(mode="json"))
+        return f"made from another spec ({changed})"
+    data = plan.paths.tensors(run.spec.dataset, run.spec.input.size) / "tensors.json"
+    if data.is_file() and made.get("inputs", {}).get("tensors") != sha256(data):
+        return "made from other data"
+    return None
+
+
+def scores_problem(plan: Plan, run: Run) -> str | None:
+    """Return why a run's scores are not those of its predictions under today's protocols, or None."""
+    try:
+        made = json.loads((plan.paths.run(run.id) / "summary.json").read_text())["made_from"]
+    except (OSError, ValueError, KeyError):
+        return "missing or damaged"
+    return None if made == scores_made_from(plan, run) else "made from other predictions or protocols"
+
+
+def scores_made_from(plan: Plan, run: Run) -> dict[str, Any]:
+    """Return what decides a run's scores: protocols, and the predictions that each training's record names."""
+    records = {f"fold{f}-seed{s}": record.read(plan.paths.job(run.id, f, s) / "run.json") for f, s in run.jobs}
+    predictions = {name: made.get("outputs", {}).get("predictions.h5") for name, made in records.items()}
+    return {"protocols": plan.score_hash(run.id), "predictions": predictions}
+
+
+def _changed(before: dict[str, Any], after: dict[str, Any], path: str = "") -> str:
+    for key in sorted(set(before) | set(after)):
+        a, b = before.get(key), after.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            if found := _changed(a, b, f"{path}{key}."):
+                return found
+        elif a != b:
+            return f"{path}{key} was {a}, is {b}"
+    return ""
