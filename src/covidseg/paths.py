@@ -34,6 +34,9 @@ class Paths:
     def figure(self, paper: str, figure: str, suffix: str) -> Path:
         return self.results / "figures" / paper / f"{figure}.{suffix}"
 
+    def claims(self, paper: str, suffix: str) -> Path:
+        return self.results / "claims" / f"{paper}.{suffix}"
+
     @property
     def report(self) -> Path:
         return self.results / "report.html"
