@@ -15,7 +15,7 @@ def test_nothing_is_left_to_do(finished: Project) -> None:
 
 def test_a_comment_reruns_nothing(fork: Fork) -> None:
     project = fork()
-    for module in ("train/supervised.py", "nets/ssanet.py", "tables.py", "data/phantom/__init__.py"):
+    for module in ("train/supervised.py", "nets/ssanet.py", "tables/results.py", "data/phantom/__init__.py"):
         file = project.folder / "src" / "covidseg" / module
         file.write_text(file.read_text() + "\n# a comment\n")
     assert project.planned() == {}
@@ -107,7 +107,11 @@ def test_a_typo_in_the_config_stops_before_the_graph(fork: Fork, old: str, new: 
             "claims.sc-helps-with-sa: unknown name 'm22'; did you mean 'm2'?",
         ),
         ("net: {name: ssanet,", "net: {name: ssanett,", "did you mean 'ssanet'?"),
-        ("MAE: mae, NSD: nsd}", "MAE: mea, NSD: nsd}", "tables.3.metrics: unknown name 'mea'; did you mean 'mae'?"),
+        (
+            "self-attention learning\n    protocol: ssanet\n    metrics: {DSC: dsc,",
+            "self-attention learning\n    protocol: ssanet\n    metrics: {DSC: dcs,",
+            "tables.3.metrics: unknown name 'dcs'; did you mean 'dsc'?",
+        ),
     ],
 )
 def test_a_typo_in_a_paper_stops_before_the_graph(fork: Fork, old: str, new: str, message: str) -> None:
