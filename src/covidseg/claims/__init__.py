@@ -32,7 +32,7 @@ def caption_of(plan: Plan, paper: str) -> str:
         f"Claims of {head.authors} {head.venue}, in our words, tested on our runs.",
         "Differences are in the claim's favour: above zero is as the paper has it, also where lower is better.",
         f"Ours: mean over slices. Interval: paired bootstrap, {RESAMPLES:,} resamples of cases within folds (of all "
-        "cases where folds share them or test one), and of seeds where there are several; a case comes with all slices.",
+        "cases where folds share them or test one), and of seeds where there are several; a case keeps its slices.",
         "Supported: the whole interval lies above zero; not supported: below; else inconclusive. p: two-sided, of the "
         "sign, not corrected for the number of claims.",
         f"Mode {plan.config.mode}, preset {plan.preset_name}.",
