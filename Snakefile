@@ -1,4 +1,4 @@
-# covidseg: data -> lung masks -> tensors -> train -> score -> tables and figures -> report.
+# covidseg: data -> lung masks -> tensors -> train -> score -> tables, figures, claims -> report.
 #
 #   snakemake --cores 8 --resources gpu=2                 everything config.yaml asks for
 #   snakemake --cores 8 --resources gpu=2 --config mode=paper preset=cpu
@@ -15,6 +15,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/claims.smk"
 include: "workflow/rules/report.smk"
 
 

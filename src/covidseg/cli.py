@@ -130,6 +130,14 @@ def figure(context: typer.Context, paper: PaperName, figure: Annotated[str, type
 
 
 @app.command()
+def claims(context: typer.Context, paper: PaperName) -> None:
+    """Test a paper's claims on its runs: paired bootstrap over cases, interval, verdict. CSV, Markdown, HTML."""
+    from covidseg import steps
+
+    steps.claims(_plan(context), paper)
+
+
+@app.command()
 def report(context: typer.Context) -> None:
     """Gather tables, figures and how they were made in one HTML file."""
     from covidseg import steps

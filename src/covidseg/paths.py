@@ -41,6 +41,9 @@ class Paths:
         """Return the place of one figure."""
         return self.results / "figures" / paper / f"{figure}.{suffix}"
 
+    def claims(self, paper: str, suffix: str) -> Path:
+        return self.results / "claims" / f"{paper}.{suffix}"
+
     @property
     def report(self) -> Path:
         """Return the report."""

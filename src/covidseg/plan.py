@@ -25,6 +25,7 @@ from covidseg.files import write_text
 from covidseg.paths import Paths
 from covidseg.resolve import described_or_released, merge, scale
 from covidseg.schema import (
+    Claim,
     Config,
     Dataset,
     DatasetTable,
@@ -278,18 +279,33 @@ class Plan:
                 if all(self.wanted(qualified(paper, run)) for run in figure.runs.values()):
                     yield paper, name
 
+    def claims(self) -> Iterator[str]:
+        """Yield the papers with at least one claim that can be tested."""
+        yield from (paper for paper in self.config.papers if self.claim_runs(paper))
+
+    def claim_runs(self, paper: str) -> list[str]:
+        """Return the ids of the runs that a paper's testable claims compare."""
+        claims = [claim for claim in self.papers[paper].claims if self.testable(paper, claim)]
+        return list(dict.fromkeys(qualified(paper, run) for claim in claims for run in claim.runs))
+
+    def testable(self, paper: str, claim: Claim) -> bool:
+        """Return whether all runs of a claim are asked for."""
+        return all(self.wanted(qualified(paper, run)) for run in claim.runs)
+
     def wanted(self, run: str) -> bool:
         """Return whether ``only`` lets a run be made."""
         return not self.config.only or run in self.config.only
 
     def runs(self) -> list[str]:
-        """Return the ids of all runs that tables, figures and ``only`` ask for, each once."""
+        """Return the ids of all runs that tables, figures, claims and ``only`` ask for, each once."""
         found: dict[str, None] = dict.fromkeys(self.config.only)
         for paper, _, table in self.tables():
             if isinstance(table, ResultTable):
                 found.update(dict.fromkeys(self.table_runs(paper, table)))
         for paper, name in self.figures():
             found.update(dict.fromkeys(self.figure_runs(paper, name)))
+        for paper in self.claims():
+            found.update(dict.fromkeys(self.claim_runs(paper)))
         return list(found)
 
     def all_runs(self) -> list[str]:
@@ -390,6 +406,14 @@ class Plan:
             [self.papers[paper].figures[figure].model_dump(mode="json"), self.figure_fold(paper, figure)]
         )
 
+    def claims_hash(self, paper: str) -> str:
+        about = [self.caveats(self.run(run)) for run in self.claim_runs(paper)]
+        claims = [claim.model_dump(mode="json") for claim in self.papers[paper].claims]
+        metrics = [
+            self.protocol(c.protocol).metrics[c.metric].model_dump(mode="json") for c in self.papers[paper].claims
+        ]
+        return fingerprint_of([claims, metrics, about, self.config.mode, self.preset_name])
+
     def report_hash(self) -> str:
         """Return the hash of all that the report says besides results."""
         papers = [self.papers[name].model_dump(mode="json") for name in self.config.papers]
@@ -448,15 +472,23 @@ class Plan:
             f"table {n}" for p, n, t in self.tables() if isinstance(t, ResultTable) and run in self.table_runs(p, t)
         ]
         figures = [f"figure {n}" for p, n in self.figures() if run in self.figure_runs(p, n)]
-        return ", ".join([*tables, *figures]) or ("lung masks" if run.startswith(f"{SUPPORT}/") else "no table")
+        claims = ["claims"] if any(run in self.claim_runs(paper) for paper in self.claims()) else []
+        other = "lung masks" if run.startswith(f"{SUPPORT}/") else "no table"
+        return ", ".join([*tables, *figures] or claims) or other
 
     def protocols(self, run: str) -> list[str]:
-        """Return the protocols under which a run is scored: those of its tables, and the standard one."""
+        """Return the protocols under which a run is scored: those of its tables and claims, and the standard one."""
         own = [
             table.protocol
             for paper in self.papers
             for table in self.papers[paper].tables.values()
             if isinstance(table, ResultTable) and any(r.run and qualified(paper, r.run) == run for r in table.rows)
+        ]
+        own += [
+            claim.protocol
+            for paper in self.papers
+            for claim in self.papers[paper].claims
+            if run in [qualified(paper, name) for name in claim.runs]
         ]
         return list(dict.fromkeys([*own, STANDARD]))
 
@@ -489,6 +521,21 @@ class Plan:
                     self._known(printed, headings, f"{at}: printed of {label!r}")
             for name, figure in paper.figures.items():
                 self._known([r for r in figure.runs.values() if "/" not in r], paper.runs, f"{where}: figures.{name}")
+            self._check_claims(paper_name, paper.claims, where)
+
+    def _check_claims(self, paper: str, claims: list[Claim], where: str) -> None:
+        """Check the runs and metrics of claims, and that runs compared have the same test slices."""
+        for k, claim in enumerate(claims):
+            at = f"{where}: claims.{claim.id}"
+            if claim.id in [other.id for other in claims[:k]]:
+                raise UserError(f"{at}: two claims have this id; rename one")
+            self._known([run for run in claim.runs if "/" not in run], self.papers[paper].runs, at)
+            self._known([claim.metric], self.protocol(claim.protocol).metrics, f"{at}.metric")
+            specs = [self.run(qualified(paper, run)).spec for run in claim.runs]
+            if len({(spec.dataset, spec.split, *spec.classes) for spec in specs}) > 1:
+                raise UserError(
+                    f"{at}: {claim.runs_in_words}: their data set, split or classes differ; pairs need equal ones"
+                )
 
     def _check_dataset_rows(self, table: DatasetTable, at: str) -> None:
         shares = {"lung", *(key for row in table.rows for key in (row.lesion, *row.classes))}

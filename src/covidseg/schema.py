@@ -224,6 +224,34 @@ class Figure(Strict):
     fold: int = 0
 
 
+class Claim(Strict):
+    """A sentence of a paper that our runs can test: ``better`` scores better than ``than``.
+
+    With ``beyond: [a, b]`` it does so by more than a scores better than b: "A helps only together with B".
+    """
+
+    id: str = Field(pattern="^[a-z0-9-]+$")
+    says: str = Field(description="What the paper claims, in our words.")
+    where: str = Field(description="Section and table of the paper.")
+    better: str = Field(description="A run.")
+    than: str = Field(description="A run.")
+    beyond: tuple[str, str] | None = Field(None, description="Two runs whose difference has to be exceeded.")
+    protocol: str
+    metric: str
+    by: float | None = Field(None, description="The printed difference; above zero is in the claim's favour.")
+
+    @property
+    def runs(self) -> list[str]:
+        """Return the runs compared: better, than, and those of ``beyond``."""
+        return [self.better, self.than, *(self.beyond or ())]
+
+    @property
+    def runs_in_words(self) -> str:
+        """Return which runs are compared, as ``m3 over m1``."""
+        beyond = f", beyond {self.beyond[0]} over {self.beyond[1]}" if self.beyond else ""
+        return f"{self.better} over {self.than}{beyond}"
+
+
 class PaperHead(Strict):
     """Which paper, and where its code is."""
 
@@ -243,6 +271,7 @@ class Paper(Strict):
     runs: dict[str, dict[str, Any] | None] = {}
     tables: dict[str, Table] = {}
     figures: dict[str, Figure] = {}
+    claims: list[Claim] = []
 
 
 # ---- protocols and presets -------------------------------------------------------------------------------------------

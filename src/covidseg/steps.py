@@ -200,6 +200,15 @@ def figure(plan: Plan, paper: str, name: str) -> None:
     qualitative.write(plan, paper, name)
 
 
+def claims(plan: Plan, paper: str) -> None:
+    """Test a paper's claims."""
+    from covidseg import claims as testing
+
+    if not plan.papers[_known(paper, plan.papers, "paper")].claims:
+        raise UserError(f"{WORKFLOW}/papers/{paper}.yaml: claims: there is none to test; add one")
+    testing.write(plan, paper)
+
+
 def report(plan: Plan) -> None:
     """Make the report and the metrics that DVC tracks."""
     from covidseg import report as reporting

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import ROOT, Project
 
-VERBS = "fetch import lungs tensors train score table figure report show trace params doctor adopt".split()  # noqa: SIM905
+VERBS = "fetch import lungs tensors train score table figure claims report show trace params doctor adopt".split()  # noqa: SIM905
 
 
 def test_every_verb_has_help() -> None:
@@ -34,7 +34,8 @@ def test_no_torch_outside_training(finished: Project) -> None:
     probe = (
         "import sys; from pathlib import Path; from covidseg import steps; from covidseg.plan import Plan;"
         "plan = Plan.load(Path('config.yaml'));"
-        "steps.score(plan, 'ssanet/m1'); steps.table(plan, 'ssanet', '3'); steps.report(plan); steps.show(plan);"
+        "steps.score(plan, 'ssanet/m1'); steps.table(plan, 'ssanet', '3'); steps.claims(plan, 'ssanet');"
+        "steps.report(plan); steps.show(plan);"
         "assert 'torch' not in sys.modules, 'torch was imported'"
     )
     finished.run("python", "-c", probe)
@@ -55,6 +56,32 @@ def test_tables_in_every_format(finished: Project) -> None:
     assert (m4["ours"], m4["verdict"]) == ("", "not run")
 
 
+def test_claims_in_every_format(finished: Project) -> None:
+    folder = finished.folder / "results/demo/claims"
+    assert sorted(path.name for path in folder.iterdir()) == ["ssanet.csv", "ssanet.html", "ssanet.md"]
+    with open(folder / "ssanet.csv", newline="") as f:
+        claims = {row["claim"]: row for row in csv.DictReader(f)}
+    assert len(claims) >= 6
+    sc = claims["sc-helps"]
+    assert (sc["runs"], sc["printed"], sc["folds"], sc["cases"]) == ("m3 over m1", "0.029100", "2", "8")
+    assert (sc["verdict"], sc["caveats"].split("; ")[0]) == (
+        "phantoms cannot support a claim",
+        "phantom CT, not patients",
+    )
+    assert float(sc["low"]) <= float(sc["gain"]) <= float(sc["high"])
+    assert (claims["both-help"]["verdict"], claims["both-help"]["gain"]) == ("not run", "")  # M4 is left out by only
+
+
+def test_a_claims_gain_is_the_difference_of_the_tables(finished: Project) -> None:
+    with open(finished.folder / "results/demo/tables/ssanet/3.csv", newline="") as f:
+        ours = {(row["run"], row["metric"]): row["ours"] for row in csv.DictReader(f) if row["protocol"] == "ssanet"}
+    with open(finished.folder / "results/demo/claims/ssanet.csv", newline="") as f:
+        claims = {row["claim"]: float(row["gain"]) for row in csv.DictReader(f) if row["gain"]}
+    for claim, metric, sign in (("sc-helps", "dsc", 1), ("sc-helps-mae", "mae", -1)):
+        m1, m3 = float(ours["ssanet/m1", metric]), float(ours["ssanet/m3", metric])
+        assert claims[claim] == pytest.approx(sign * (m3 - m1), abs=2e-6)
+
+
 def test_our_number_is_the_mean_of_the_cases(finished: Project) -> None:
     results = finished.folder / "results/demo"
     with open(results / "runs/ssanet/m3/cases.csv", newline="") as f:
@@ -67,7 +94,7 @@ def test_our_number_is_the_mean_of_the_cases(finished: Project) -> None:
 
 def test_the_report_is_one_file_without_links_out(finished: Project) -> None:
     page = (finished.folder / "results/demo/report.html").read_text()
-    for part in ("Table 3", "Demo mode: every slice is phantom CT", "ssanet/m1", "ssanet/m3"):
+    for part in ("Table 3", "Demo mode: every slice is phantom CT", "ssanet/m1", "ssanet/m3", "claim-sc-helps"):
         assert part in page
     assert re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', page) == []
 
@@ -111,6 +138,7 @@ def test_show_prints_paper_beside_ours(finished: Project) -> None:
     text = finished.run("covidseg", "show")
     assert "ssanet, table 3" in text
     assert "0.600 / 0." in text
+    assert re.search(r"sc-helps +│ \+0.0291 │ .* │ phantoms cannot support a claim", text)
     assert "results/demo/report.html" in text
 
 
@@ -150,6 +178,8 @@ def test_phantom_and_stores_are_the_same_bytes_again(finished: Project, fork: Ca
         ("score", "score takes either a RUN, or all of --protocol, --truth, --pred and --out"),
         ("score --protocol standrd --truth . --pred . --out .", "unknown protocol 'standrd'; did you mean 'standard'?"),
         ("table ssanet 33", "unknown table '33'"),
+        ("claims ssanett", "unknown paper 'ssanett'; did you mean 'ssanet'?"),
+        ("claims lungmask", "workflow/papers/lungmask.yaml: claims: there is none to test"),
         ("params ssanett", "did you mean 'ssanet'?"),
     ],
 )

@@ -16,7 +16,7 @@ def test_nothing_is_left_to_do(finished: Project) -> None:
 
 def test_a_comment_reruns_nothing(fork: Fork) -> None:
     project = fork()
-    for module in ("train/supervised.py", "nets/ssanet.py", "tables.py", "data/phantom/__init__.py"):
+    for module in ("train/supervised.py", "nets/ssanet.py", "tables/results.py", "data/phantom/__init__.py"):
         file = project.folder / "src" / "covidseg" / module
         file.write_text(file.read_text() + "\n# a comment\n")
     assert project.planned() == {}
@@ -27,8 +27,8 @@ def test_a_row_reruns_its_own_jobs_and_no_other(fork: Fork) -> None:
     project.edit("workflow/papers/ssanet.yaml", "m3: {losses: {self_attention: false}}", "m3: {train: {batch: 4}}")
     project.edit("workflow/presets/small.yaml", "batch: 8\n", "")
     project.edit("workflow/papers/ssanet.yaml", "batch: 2\n", "batch: 8\n")
-    # M1's batch is 8 as before; M3 changed: its two folds, its scores, table 3 and what shows it.
-    assert project.planned() == {"all": 1, "train": 2, "score": 1, "table": 1, "report": 1}
+    # M1's batch is 8 as before; M3 changed: its two folds, its scores, table 3, claims and what shows them.
+    assert project.planned() == {"all": 1, "train": 2, "score": 1, "table": 1, "claims": 1, "report": 1}
 
 
 def test_a_label_remakes_the_table_only(fork: Fork) -> None:
@@ -50,6 +50,22 @@ def test_a_table_refuses_a_result_of_another_spec(fork: Fork) -> None:
     text = project.run("covidseg", "table", "ssanet", "3", fails=True)
     assert "run.json: made from another spec (train.epochs was 3, is 6); run snakemake to make it again" in text
     assert "Traceback" not in text
+
+
+def test_claims_refuse_a_result_of_another_spec(fork: Fork) -> None:
+    project = fork()
+    project.edit("workflow/presets/small.yaml", "epochs: 0.02", "epochs: 0.04")
+    text = project.run("covidseg", "claims", "ssanet", fails=True)
+    assert "run.json: made from another spec (train.epochs was 3, is 6); run snakemake to make it again" in text
+    assert "Traceback" not in text
+
+
+def test_a_claims_words_remake_the_claims_only(fork: Fork) -> None:
+    project = fork()
+    project.edit(
+        "workflow/papers/ssanet.yaml", "says: Self-attention improves the model", "says: It improves the model"
+    )
+    assert project.planned() == {"all": 1, "claims": 1, "report": 1}
 
 
 def test_a_damaged_record_is_one_line(fork: Fork) -> None:
@@ -133,8 +149,17 @@ def test_a_typo_in_the_config_stops_before_the_graph(fork: Fork, old: str, new: 
         ),
         ("m4: {}", "m4: {dataset: covid-ct-sge}", "unknown data set 'covid-ct-sge'; did you mean 'covid-ct-seg'?"),
         ("m4: {}", "m4: {follow: {skp: released}}", "runs.m4.follow: unknown deviation 'skp'; did you mean 'skip'?"),
+        (
+            "    better: m4\n    than: m2\n",
+            "    better: m4\n    than: m22\n",
+            "claims.sc-helps-with-sa: unknown name 'm22'; did you mean 'm2'?",
+        ),
         ("net: {name: ssanet,", "net: {name: ssanett,", "did you mean 'ssanet'?"),
-        ("MAE: mae, NSD: nsd}", "MAE: mea, NSD: nsd}", "tables.3.metrics: unknown name 'mea'; did you mean 'mae'?"),
+        (
+            "self-attention learning\n    protocol: ssanet\n    metrics: {DSC: dsc,",
+            "self-attention learning\n    protocol: ssanet\n    metrics: {DSC: dcs,",
+            "tables.3.metrics: unknown name 'dcs'; did you mean 'dsc'?",
+        ),
     ],
 )
 def test_a_typo_in_a_paper_stops_before_the_graph(fork: Fork, old: str, new: str, message: str) -> None:

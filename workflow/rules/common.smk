@@ -13,6 +13,7 @@ try:
     DATA = PLAN.tensor_sets()
     TABLES = {(paper, name): table for paper, name, table in PLAN.tables()}
     FIGURES = list(PLAN.figures())
+    CLAIMS = list(PLAN.claims())
 except UserError as e:
     sys.exit(f"covidseg: {e}")
 
@@ -82,6 +83,13 @@ def table_inputs(wildcards):
             for made in ("import.json", "lungs.json")
         ]
     runs = PLAN.table_runs(wildcards.paper, table)
+    return [P.run(r) / "cases.csv" for r in runs] + [
+        j for r in runs for j in jobs_of(r, "run.json")
+    ]
+
+
+def claims_inputs(wildcards):
+    runs = PLAN.claim_runs(wildcards.paper)
     return [P.run(r) / "cases.csv" for r in runs] + [
         j for r in runs for j in jobs_of(r, "run.json")
     ]

@@ -7,6 +7,7 @@ rule report:
         [P.figure(paper, name, "png") for paper, name in FIGURES],
         [P.run(r) / "cases.csv" for r in RUNS],
         [j for r in RUNS for j in jobs_of(r, "run.json")],
+        [P.claims(paper, "html") for paper in CLAIMS],
     output:
         page=P.report,
         metrics=P.results / "metrics.json",

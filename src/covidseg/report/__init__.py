@@ -21,7 +21,7 @@ from covidseg.templates import render
 
 def write(plan: Plan) -> None:
     """Write the report and ``metrics.json``, which DVC compares between commits."""
-    for name in ("tables", "figures"):  # DVC wants them to be there even when the configuration asks for none
+    for name in ("tables", "figures", "claims"):  # DVC wants them to be there even when the configuration asks for none
         (plan.paths.results / name).mkdir(parents=True, exist_ok=True)
     papers = [_paper(plan, name) for name in plan.config.papers]
     page = render(
@@ -79,8 +79,7 @@ def _paper(plan: Plan, name: str) -> dict[str, Any]:
     for owner, table_name, table in plan.tables():
         if owner == name:
             chart = spread_chart(plan, name, table_name) if isinstance(table, ResultTable) else None
-            page = plan.paths.table(name, table_name, "html").read_text()
-            body = page.split("<body>", 1)[1].rsplit("</body>", 1)[0]
+            body = _body(plan.paths.table(name, table_name, "html"))
             tables.append({"name": table_name, "title": table.caption, "body": body, "chart": chart})
     figures = [
         {
@@ -91,7 +90,18 @@ def _paper(plan: Plan, name: str) -> dict[str, Any]:
         for owner, figure in plan.figures()
         if owner == name
     ]
-    return {"name": name, "head": paper.paper, "tables": tables, "figures": figures, "deviations": paper.deviations}
+    return {
+        "name": name,
+        "head": paper.paper,
+        "tables": tables,
+        "figures": figures,
+        "claims": _body(plan.paths.claims(name, "html")) if name in plan.claims() else None,
+        "deviations": paper.deviations,
+    }
+
+
+def _body(path: Path) -> str:
+    return path.read_text().split("<body>", 1)[1].rsplit("</body>", 1)[0]
 
 
 def figure_caption(plan: Plan, paper: str, figure: str) -> str:

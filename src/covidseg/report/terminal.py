@@ -1,11 +1,13 @@
-"""The finished tables in the terminal: paper beside ours."""
+"""The finished tables and claims in the terminal: paper beside ours."""
 
 from __future__ import annotations
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from covidseg.claims.layout import signed
 from covidseg.plan import Plan
 from covidseg.schema import ResultTable
 from covidseg.tables.cell import NOT_RUN
@@ -15,7 +17,7 @@ WIDEST = 132
 
 
 def show(plan: Plan) -> None:
-    """Print every finished table, then where the report is."""
+    """Print every finished table and claim, then where the report is."""
     console = Console(width=None if Console().is_terminal else WIDEST, highlight=False)
     for paper, name, table in plan.tables():
         path = plan.paths.table(paper, name, "csv")
@@ -25,6 +27,9 @@ def show(plan: Plan) -> None:
         if isinstance(table, ResultTable):
             frame = frame[frame.protocol == table.protocol]
         console.print(_grid(frame, f"{paper}, table {name}: {table.caption}"))
+    for paper in plan.claims():
+        if plan.paths.claims(paper, "csv").is_file():
+            console.print(_claims(pd.read_csv(plan.paths.claims(paper, "csv")), f"{paper}, claims"))
     if plan.config.mode == "demo":
         console.print("Demo mode: phantom CT. The numbers show that everything runs, not that a paper's claim holds.")
     if plan.paths.report.is_file():
@@ -40,6 +45,20 @@ def _grid(frame: pd.DataFrame, title: str) -> Table:
     for row in dict.fromkeys(frame.row):
         cells = frame[frame.row == row].set_index("column")
         grid.add_row(row, *(_cell(cells.loc[column]) for column in columns))
+    return grid
+
+
+def _claims(frame: pd.DataFrame, title: str) -> Table:
+    grid = Table(
+        title=title, title_justify="left", caption="difference, above zero: as the paper has it; 95 % interval"
+    )
+    for heading in ("", "printed", "ours", "verdict"):
+        grid.add_column(heading, overflow="fold")
+    for claim in frame.to_dict("records"):
+        numbers = (claim[key] for key in ("printed", "gain", "low", "high"))
+        printed, gain, low, high = (signed(None if pd.isna(value) else value, 4) for value in numbers)
+        ours = Text(gain if pd.isna(claim["gain"]) else f"{gain} [{low}, {high}]")
+        grid.add_row(claim["claim"], printed, ours, claim["verdict"])
     return grid
 
 

@@ -1,0 +1,41 @@
+"""A paper's claims, each tested on our runs: the difference in the claim's favour, its interval, a verdict."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pandas as pd
+
+from covidseg.claims.bootstrap import RESAMPLES
+from covidseg.claims.finding import findings
+from covidseg.claims.layout import html, markdown
+from covidseg.files import write_text
+from covidseg.plan import Plan
+from covidseg.tables.caption import differences
+
+
+def write(plan: Plan, paper: str) -> None:
+    """Write a paper's claims as CSV, Markdown and HTML. Raises UserError for a result of another spec."""
+    found = list(findings(plan, paper))
+    frame = pd.DataFrame([asdict(finding) for finding in found]).drop(columns="digits")
+    frame.insert(0, "paper", paper)
+    caption = caption_of(plan, paper)
+    write_text(plan.paths.claims(paper, "csv"), frame.to_csv(index=False, float_format="%.6f"))
+    write_text(plan.paths.claims(paper, "md"), markdown(caption, found))
+    write_text(plan.paths.claims(paper, "html"), html(caption, found))
+
+
+def caption_of(plan: Plan, paper: str) -> str:
+    """Return how claims are tested, then mode, preset, and everything that differs from the paper."""
+    head = plan.papers[paper].paper
+    parts = [
+        f"Claims of {head.authors} {head.venue}, in our words, tested on our runs.",
+        "Differences are in the claim's favour: above zero is as the paper has it, also where lower is better.",
+        f"Ours: mean over slices. Interval: paired bootstrap, {RESAMPLES:,} resamples of cases within folds (of all "
+        "cases where folds share them or test one), and of seeds where there are several; a case keeps its slices.",
+        "Supported: the whole interval lies above zero; not supported: below; else inconclusive. p: two-sided, of the "
+        "sign, not corrected for the number of claims.",
+        f"Mode {plan.config.mode}, preset {plan.preset_name}.",
+        *differences(plan, [plan.run(run) for run in plan.claim_runs(paper)]),
+    ]
+    return " ".join(parts).replace("..", ".")

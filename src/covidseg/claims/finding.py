@@ -1,0 +1,142 @@
+"""A claim against our runs: the difference, its interval, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from covidseg.claims.bootstrap import Estimate, estimate
+from covidseg.errors import UserError
+from covidseg.plan import Plan, qualified
+from covidseg.schema import Claim
+from covidseg.tables.cell import NOT_RUN
+from covidseg.tables.results import run_scores
+
+SUPPORTED = "supported"
+NOT_SUPPORTED = "not supported"
+INCONCLUSIVE = "inconclusive"
+PHANTOMS = "phantoms cannot support a claim"
+KEYS = ["fold", "seed", "case", "slice", "class"]
+FEWEST = 6  # with 5 cases even a unanimous sign has a two-sided p of 2 / 2**5 = 0.06
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of a paper's claims. ``printed``, ``gain``, ``low``, ``high``: above zero is as the claim has it."""
+
+    claim: str
+    says: str
+    where: str
+    runs: str
+    protocol: str
+    metric: str
+    column: str
+    better: str
+    printed: float | None
+    gain: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    cases: int
+    slices: int
+    folds: int
+    seeds: int
+    verdict: str
+    why: str
+    caveats: str
+    digits: int
+
+
+def findings(plan: Plan, paper: str) -> Iterator[Finding]:
+    """Yield what came of each claim of a paper. Raises UserError for a result of another spec."""
+    for claim in plan.papers[paper].claims:
+        metric = plan.protocol(claim.protocol).metrics[claim.metric]
+        found, why, verdict = None, "", NOT_RUN
+        pairs = pd.DataFrame(columns=[*KEYS, "difference"])
+        caveats: list[str] = []
+        if plan.testable(paper, claim):
+            pairs = differences(plan, paper, claim)
+            kept = pairs.dropna(subset="difference")
+            caveats = beside(plan, paper, claim, pairs.seed.nunique(), len(pairs) - len(kept))
+            pairs = kept
+            found = estimate(pairs) if len(pairs) else None
+            verdict, why = judge(found, pairs.case.nunique(), claim.by, metric.digits)
+            if plan.config.mode == "demo":
+                verdict, why = PHANTOMS, ""
+        yield Finding(
+            claim=claim.id,
+            says=claim.says,
+            where=claim.where,
+            runs=claim.runs_in_words,
+            protocol=claim.protocol,
+            metric=claim.metric,
+            column=metric.title,
+            better=metric.better,
+            printed=claim.by,
+            gain=found.mean if found else None,
+            low=found.low if found else None,
+            high=found.high if found else None,
+            p=found.p if found else None,
+            cases=pairs.case.nunique(),
+            slices=len(pairs) // max(1, pairs.seed.nunique()),
+            folds=pairs.fold.nunique(),
+            seeds=pairs.seed.nunique(),
+            verdict=verdict,
+            why=why,
+            caveats="; ".join(caveats),
+            digits=metric.digits,
+        )
+
+
+def differences(plan: Plan, paper: str, claim: Claim) -> pd.DataFrame:
+    """Return a line per fold, seed and slice (or case, as the protocol counts): by how much the claim's run is better.
+
+    With ``beyond``, the gain of its first run over its second is taken off. Raises UserError when runs were not tested
+    on the same slices.
+    """
+    protocol = plan.protocol(claim.protocol)
+    sign = 1 if protocol.metrics[claim.metric].better == "higher" else -1
+    columns = []
+    for name in claim.runs:
+        frame = run_scores(plan, plan.run(qualified(paper, name)), claim.protocol, protocol.unit)
+        columns.append(frame.fillna({"slice": ""}).set_index(KEYS)[claim.metric].sort_index())
+        if not columns[0].index.equals(columns[-1].index):
+            raise UserError(
+                f"claim {claim.id!r}: {claim.better} and {name} were not tested on the same slices; "
+                "run snakemake to score them again"
+            )
+    total = columns[0] - columns[1]
+    if claim.beyond:
+        total = total - (columns[2] - columns[3])
+    return (sign * total).rename("difference").reset_index()
+
+
+def judge(found: Estimate | None, cases: int, printed: float | None, digits: int) -> tuple[str, str]:
+    """Return (verdict, why): supported where the whole interval lies above zero, not supported where below."""
+    if found is None:
+        return INCONCLUSIVE, "no slice has a value"
+    if cases < FEWEST:
+        return INCONCLUSIVE, f"{cases} cases; fewer than {FEWEST} cannot decide"
+    verdict = SUPPORTED if found.low > 0 else NOT_SUPPORTED if found.high < 0 else INCONCLUSIVE
+    if printed is None:
+        return verdict, ""
+    inside = found.low <= printed <= found.high
+    return (
+        verdict,
+        f"the printed difference {printed:+.{digits}f} lies {'inside' if inside else 'outside'} the interval",
+    )
+
+
+def beside(plan: Plan, paper: str, claim: Claim, seeds: int, without: int) -> list[str]:
+    """Return what a reader of the verdict has to know; what the preset changes stands in the caption."""
+    runs = [plan.run(qualified(paper, name)) for name in claim.runs]
+    out = list(dict.fromkeys(c for run in runs for c in plan.caveats(run) if c not in run.scaled))
+    if any(run.scaled for run in runs):
+        out.append(f"preset {plan.preset_name}")
+    if seeds == 1:
+        out.append("one seed, so the chance of training is left out")
+    if without:
+        out.append(f"{without} slices without a value left out")
+    return out
