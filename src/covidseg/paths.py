@@ -34,6 +34,9 @@ class Paths:
     def figure(self, paper: str, figure: str, suffix: str) -> Path:
         return self.results / "figures" / paper / f"{figure}.{suffix}"
 
+    def leaks(self, dataset: str, split: str, suffix: str) -> Path:
+        return self.results / "leaks" / f"{dataset}-{split}.{suffix}"
+
     @property
     def report(self) -> Path:
         return self.results / "report.html"

@@ -13,6 +13,7 @@ try:
     DATA = PLAN.tensor_sets()
     TABLES = {(paper, name): table for paper, name, table in PLAN.tables()}
     FIGURES = list(PLAN.figures())
+    LEAKS = PLAN.leak_sets()
 except UserError as e:
     sys.exit(f"covidseg: {e}")
 
@@ -34,6 +35,7 @@ def one_of(names):
 wildcard_constraints:
     dataset=one_of(PLAN.all_datasets()),
     size=r"\d+",
+    split=one_of(split for _, split in LEAKS),
     paper=one_of(PLAN.papers),
     run=one_of(name for paper in PLAN.papers.values() for name in paper.runs),
     fold=r"\d+",
@@ -84,6 +86,9 @@ def table_inputs(wildcards):
     runs = PLAN.table_runs(wildcards.paper, table)
     return [P.run(r) / "cases.csv" for r in runs] + [
         j for r in runs for j in jobs_of(r, "run.json")
+    ] + [
+        P.leaks(*checked, "json")
+        for checked in PLAN.table_leaks(wildcards.paper, table)
     ]
 
 

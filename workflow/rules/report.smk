@@ -5,6 +5,7 @@ rule report:
     input:
         [P.table(paper, name, "csv") for paper, name in TABLES],
         [P.figure(paper, name, "png") for paper, name in FIGURES],
+        [P.leaks(*checked, "json") for checked in LEAKS],
     output:
         page=P.report,
         metrics=P.results / "metrics.json",

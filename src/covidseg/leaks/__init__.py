@@ -19,13 +19,16 @@ from covidseg.leaks import alike
 from covidseg.leaks.alike import Item, Pictures
 
 
+Patient = tuple[str, str]  # data set, name
+
+
 @dataclass(frozen=True)
 class Leak:
     """One leak. ``train`` names cases (for kind slice, slices) of the data set ``data`` in the role ``role``.
 
-    ``by`` says how it is known: ``name``, or ``picture``. Two patients are one by picture when a chain of near-duplicate
-    slices joins them. ``correlation`` is that of the two slices, or of the two cases' most alike slices; None where it
-    is too low to say.
+    ``by`` says how it is known: ``name``, or ``picture``. Two patients are one by picture when near-duplicate slices
+    join them, in a chain if need be. ``correlation`` is that of the two slices, or of the two cases' most alike slices;
+    None where it is too low to say.
     """
 
     fold: int
@@ -39,11 +42,12 @@ class Leak:
     correlation: float | None
 
 
+KINDS = ("patient", "case", "slice")
 COLUMNS = list(Leak.__dataclass_fields__)
 
 
 def find(dataset: str, slices: Pictures, split: Split) -> list[Leak]:
-    """Return the leaks of a split of ``dataset``; ``slices`` may hold other data sets too, all of them training data."""
+    """Return the leaks of a split of ``dataset``; what ``slices`` hold of other data sets counts as training data."""
     listed = {case for roles in split.table.values() for cases in roles.values() for case in cases}
     own = [k for k, item in enumerate(slices.items) if item.data == dataset and item.case in listed]
     if missing := listed - {slices.items[k].case for k in own}:
@@ -64,7 +68,9 @@ def find(dataset: str, slices: Pictures, split: Split) -> list[Leak]:
     out = []
     for fold in split.folds:
         tested = {(dataset, case) for case in split.cases(fold, "test")}
-        fit = {(dataset, case): role for role in ("train", "val") for case in split.cases(fold, role)}
+        fit: dict[tuple[str, str], str] = {
+            (dataset, case): role for role in ("train", "val") for case in split.cases(fold, role)
+        }
         for key, n in cases.items():
             if key[0] != dataset or (key[1] not in listed and first[n].role == "unlabelled"):
                 fit[key] = first[n].role
@@ -75,13 +81,13 @@ def find(dataset: str, slices: Pictures, split: Split) -> list[Leak]:
                     kind, by, patient = said
                     found = best.get((cases[key], cases[test]))
                     out.append(Leak(fold, kind, by, a.data, role, patient, a.case, b.case, found))
-        nearest = {}  # ascending correlation: the last one of a tested slice stays
+        nearest: dict[tuple[str, str, str], Leak] = {}  # ascending correlation: the last one of a tested slice stays
         for k, test_k, value in duplicates:
             a, b = slices.items[k], slices.items[test_k]
-            if (b.data, b.case) in tested and (role := fit.get((a.data, a.case))):
-                nearest[b.slice, a.data, role] = Leak(
-                    fold, "slice", "picture", a.data, role, b.patient, a.slice, b.slice, value
-                )
+            if (b.data, b.case) in tested and (a.data, a.case) in fit:
+                role = fit[a.data, a.case]
+                leak = Leak(fold, "slice", "picture", a.data, role, b.patient, a.slice, b.slice, value)
+                nearest[b.slice, a.data, role] = leak
         out += [nearest[key] for key in sorted(nearest)]
     return out
 
@@ -103,7 +109,7 @@ def write(dataset: str, split: Split, slices: Pictures, name: str, csv: Path, su
         row["correlation"] = "" if row["correlation"] is None else f"{row['correlation']:.3f}"
     write_table(csv, COLUMNS, rows)
     text = finding(dataset, leaks, _tested(dataset, slices, split))
-    kinds = ("patient", "case", "slice")
+    own = [leak for leak in leaks if leak.data == dataset and leak.role in ("train", "val")]
     facts = {
         "dataset": dataset,
         "split": name,
@@ -111,14 +117,10 @@ def write(dataset: str, split: Split, slices: Pictures, name: str, csv: Path, su
         "slices": len(slices.items),
         "hash_bits": alike.BITS,
         "correlation": alike.ALIKE,
-        "within": {  # the split itself: its train and validation cases
-            kind: sum(leak.kind == kind and leak.data == dataset and leak.role in ("train", "val") for leak in leaks)
-            for kind in kinds
-        },
-        "beyond": {kind: sum(leak.kind == kind for leak in leaks) for kind in kinds},
+        "within": {kind: sum(leak.kind == kind for leak in own) for kind in KINDS},  # train and validation
+        "in_all": {kind: sum(leak.kind == kind for leak in leaks) for kind in KINDS},  # and unlabelled, other data sets
         "finding": text,
     }
-    facts["beyond"] = {kind: facts["beyond"][kind] - facts["within"][kind] for kind in kinds}
     write_json(summary, facts)
     return text
 
@@ -129,11 +131,11 @@ def _tested(dataset: str, slices: Pictures, split: Split) -> set[str]:
     return {item.patient for item in slices.items if item.data == dataset and item.case in cases}
 
 
-def _groups(items: list[Item], duplicates: list[tuple[int, int, float]]) -> dict[tuple[str, str], str]:
-    """Return (data set, patient) -> the names of all patients whom chains of near-duplicates join to this one."""
-    parent: dict[tuple[str, str], tuple[str, str]] = {}
+def _groups(items: list[Item], duplicates: list[tuple[int, int, float]]) -> dict[Patient, list[Patient]]:
+    """Return patient -> all patients whom chains of near-duplicates join to this one, itself among them."""
+    parent: dict[Patient, Patient] = {}
 
-    def root(key: tuple[str, str]) -> tuple[str, str]:
+    def root(key: Patient) -> Patient:
         while key in parent:
             key = parent[key]
         return key
@@ -142,13 +144,13 @@ def _groups(items: list[Item], duplicates: list[tuple[int, int, float]]) -> dict
         a, b = (root((items[k].data, items[k].patient)) for k in (i, j))
         if a != b:
             parent[a] = b
-    members: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    members: dict[Patient, list[Patient]] = {}
     for key in dict.fromkeys((item.data, item.patient) for item in items):
         members.setdefault(root(key), []).append(key)
-    return {key: "|".join(sorted({name for _, name in keys})) for keys in members.values() for key in keys}
+    return {key: keys for keys in members.values() for key in keys}
 
 
-def _same(a: Item, b: Item, groups: dict[tuple[str, str], str]) -> tuple[str, str, str] | None:
+def _same(a: Item, b: Item, groups: dict[Patient, list[Patient]]) -> tuple[str, str, str] | None:
     """Return (kind, by, patient) when two cases are one, or of one patient.
 
     Between data sets a name that is only a number says nothing.
@@ -156,6 +158,7 @@ def _same(a: Item, b: Item, groups: dict[tuple[str, str], str]) -> tuple[str, st
     by_name = a.data == b.data or not b.patient.isdecimal()
     if by_name and a.patient == b.patient:
         return "case" if a.case == b.case else "patient", "name", b.patient
-    if groups[a.data, a.patient] == groups[b.data, b.patient]:
-        return "patient", "picture", groups[b.data, b.patient]
+    joined = groups[b.data, b.patient]
+    if (a.data, a.patient) in joined:
+        return "patient", "picture", "|".join(sorted({name for _, name in joined}))
     return None

@@ -5,9 +5,10 @@ the same), and shrunk. The hash is 64 bits: which of 9 x 8 mean grey values is b
 picture is 32 x 32, each pixel freed of the mean and contrast of its surroundings, so that windows, equalisation and
 noise matter little and vessels matter most.
 
-The thresholds were set on 1698 slices of COVID-SemiSeg and 1614 of zenodo20-slices, all of whose pairs were compared:
-slices of different patients reach 0.70 at most, neighbours in a volume lie at 0.96 (median), the same slice in another
-contrast mostly between 0.75 and 0.93. All pairs above 0.75 have hashes that differ in at most 16 bits.
+The thresholds were set on 1698 slices of COVID-SemiSeg and 1614 of zenodo20-slices, whose pairs were all compared:
+slices of patients known to differ reach 0.70 at most, neighbours in a volume have a median of 0.96. All pairs above
+0.75 have hashes that differ in at most 16 bits. A pair that is found is of one patient, but not every such pair is
+found: the best match of a slice among the equalised, newly cropped ones of its own patient has a median of 0.54.
 """
 
 from __future__ import annotations

@@ -18,17 +18,16 @@ def finding(dataset: str, leaks: list[Leak], tested: set[str]) -> str:
     own = [leak for leak in leaks if leak.data == dataset and leak.role in VERBS]
     parts = [*_named(own), *_pictured(own)]
     if copies := {(leak.fold, leak.test) for leak in own if leak.kind == "slice"}:
-        parts.append(f"{len(copies)} tested slices have a near-duplicate in training")
+        parts.append(f"{_slices(len(copies))} a near-duplicate in training")
     text = f"Leaks: {'; '.join(parts) or NONE}."
     other = [leak for leak in leaks if leak not in own]
     for data in dict.fromkeys(leak.data for leak in other):
         shared = {leak.patient for leak in other if leak.data == data and leak.kind != "slice"}
         shown = {leak.test for leak in other if leak.data == data and leak.kind == "slice"}
         where = "its own unlabelled slices" if data == dataset else data
-        text += (
-            f" {len(shared)} of {len(tested)} tested patients are also in {where}"
-            f" ({len(shown)} tested slices nearly pixel by pixel): a model trained on those must not be tested here."
-        )
+        nearly = f" ({_slices(len(shown))} a near-duplicate there)" if shown else ""
+        text += f" {len(shared)} of {len(tested)} tested patients also stand in {where}{nearly}:"
+        text += " never train there and test here."
     return text
 
 
@@ -60,6 +59,10 @@ def _pictured(leaks: list[Leak]) -> list[str]:
         for group in list(groups.values())[:MOST]
     ]
     return parts + ([f"{len(groups) - MOST} more groups look like one patient"] if len(groups) > MOST else [])
+
+
+def _slices(number: int) -> str:
+    return "1 tested slice has" if number == 1 else f"{number} tested slices have"
 
 
 def _folds(numbers: Iterable[int]) -> str:
