@@ -84,12 +84,14 @@ def table_inputs(wildcards):
             for made in ("import.json", "lungs.json")
         ]
     runs = PLAN.table_runs(wildcards.paper, table)
-    return [P.run(r) / "cases.csv" for r in runs] + [
-        j for r in runs for j in jobs_of(r, "run.json")
-    ] + [
-        P.leaks(*checked, "json")
-        for checked in PLAN.table_leaks(wildcards.paper, table)
-    ]
+    return (
+        [P.run(r) / "cases.csv" for r in runs]
+        + [j for r in runs for j in jobs_of(r, "run.json")]
+        + [
+            P.leaks(*checked, "json")
+            for checked in PLAN.table_leaks(wildcards.paper, table)
+        ]
+    )
 
 
 def figure_inputs(wildcards):

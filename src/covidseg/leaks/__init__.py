@@ -18,7 +18,6 @@ from covidseg.files import write_json
 from covidseg.leaks import alike
 from covidseg.leaks.alike import Item, Pictures
 
-
 Patient = tuple[str, str]  # data set, name
 
 
@@ -56,9 +55,8 @@ def find(dataset: str, slices: Pictures, split: Split) -> list[Leak]:
     j = np.asarray(own, np.int32)[j]
     cases = {case: n for n, case in enumerate(dict.fromkeys((s.data, s.case) for s in slices.items))}
     number = np.array([cases[s.data, s.case] for s in slices.items])
-    apart = number[i] != number[j]
-    order = np.argsort(r[apart], kind="stable")
-    i, j, r = (values[apart][order] for values in (i, j, r))
+    order = np.argsort(r, kind="stable")
+    i, j, r = i[order], j[order], r[order]
     best = dict(zip(zip(number[i].tolist(), number[j].tolist(), strict=True), r.tolist(), strict=True))
     close = r >= alike.ALIKE
     duplicates = list(zip(i[close].tolist(), j[close].tolist(), r[close].tolist(), strict=True))

@@ -82,13 +82,17 @@ def read(name: str, dataset: Dataset, canonical: Path) -> Pictures:
 
 
 def pairs(a: Pictures, b: Pictures) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Return (i, j, correlation) of slices i of ``a`` and j of ``b`` whose hashes agree and that correlate at all."""
+    """Return (i, j, correlation) of slices i of ``a`` and j of ``b`` whose hashes agree and that correlate at all.
+
+    Slices of one case are not compared: a split has them on one side.
+    """
+    case_a, case_b = (np.array([f"{item.data}/{item.case}" for item in p.items]) for p in (a, b))
     steps = range(2 * SHIFT + 1)
     core = _unit(a.pictures[:, SHIFT:-SHIFT, SHIFT:-SHIFT])
     side = SIDE - 2 * SHIFT
     found_i, found_j, found_r = [], [], []
     for j, (bits, picture) in enumerate(zip(b.hashes, b.pictures, strict=True)):
-        near = np.flatnonzero(np.bitwise_count(a.hashes ^ bits) <= BITS)
+        near = np.flatnonzero((np.bitwise_count(a.hashes ^ bits) <= BITS) & (case_a != case_b[j]))
         shifted = np.stack([picture[y : y + side, x : x + side] for y in steps for x in steps])
         r = (core[near] @ _unit(shifted).T).max(axis=1)
         kept = r >= WORTH_SAYING
