@@ -11,6 +11,7 @@ from covidseg import leaks
 from covidseg.data import canonical, importers, splits
 from covidseg.data.canonical import Case
 from covidseg.data.importers.patients import patient
+from covidseg.errors import UserError
 from covidseg.leaks import alike
 from covidseg.leaks.alike import Pictures
 from covidseg.lungs import write_masks
@@ -157,6 +158,12 @@ def test_the_files_and_the_finding(slices, tmp_path: Path) -> None:
     assert facts["finding"] == text
     none = leaks.write("own", one_fold("c", "f"), pictures, "s", tmp_path / "l.csv", tmp_path / "l.json")
     assert none == "Leaks: no patient, case or near-duplicate slice stands on both sides."
+
+
+def test_a_split_of_another_data_set_is_refused(slices) -> None:
+    with pytest.raises(UserError, match=r"s.csv: none of its cases is in own; name a split of this data set"):
+        leaks.find("own", slices(), one_fold("x", "y"))
+    assert leaks.find("own", slices(), one_fold("a x", "f y")) == []  # x and y: cases without a slice to use
 
 
 def test_hash_by_hand() -> None:
