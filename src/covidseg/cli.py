@@ -79,6 +79,14 @@ def tensors(
     steps.tensors(_plan(context), dataset, size)
 
 
+@app.command()
+def leaks(context: typer.Context, dataset: DatasetName, split: Annotated[str, typer.Argument(help="As ma5.")]) -> None:
+    """Say which patients, volumes or near-duplicate slices stand on both sides of a split."""
+    from covidseg import steps
+
+    steps.leaks(_plan(context), dataset, split)
+
+
 # ---- training and scoring
 
 

@@ -44,6 +44,10 @@ class Paths:
     def claims(self, paper: str, suffix: str) -> Path:
         return self.results / "claims" / f"{paper}.{suffix}"
 
+    def leaks(self, dataset: str, split: str, suffix: str) -> Path:
+        """Return the place of one leak check."""
+        return self.results / "leaks" / f"{dataset}-{split}.{suffix}"
+
     @property
     def report(self) -> Path:
         """Return the report."""

@@ -325,6 +325,20 @@ class Plan:
             names.append(self.run(PHANTOM_LUNGS).spec.dataset)
         return list(dict.fromkeys(names))
 
+    def leak_sets(self) -> list[tuple[str, str]]:
+        """Return (data set, split) of the runs: what is checked for leaks."""
+        specs = [self.run(run).spec for run in self.runs()]
+        return list(dict.fromkeys((spec.dataset, spec.split) for spec in specs))
+
+    def trained_beside(self, dataset: str) -> list[str]:
+        """Return the other data sets that runs learn from: a model of theirs may be tested on ``dataset``."""
+        return [name for name in dict.fromkeys(name for name, _ in self.leak_sets()) if name != dataset]
+
+    def table_leaks(self, paper: str, table: ResultTable) -> list[tuple[str, str]]:
+        """Return (data set, split) of a table's runs."""
+        specs = [self.run(run).spec for run in self.table_runs(paper, table)]
+        return list(dict.fromkeys((spec.dataset, spec.split) for spec in specs))
+
     def tensor_sets(self) -> list[tuple[str, int]]:
         """Return (data set, size) of the tensors that runs need."""
         specs = [self.run(run).spec for run in self.all_runs()]
@@ -371,6 +385,10 @@ class Plan:
     def tensors_hash(self, dataset: str) -> str:
         """Return the hash of which part of which slices enters the tensors."""
         return self._dataset_hash(dataset, "crop", "keep", "classes")
+
+    def leaks_hash(self, dataset: str) -> str:
+        names = [dataset, *self.trained_beside(dataset)]
+        return fingerprint_of([(name, self.dataset(name).keep, self.dataset(name).classes) for name in names])
 
     def score_hash(self, run: str) -> str:
         """Return the hash of how a run is scored; how a protocol is worded or printed does not count."""

@@ -95,6 +95,21 @@ def tensors(plan: Plan, name: str, size: int) -> None:
     _finish(out / "tensors.json", files, dataset=name, size=size, lungs=plan.lungs(name))
 
 
+def leaks(plan: Plan, name: str, split: str) -> None:
+    """Say what stands on both sides of a split, and what other data sets of the plan share with its test cases."""
+    from covidseg import leaks as checking
+    from covidseg.leaks import alike
+
+    cases, slices = plan.split(split), None
+    for used in [name, *plan.trained_beside(name)]:
+        folder = need(plan.paths.canonical(used) / "lungs.json", f"lungs {used}").parent
+        found = alike.read(used, plan.dataset(used), folder)
+        slices = found if slices is None else slices + found
+    assert slices is not None
+    csv, summary = (plan.paths.leaks(name, split, suffix) for suffix in ("csv", "json"))
+    _say(f"{name}, split {split}: {checking.write(name, cases, slices, split, csv, summary)}")
+
+
 # ---- training and scoring
 
 

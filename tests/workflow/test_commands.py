@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import ROOT, Project
 
-VERBS = "fetch import lungs tensors train score table figure claims report show trace params doctor adopt".split()  # noqa: SIM905
+VERBS = "fetch import lungs tensors leaks train score table figure claims report show trace params doctor adopt".split()  # noqa: SIM905
 
 
 def test_every_verb_has_help() -> None:

@@ -31,4 +31,6 @@ def test_clone_pull_and_repro_are_clean(fork: Callable[[], Project]) -> None:
     assert (clone.folder / name).read_bytes() == (project.folder / name).read_bytes()
 
     clone.edit("workflow/presets/small.yaml", "epochs: 0.02", "epochs: 0.04")
-    assert "made from another spec (train.epochs was 3, is 6); run snakemake" in clone.run("covidseg", "adopt", fails=True)
+    assert "made from another spec (train.epochs was 3, is 6); run snakemake" in clone.run(
+        "covidseg", "adopt", fails=True
+    )

@@ -14,6 +14,7 @@ try:
     TABLES = {(paper, name): table for paper, name, table in PLAN.tables()}
     FIGURES = list(PLAN.figures())
     CLAIMS = list(PLAN.claims())
+    LEAKS = PLAN.leak_sets()
 except UserError as e:
     sys.exit(f"covidseg: {e}")
 
@@ -35,6 +36,7 @@ def one_of(names):
 wildcard_constraints:
     dataset=one_of(PLAN.all_datasets()),
     size=r"\d+",
+    split=one_of(split for _, split in LEAKS),
     paper=one_of(PLAN.papers),
     run=one_of(name for paper in PLAN.papers.values() for name in paper.runs),
     fold=r"\d+",
@@ -83,9 +85,14 @@ def table_inputs(wildcards):
             for made in ("import.json", "lungs.json")
         ]
     runs = PLAN.table_runs(wildcards.paper, table)
-    return [P.run(r) / "cases.csv" for r in runs] + [
-        j for r in runs for j in jobs_of(r, "run.json")
-    ]
+    return (
+        [P.run(r) / "cases.csv" for r in runs]
+        + [j for r in runs for j in jobs_of(r, "run.json")]
+        + [
+            P.leaks(*checked, "json")
+            for checked in PLAN.table_leaks(wildcards.paper, table)
+        ]
+    )
 
 
 def claims_inputs(wildcards):

@@ -8,6 +8,7 @@ rule report:
         [P.run(r) / "cases.csv" for r in RUNS],
         [j for r in RUNS for j in jobs_of(r, "run.json")],
         [P.claims(paper, "html") for paper in CLAIMS],
+        [P.leaks(*checked, "json") for checked in LEAKS],
     output:
         page=P.report,
         metrics=P.results / "metrics.json",

@@ -6,6 +6,10 @@ How the committed ones were made, from the five groups of four cases that Ma et 
 ma5-4-16 the first of group k. The first of a group is a coronacase, the only volume of its patient. ``infnet-50-48`` is
 Inf-Net's release without validation (SSA-Net's Dataset2); in ``infnet-45-5-48`` five of the 50 validate, which ones is
 not published: ``random.Random(0).sample(train_ids, 5)``.
+
+``ma5`` tests radiopaedia_10_85902_1 and radiopaedia_29_86491_1 in fold 2, the other scan of each patient in fold 4.
+``ma5-patients`` swaps radiopaedia_29_86491_1 and radiopaedia_10_85902_3, so that both scans of a patient are tested in
+one fold; nothing else changes. In ``ma5-patients-zenodo20`` radiopaedia_10_85902_3 moves from fold 4 to fold 2.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,12 @@ from covidseg.templates import render
 
 def write(plan: Plan) -> None:
     """Write the report and ``metrics.json``, which DVC compares between commits."""
-    for name in ("tables", "figures", "claims"):  # DVC wants them to be there even when the configuration asks for none
+    for name in (
+        "tables",
+        "figures",
+        "leaks",
+        "claims",
+    ):  # DVC wants them to be there even when the configuration asks for none
         (plan.paths.results / name).mkdir(parents=True, exist_ok=True)
     papers = [_paper(plan, name) for name in plan.config.papers]
     page = render(
@@ -32,6 +38,7 @@ def write(plan: Plan) -> None:
         config=plan.source,
         papers=papers,
         runs=_runs(plan),
+        leaks=[_leaks(plan, *checked) for checked in plan.leak_sets()],
         datasets=[_dataset(plan, name) for name in plan.all_datasets()],
     )
     write_text(plan.paths.report, page)
@@ -191,6 +198,12 @@ def history_chart(plan: Plan, run_id: str) -> str:
             lines.append(f'<polyline points="{points}" fill="none" stroke="#1f5fbf" stroke-opacity=".6"/>')
     frame = f'<rect width="{width}" height="{height}" fill="#f6f8fa"/>'
     return f'<svg width="{width}" height="{height}" role="img">{frame}{"".join(lines)}</svg>'
+
+
+def _leaks(plan: Plan, dataset: str, split: str) -> dict[str, Any]:
+    """Return a leak check's summary, and where its list lies."""
+    facts = json.loads(plan.paths.leaks(dataset, split, "json").read_text())
+    return facts | {"file": str(plan.paths.leaks(dataset, split, "csv"))}
 
 
 def _dataset(plan: Plan, name: str) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+from covidseg.files import need
 from covidseg.plan import Plan, Run
 from covidseg.schema import DatasetTable
 
@@ -21,6 +24,7 @@ def caption_of(plan: Plan, paper: str, name: str) -> str:
         parts.append(f"Mode {plan.config.mode}, preset {plan.preset_name}, protocol {table.protocol}.")
         data = dict.fromkeys(f"{run.spec.dataset}, split {run.spec.split}, lung masks {run.spec.lungs}" for run in runs)
         parts.append(f"Data: {'; '.join(data)}.")
+        parts += [leak_finding(plan, *checked) for checked in plan.table_leaks(paper, table)]
         parts += differences(plan, runs)
         released = {run.id: run.released for run in runs if run.released}
         parts += [f"{run} follows the released code in: {', '.join(names)}." for run, names in released.items()]
@@ -30,6 +34,13 @@ def caption_of(plan: Plan, paper: str, name: str) -> str:
             if protocol.metrics[key].not_comparable:
                 parts.append(f"{column}: {protocol.metrics[key].not_comparable}.")
     return " ".join(part.rstrip(".") + "." for part in [*parts, *table.notes])
+
+
+def leak_finding(plan: Plan, dataset: str, split: str) -> str:
+    """Return what the leak check found, named by data set where the plan has several."""
+    path = need(plan.paths.leaks(dataset, split, "json"), f"leaks {dataset} {split}")
+    text = str(json.loads(path.read_text())["finding"])
+    return text if len(plan.leak_sets()) == 1 else text.replace("Leaks:", f"Leaks of {dataset}, split {split}:", 1)
 
 
 def differences(plan: Plan, runs: list[Run]) -> list[str]:

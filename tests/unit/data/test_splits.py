@@ -25,6 +25,21 @@ def test_five_folds_test_every_case_once(name):
         assert patient(val) not in {patient(case) for case in split.cases(fold, "test") + split.cases(fold, "train")}
 
 
+@pytest.mark.parametrize(("name", "published", "moved"), [
+    ("ma5-patients", "ma5", ["radiopaedia_10_85902_3", "radiopaedia_29_86491_1"]),
+    ("ma5-patients-zenodo20", "ma5-zenodo20", ["radiopaedia_10_85902_3"]),
+])  # fmt: skip
+def test_the_split_that_keeps_patients_together(name, published, moved):
+    split, old = read(SPLITS / f"{name}.csv"), read(SPLITS / f"{published}.csv")
+    for fold in split.folds:
+        tested, fit = (split.cases(fold, role) for role in ("test", "train"))
+        assert not {patient(case) for case in tested} & {patient(case) for case in fit + split.cases(fold, "val")}
+        assert split.cases(fold, "val") == old.cases(fold, "val")
+        assert sorted(tested + fit) == sorted(old.cases(fold, "test") + old.cases(fold, "train"))
+    homes = [{case: k for k in s.folds for case in s.cases(k, "test")} for s in (split, old)]
+    assert sorted(case for case in homes[0] if homes[0][case] != homes[1][case]) == moved
+
+
 def test_the_other_direction():
     split = read(SPLITS / "ma5-4-16.csv")
     for fold in split.folds:

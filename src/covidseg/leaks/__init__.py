@@ -1,0 +1,161 @@
+"""Leaks: a patient, a volume or a near-duplicate slice that stands on both sides of a split.
+
+Sides are, per fold, what a training may see (train, validation, the data set's unlabelled slices, other data sets of
+the plan) and what it is tested on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from covidseg.data.canonical import write_table
+from covidseg.data.splits import ROLES, Split
+from covidseg.errors import UserError
+from covidseg.files import write_json
+from covidseg.leaks import alike
+from covidseg.leaks.alike import Item, Pictures
+
+Patient = tuple[str, str]  # data set, name
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One leak. ``train`` names cases (for kind slice, slices) of the data set ``data`` in the role ``role``.
+
+    ``by`` says how it is known: ``name``, or ``picture``. Two patients are one by picture when near-duplicate slices
+    join them, in a chain if need be. ``correlation`` is that of the two slices, or of the two cases' most alike slices;
+    None where it is too low to say.
+    """
+
+    fold: int
+    kind: str
+    by: str
+    data: str
+    role: str
+    patient: str
+    train: str
+    test: str
+    correlation: float | None
+
+
+KINDS = ("patient", "case", "slice")
+COLUMNS = list(Leak.__dataclass_fields__)
+
+
+def find(dataset: str, slices: Pictures, split: Split) -> list[Leak]:
+    """Return the leaks of a split of ``dataset``; what ``slices`` hold of other data sets counts as training data."""
+    listed = {case for roles in split.table.values() for cases in roles.values() for case in cases}
+    own = [k for k, item in enumerate(slices.items) if item.data == dataset and item.case in listed]
+    if not own:
+        raise UserError(f"{split.path}: none of its cases is in {dataset}; name a split of this data set")
+    i, j, r = alike.pairs(slices, slices.of(own))
+    j = np.asarray(own, np.int32)[j]
+    cases = {case: n for n, case in enumerate(dict.fromkeys((s.data, s.case) for s in slices.items))}
+    number = np.array([cases[s.data, s.case] for s in slices.items])
+    order = np.argsort(r, kind="stable")
+    i, j, r = i[order], j[order], r[order]
+    best = dict(zip(zip(number[i].tolist(), number[j].tolist(), strict=True), r.tolist(), strict=True))
+    close = r >= alike.ALIKE
+    duplicates = list(zip(i[close].tolist(), j[close].tolist(), r[close].tolist(), strict=True))
+    groups = _groups(slices.items, duplicates)
+    first = {number[k]: slices.items[k] for k in range(len(slices.items) - 1, -1, -1)}
+
+    out = []
+    for fold in split.folds:
+        sides = {role: [key for case in split.cases(fold, role) if (key := (dataset, case)) in cases] for role in ROLES}
+        tested = set(sides["test"])  # without cases that have no slice to use
+        fit: dict[tuple[str, str], str] = {key: role for role in ("train", "val") for key in sides[role]}
+        for key, n in cases.items():
+            if key[0] != dataset or (key[1] not in listed and first[n].role == "unlabelled"):
+                fit[key] = first[n].role
+        for key, role in fit.items():
+            for test in sorted(tested):
+                a, b = first[cases[key]], first[cases[test]]
+                if said := _same(a, b, groups):
+                    kind, by, patient = said
+                    found = best.get((cases[key], cases[test]))
+                    out.append(Leak(fold, kind, by, a.data, role, patient, a.case, b.case, found))
+        nearest: dict[tuple[str, str, str], Leak] = {}  # ascending correlation: the last one of a tested slice stays
+        for k, test_k, value in duplicates:
+            a, b = slices.items[k], slices.items[test_k]
+            if (b.data, b.case) in tested and (a.data, a.case) in fit:
+                role = fit[a.data, a.case]
+                leak = Leak(fold, "slice", "picture", a.data, role, b.patient, a.slice, b.slice, value)
+                nearest[b.slice, a.data, role] = leak
+        out += [nearest[key] for key in sorted(nearest)]
+    return out
+
+
+def between(a: Pictures, b: Pictures) -> list[Leak]:
+    """Return what two data sets share when one is trained on ``a`` and tested on all of ``b``."""
+    dataset = b.items[0].data
+    cases = list(dict.fromkeys(item.case for item in b.items))
+    return find(dataset, a + b, Split(Path(dataset), {0: {"train": [], "val": [], "test": cases}}))
+
+
+def write(dataset: str, split: Split, slices: Pictures, name: str, csv: Path, summary: Path) -> str:
+    """Write the leaks as CSV and their summary as JSON; return the finding in words."""
+    from covidseg.leaks.words import finding
+
+    leaks = find(dataset, slices, split)
+    rows = [asdict(leak) for leak in leaks]
+    for row in rows:
+        row["correlation"] = "" if row["correlation"] is None else f"{row['correlation']:.3f}"
+    write_table(csv, COLUMNS, rows)
+    text = finding(dataset, leaks, _tested(dataset, slices, split))
+    own = [leak for leak in leaks if leak.data == dataset and leak.role in ("train", "val")]
+    facts = {
+        "dataset": dataset,
+        "split": name,
+        "compared_with": list(dict.fromkeys(item.data for item in slices.items if item.data != dataset)),
+        "slices": len(slices.items),
+        "hash_bits": alike.BITS,
+        "correlation": alike.ALIKE,
+        "within": {kind: sum(leak.kind == kind for leak in own) for kind in KINDS},  # train and validation
+        "in_all": {kind: sum(leak.kind == kind for leak in leaks) for kind in KINDS},  # and unlabelled, other data sets
+        "finding": text,
+    }
+    write_json(summary, facts)
+    return text
+
+
+def _tested(dataset: str, slices: Pictures, split: Split) -> set[str]:
+    """Return the patients whom any fold tests."""
+    cases = {case for fold in split.folds for case in split.cases(fold, "test")}
+    return {item.patient for item in slices.items if item.data == dataset and item.case in cases}
+
+
+def _groups(items: list[Item], duplicates: list[tuple[int, int, float]]) -> dict[Patient, list[Patient]]:
+    """Return patient -> all patients whom chains of near-duplicates join to this one, itself among them."""
+    parent: dict[Patient, Patient] = {}
+
+    def root(key: Patient) -> Patient:
+        while key in parent:
+            key = parent[key]
+        return key
+
+    for i, j, _ in duplicates:
+        a, b = (root((items[k].data, items[k].patient)) for k in (i, j))
+        if a != b:
+            parent[a] = b
+    members: dict[Patient, list[Patient]] = {}
+    for key in dict.fromkeys((item.data, item.patient) for item in items):
+        members.setdefault(root(key), []).append(key)
+    return {key: keys for keys in members.values() for key in keys}
+
+
+def _same(a: Item, b: Item, groups: dict[Patient, list[Patient]]) -> tuple[str, str, str] | None:
+    """Return (kind, by, patient) when two cases are one, or of one patient.
+
+    Between data sets a name that is only a number says nothing.
+    """
+    by_name = a.data == b.data or not b.patient.isdecimal()
+    if by_name and a.patient == b.patient:
+        return "case" if a.case == b.case else "patient", "name", b.patient
+    joined = groups[b.data, b.patient]
+    if (a.data, a.patient) in joined:
+        return "patient", "picture", "|".join(sorted({name for _, name in joined}))
+    return None

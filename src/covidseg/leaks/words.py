@@ -1,0 +1,76 @@
+"""A leak check's finding in a sentence or two, as captions carry it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from covidseg.leaks import Leak
+
+NONE = "no patient, case or near-duplicate slice stands on both sides"
+VERBS = {"train": "train", "val": "validate"}
+MOST = 3  # groups by picture named one by one
+
+
+def finding(dataset: str, leaks: list[Leak], tested: set[str]) -> str:
+    """Return what a reader of a table has to know; ``tested`` are the patients whom any fold tests."""
+    own = [leak for leak in leaks if leak.data == dataset and leak.role in VERBS]
+    parts = [*_named(own), *_pictured(own)]
+    if copies := {(leak.fold, leak.test) for leak in own if leak.kind == "slice"}:
+        parts.append(f"{_slices(len(copies))} a near-duplicate in training")
+    text = f"Leaks: {'; '.join(parts) or NONE}."
+    other = [leak for leak in leaks if leak not in own]
+    for data in dict.fromkeys(leak.data for leak in other):
+        shared = {leak.patient for leak in other if leak.data == data and leak.kind != "slice"}
+        shown = {leak.test for leak in other if leak.data == data and leak.kind == "slice"}
+        where = "its own unlabelled slices" if data == dataset else data
+        nearly = f" ({_slices(len(shown))} a near-duplicate there)" if shown else ""
+        text += f" {len(shared)} of {len(tested)} tested patients also stand in {where}{nearly}:"
+        text += " never train there and test here."
+    return text
+
+
+def _named(leaks: list[Leak]) -> list[str]:
+    """Say which folds train on patients whom they test."""
+    folds: dict[tuple[str, str], list[int]] = {}
+    for leak in leaks:
+        if leak.kind != "slice" and leak.by == "name":
+            folds.setdefault((leak.role, leak.patient), []).append(leak.fold)
+    patients: dict[tuple[str, tuple[int, ...]], list[str]] = {}
+    for (role, patient), found in sorted(folds.items()):
+        patients.setdefault((role, tuple(sorted(set(found)))), []).append(patient)
+    return [
+        f"{_folds(found)} {VERBS[role]}{'s' if len(found) == 1 else ''} on patient{'s' if len(names) > 1 else ''} "
+        f"{_and(names)}, who {'are' if len(names) > 1 else 'is'} tested"
+        for (role, found), names in patients.items()
+    ]
+
+
+def _pictured(leaks: list[Leak]) -> list[str]:
+    """Say which training cases look like the patient of which test cases."""
+    groups: dict[str, list[Leak]] = {}
+    for leak in leaks:
+        if leak.kind == "patient" and leak.by == "picture":
+            groups.setdefault(leak.patient, []).append(leak)
+    parts = [
+        f"train {_and(leak.train for leak in group)} look{'s' if len({leak.train for leak in group}) == 1 else ''}"
+        f" like the patient of test {_and(leak.test for leak in group)} ({_folds([leak.fold for leak in group])})"
+        for group in list(groups.values())[:MOST]
+    ]
+    return parts + ([f"{len(groups) - MOST} more groups look like one patient"] if len(groups) > MOST else [])
+
+
+def _slices(number: int) -> str:
+    return "1 tested slice has" if number == 1 else f"{number} tested slices have"
+
+
+def _folds(numbers: Iterable[int]) -> str:
+    names = sorted(set(numbers))
+    return f"fold{'s' if len(names) > 1 else ''} {_and(map(str, names))}"
+
+
+def _and(names: Iterable[str]) -> str:
+    """Return names once, in natural order: 5, 17 and 46."""
+    ordered = sorted(set(names), key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
+    return " and ".join(filter(None, [", ".join(ordered[:-1]), ordered[-1]]))

@@ -1,0 +1,224 @@
+"""The leak check: planted leaks are found, clean splits are clean, the known cases in real data come up."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from covidseg import leaks
+from covidseg.data import canonical, importers, splits
+from covidseg.data.canonical import Case
+from covidseg.data.importers.patients import patient
+from covidseg.errors import UserError
+from covidseg.leaks import alike
+from covidseg.leaks.alike import Pictures
+from covidseg.lungs import write_masks
+from tests.unit.data.small import WORKFLOW, dataset, own
+
+SIZE = 128
+
+
+def chest(seed: int) -> np.ndarray:
+    """Return a slice of its own: two dark lungs at the same place for all seeds, and a texture of its own over them."""
+    y, x = np.mgrid[:SIZE, :SIZE] / SIZE - 0.5
+    lungs = ((np.abs(x) - 0.22) / 0.16) ** 2 + (y / 0.33) ** 2 < 1
+    noise = gaussian_filter(np.random.default_rng(seed).standard_normal((SIZE, SIZE)), 4)
+    return (140 - 40 * lungs + 45 * noise / noise.std()).clip(0, 255).astype(np.uint8)
+
+
+def store(
+    folder: Path, cases: dict[str, np.ndarray], patients: dict[str, str], roles: dict[str, str], name: str = "own"
+):
+    """Write slices as cases of one slice each, unlabelled ones without labels, and read them as the check does."""
+    data = own(keep="all")
+    written = []
+    for case, image in cases.items():
+        role = roles.get(case, "labelled")
+        label = None if role == "unlabelled" else np.zeros((1, *image.shape), np.uint8)
+        written.append(Case(case, patients.get(case, case), role, image[None], label))
+    canonical.write(written, data, folder)
+    write_masks(folder, folder / "lungs.h5", "none", None)
+    return alike.read(name, data, folder)
+
+
+def one_fold(train: str, test: str, val: str = "") -> splits.Split:
+    return splits.Split(Path("s.csv"), {0: {"train": train.split(), "val": val.split(), "test": test.split()}})
+
+
+def brief(found: list[leaks.Leak]) -> list[tuple[str, str, str, str, str]]:
+    return [(leak.kind, leak.by, leak.role, leak.train, leak.test) for leak in found]
+
+
+@pytest.fixture
+def slices(tmp_path: Path):
+    """Return a function that makes a store of clean slices a..f with some of them replaced."""
+
+    def make(patients: dict[str, str] | None = None, roles: dict[str, str] | None = None, **planted: np.ndarray):
+        cases = {case: chest(seed) for seed, case in enumerate("abcdef")} | planted
+        return store(tmp_path / "store", cases, patients or {}, roles or {})
+
+    return make
+
+
+def test_a_clean_split_has_no_leak(slices) -> None:
+    assert leaks.find("own", slices(), one_fold("a b c", "e f", val="d")) == []
+
+
+ALTERED = {
+    "noise": lambda x: x + np.random.default_rng(9).normal(0, 12, x.shape),
+    "shift": lambda x: np.roll(x, (2, -3), (0, 1)),
+    "contrast": lambda x: 255 * (x / 255) ** 0.6,
+    "darker": lambda x: 0.4 * x,
+    "cropped": lambda x: x[2:-2, 3:-3],
+}
+
+
+@pytest.mark.parametrize("how", ALTERED)
+def test_the_same_slice_altered_is_found(slices, how: str) -> None:
+    planted = ALTERED[how](chest(0).astype(float)).clip(0, 255).astype(np.uint8)
+    found = leaks.find("own", slices(f=planted), one_fold("a b c", "e f", val="d"))
+    assert brief(found) == [("patient", "picture", "train", "a", "f"), ("slice", "picture", "train", "a/000", "f/000")]
+    assert found[1].correlation > 0.8
+
+
+def test_a_mirrored_slice_is_another_one(slices) -> None:
+    assert leaks.find("own", slices(f=np.ascontiguousarray(chest(0)[::-1])), one_fold("a b c", "e f")) == []
+
+
+def test_one_patient_by_name(slices) -> None:
+    found = leaks.find("own", slices({"d": "p", "f": "p"}), one_fold("a b c", "e f", val="d"))
+    assert brief(found) == [("patient", "name", "val", "d", "f")]
+    assert found[0].patient == "p"
+    found = leaks.find("own", slices({"d": "p", "c": "p"}), one_fold("a b c", "e f", val="d"))
+    assert found == []  # on one side
+
+
+def test_a_chain_of_near_duplicates_is_one_patient(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(alike, "BITS", 64)
+    first, other = chest(0).astype(float), chest(1).astype(float)
+    mixed = [(share * first + (1 - share) * other).astype(np.uint8) for share in (1, 0.7, 0.4)]  # each like the next
+    found = leaks.find("own", store(tmp_path, dict(zip("abc", mixed, strict=True)), {}, {}), one_fold("a b", "c"))
+    assert brief(found)[:2] == [("patient", "picture", "train", "a", "c"), ("patient", "picture", "train", "b", "c")]
+    assert {leak.patient for leak in found[:2]} == {"a|b|c"}
+    assert (found[0].correlation or 0) < alike.ALIKE < found[1].correlation
+
+
+def test_unlabelled_slices_beside_a_test(slices) -> None:
+    found = leaks.find("own", slices(roles={"a": "unlabelled"}, patients={"a": "p", "f": "p"}), one_fold("b c", "e f"))
+    assert brief(found) == [("patient", "name", "unlabelled", "a", "f")]
+    assert leaks.find("own", slices(patients={"a": "p", "f": "p"}), one_fold("b c", "e f")) == []  # labelled, unused
+
+
+def test_two_data_sets_share_a_volume_a_patient_and_a_slice(tmp_path: Path) -> None:
+    first = store(tmp_path / "1", {"v": chest(0), "w": chest(1), "x": chest(2), "1": chest(3)}, {"w": "p"}, {}, "one")
+    again = {"v": chest(10), "y": chest(11), "z": ALTERED["contrast"](chest(2)).astype(np.uint8), "1": chest(12)}
+    second = store(tmp_path / "2", again, {"y": "p"}, {}, "two")
+    assert brief(leaks.between(first, second)) == [
+        ("case", "name", "labelled", "v", "v"),
+        ("patient", "name", "labelled", "w", "y"),
+        ("patient", "picture", "labelled", "x", "z"),
+        ("slice", "picture", "labelled", "x/000", "z/000"),
+    ]  # and 1 is only a number
+
+
+@pytest.mark.parametrize(("name", "folds"), [
+    ("ma5", {2: {"radiopaedia_10", "radiopaedia_29"}, 4: {"radiopaedia_10", "radiopaedia_29"}}),
+    ("ma5-zenodo20", {2: {"radiopaedia_10"}, 4: {"radiopaedia_10"}}),
+    ("ma5-patients", {}),
+    ("ma5-patients-zenodo20", {}),
+])  # fmt: skip
+def test_the_committed_splits(tmp_path: Path, name: str, folds: dict[int, set[str]]) -> None:
+    split = splits.read(WORKFLOW / "splits" / f"{name}.csv")
+    names = sorted(case for role in ("train", "val", "test") for case in split.cases(0, role))
+    pictures = store(tmp_path, {case: chest(k) for k, case in enumerate(names)}, {c: patient(c) for c in names}, {})
+    found: dict[int, set[str]] = {}
+    for leak in leaks.find("own", pictures, split):
+        assert (leak.kind, leak.by, leak.role) == ("patient", "name", "train")
+        found.setdefault(leak.fold, set()).add(leak.patient)
+    assert found == folds
+
+
+def test_the_files_and_the_finding(slices, tmp_path: Path) -> None:
+    pictures = slices({"d": "p", "f": "p"}, {"b": "unlabelled"}, e=chest(0), b=chest(4))
+    text = leaks.write("own", one_fold("a c", "e f", val="d"), pictures, "s", tmp_path / "l.csv", tmp_path / "l.json")
+    assert text == (
+        "Leaks: fold 0 validates on patient p, who is tested; train a looks like the patient of test e (fold 0); "
+        "1 tested slice has a near-duplicate in training."
+    )
+    assert (tmp_path / "l.csv").read_text().splitlines() == [
+        "fold,kind,by,data,role,patient,train,test,correlation",
+        "0,patient,picture,own,train,a|e,a,e,1.000",
+        "0,patient,name,own,val,p,d,f,",
+        "0,slice,picture,own,train,e,a/000,e/000,1.000",
+    ]
+    facts = json.loads((tmp_path / "l.json").read_text())
+    assert facts["within"] == {"patient": 2, "case": 0, "slice": 1}
+    assert facts["finding"] == text
+    none = leaks.write("own", one_fold("c", "f"), pictures, "s", tmp_path / "l.csv", tmp_path / "l.json")
+    assert none == "Leaks: no patient, case or near-duplicate slice stands on both sides."
+
+
+def test_a_split_of_another_data_set_is_refused(slices) -> None:
+    with pytest.raises(UserError, match=r"s.csv: none of its cases is in own; name a split of this data set"):
+        leaks.find("own", slices(), one_fold("x", "y"))
+    assert leaks.find("own", slices(), one_fold("a x", "f y")) == []  # x and y: cases without a slice to use
+
+
+def test_hash_by_hand() -> None:
+    rising, falling = np.arange(9), np.arange(9)[::-1]
+    small = np.array([[rising] * 8, [falling] * 8, [rising] * 4 + [falling] * 4], np.uint8)
+    assert [int(bits).bit_count() for bits in alike.hashes_of(small)] == [64, 0, 32]
+
+
+# ---- real slices
+
+
+@pytest.fixture(scope="module")
+def real(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pictures]:
+    out = {}
+    for name in ("covid-semiseg", "zenodo20-slices"):
+        folder, data = tmp_path_factory.mktemp(name), dataset(name)
+        canonical.write(importers.cases(shared_data / name, data), data, folder)
+        write_masks(folder, folder / "lungs.h5", "labels" if data.lungs == "labels" else "none", None)
+        out[name] = alike.read(name, data, folder)
+    return out
+
+
+def committed(name: str) -> splits.Split:
+    return splits.read(WORKFLOW / "splits" / f"{name}.csv")
+
+
+def test_real_radiopaedia_10_is_on_both_sides(real: dict[str, Pictures]) -> None:
+    found = leaks.find("zenodo20-slices", real["zenodo20-slices"], committed("ma5-zenodo20"))
+    assert [(leak.fold, leak.train, leak.test) for leak in found if leak.kind == "patient"] == [
+        (2, "radiopaedia_10_85902_3", "radiopaedia_10_85902_1"),
+        (4, "radiopaedia_10_85902_1", "radiopaedia_10_85902_3"),
+    ]
+    copies = [leak for leak in found if leak.kind == "slice"]
+    assert {leak.patient for leak in copies} == {"radiopaedia_10"}  # pictures alone would have told; no false alarm
+    assert [sum(leak.fold == fold for leak in copies) for fold in (2, 4)] == [10, 86]
+
+
+def test_real_train_5_17_46_and_test_91_93_are_one_patient(real: dict[str, Pictures]) -> None:
+    found = leaks.find("covid-semiseg", real["covid-semiseg"], committed("infnet-50-48"))
+    pairs = {(leak.train, leak.test): leak.correlation for leak in found if leak.kind == "patient"}
+    assert sorted(pairs) == [("17", "91"), ("17", "93"), ("46", "91"), ("46", "93"), ("5", "91"), ("5", "93")]
+    direct = sorted(pair for pair, r in pairs.items() if r and r >= alike.ALIKE)
+    assert direct == [("17", "91"), ("5", "93")]  # the others by a chain: 46 is like 5, 91 like 93
+    assert {leak.role for leak in found} == {"train"}  # its unlabelled slices show other patients
+
+
+def test_real_unlabelled_slices_are_the_patients_of_the_other_data_set(real: dict[str, Pictures]) -> None:
+    unlabelled = real["covid-semiseg"].of(
+        [k for k, item in enumerate(real["covid-semiseg"].items) if item.role == "unlabelled"]
+    )
+    assert len(unlabelled.items) == 1600
+    every_third = real["zenodo20-slices"].of(range(0, 1614, 3))
+    found = leaks.between(unlabelled, every_third)
+    named = {leak.patient for leak in found if leak.by == "name"}
+    assert len(named) == 18  # 20 volumes; radiopaedia_10 and _29 have two each
+    copies = [leak for leak in found if leak.kind == "slice"]
+    assert len(copies) > 30
+    assert all(leak.patient.split("_")[1] in leak.train for leak in copies)  # every picture found is of that patient

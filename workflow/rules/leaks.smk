@@ -1,0 +1,29 @@
+# What stands on both sides of a split: patients, volumes, near-duplicate slices; and what the plan's other data sets share
+# with its test cases.
+
+
+rule leaks:
+    input:
+        lambda w: [
+            P.canonical(name) / made
+            for name in [w.dataset, *PLAN.trained_beside(w.dataset)]
+            for made in ("import.json", "lungs.json")
+        ],
+        split=lambda w: PLAN.split_path(w.split),
+    output:
+        pairs=P.leaks("{dataset}", "{split}", "csv"),
+        summary=P.leaks("{dataset}", "{split}", "json"),
+    log:
+        LOGS / "leaks" / "{dataset}-{split}.log",
+    conda:
+        ENV
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        spec=lambda w: PLAN.leaks_hash(w.dataset),
+        code=code("leaks"),
+    message:
+        "leaks of {wildcards.dataset}, split {wildcards.split}"
+    shell:
+        "covidseg leaks {wildcards.dataset} {wildcards.split} 2> {log}"
