@@ -519,10 +519,6 @@ class Plan:
             self._named("datasets", value, "data set")
         for key in self.config.lungs:
             self._named("datasets", key, "data set")
-        asked = [self.run(run).all_folds for run in self.runs()]
-        for fold in self.config.folds if self.config.folds != "all" else []:
-            if asked and not any(fold in folds for folds in asked):
-                raise UserError(f"{self.source}: folds: no split that is used has a fold {fold}")
         for paper_name, paper in self.papers.items():
             where = f"{WORKFLOW}/papers/{paper_name}.yaml"
             for name in paper.runs:
@@ -540,6 +536,10 @@ class Plan:
             for name, figure in paper.figures.items():
                 self._known([r for r in figure.runs.values() if "/" not in r], paper.runs, f"{where}: figures.{name}")
             self._check_claims(paper_name, paper.claims, where)
+        asked = [self.run(run).all_folds for run in self.runs()]
+        for fold in self.config.folds if self.config.folds != "all" else []:
+            if asked and not any(fold in folds for folds in asked):
+                raise UserError(f"{self.source}: folds: no split that is used has a fold {fold}")
 
     def _check_claims(self, paper: str, claims: list[Claim], where: str) -> None:
         """Check the runs and metrics of claims, and that runs compared have the same test slices."""

@@ -12,6 +12,7 @@ from covidseg.claims.finding import INCONCLUSIVE, NOT_SUPPORTED, PHANTOMS, SUPPO
 from covidseg.claims.layout import interval, markdown, p_value, plot, signed
 from covidseg.errors import UserError
 from covidseg.files import write_json
+from covidseg.freshness import scores_made_from
 from covidseg.plan import Plan
 from covidseg.schema import Claim
 
@@ -24,7 +25,7 @@ def claim(**changes: Any) -> Claim:
 
 
 def plan_with(tmp_path: Path, claims: list[Claim], **config: Any) -> Plan:
-    plan = Plan.load({"mode": "paper", "results": str(tmp_path), **config})
+    plan = Plan.load({"mode": "paper", "results": str(tmp_path), "data": str(tmp_path / "data"), **config})
     plan.papers["ssanet"] = plan.papers["ssanet"].model_copy(update={"claims": claims})
     return plan
 
@@ -42,6 +43,7 @@ def write_scores(plan: Plan, run: str, dsc: float, steps: float = 0.0, **columns
         for s in range(2)
     ]
     pd.DataFrame(rows).to_csv(plan.paths.run(full.id) / "cases.csv", index=False)
+    write_json(plan.paths.run(full.id) / "summary.json", {"made_from": scores_made_from(plan, full)})
 
 
 def test_higher_is_better_supports(tmp_path: Path) -> None:
