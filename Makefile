@@ -23,7 +23,9 @@ setup: .venv/.ready
 	@touch $@
 
 demo: setup
-	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --resources gpu=2 --logger covidseg --quiet all
+	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES) --resources gpu=2 --rerun-incomplete --no-hooks \
+		--logger covidseg --quiet all
+	@$(BIN)/covidseg show
 
 test: setup
 	@$(BIN)/python -m pytest

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -216,6 +216,7 @@ def main() -> Any:
     """Run the command line; bad input is one line on standard error and exit code 2."""
     from covidseg.errors import UserError
 
+    signal.signal(signal.SIGINT, _interrupted)
     try:
         return app()
     except UserError as e:
@@ -223,5 +224,12 @@ def main() -> Any:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except KeyboardInterrupt:
-        _fail(f"interrupted at {time.strftime('%H:%M:%S')}; run the same command again to go on")
+    except Exception as e:
+        if os.environ.get("COVIDSEG_TRACEBACK"):
+            raise
+        _fail(f"unexpected {type(e).__name__}: {' '.join(str(e).split())[:300]}; COVIDSEG_TRACEBACK=1 shows where")
+
+
+def _interrupted(*_: Any) -> NoReturn:
+    typer.echo("covidseg: interrupted; the same command goes on where it was", err=True)
+    raise SystemExit(130)

@@ -24,11 +24,16 @@ def training_problem(plan: Plan, run: Run, fold: int, seed: int) -> str | None:
 
 def scores_problem(plan: Plan, run: Run) -> str | None:
     """Return why a run's scores are not those of its predictions under today's protocols, or None."""
+    folder = plan.paths.run(run.id)
     try:
-        made = json.loads((plan.paths.run(run.id) / "summary.json").read_text())["made_from"]
-    except (OSError, ValueError, KeyError):
+        summary = json.loads((folder / "summary.json").read_text())
+        whole = summary["sha256"] == sha256(folder / "cases.csv")
+        same = summary["made_from"] == scores_made_from(plan, run)
+    except (OSError, ValueError, KeyError, TypeError):
         return "missing or damaged"
-    return None if made == scores_made_from(plan, run) else "made from other predictions or protocols"
+    if not whole:
+        return "damaged: not what was written"
+    return None if same else "made from other predictions or protocols"
 
 
 def scores_made_from(plan: Plan, run: Run) -> dict[str, Any]:

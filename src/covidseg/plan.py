@@ -103,7 +103,7 @@ class Plan:
 
     def _named(self, kind: str, name: str, what: str) -> Path:
         path = WORKFLOW / kind / f"{name}.yaml"
-        if not path.is_file():
+        if not path.is_file() or Path(name).name != name:
             if not WORKFLOW.is_dir():
                 raise UserError("no folder 'workflow' here; run covidseg in the project's folder")
             raise UserError(f"{self.source}: unknown {what} {name!r}; {nearest(name, _stems(WORKFLOW / kind))}")

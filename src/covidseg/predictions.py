@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from covidseg import record
 from covidseg.errors import UserError
-from covidseg.files import need
+from covidseg.files import need, sha256
 from covidseg.plan import Plan, Run
 from covidseg.score import Slice
 
@@ -22,6 +23,9 @@ def test_slices(plan: Plan, run: Run, fold: int, seed: int) -> Iterator[Slice]:
     from covidseg.data.tensors import Window, resize
 
     path = need(plan.paths.job(run.id, fold, seed) / "predictions.h5", f"train {run.id} --fold {fold} --seed {seed}")
+    made = record.read(path.parent / "run.json")
+    if made.get("outputs", {}).get("predictions.h5") != sha256(path):
+        raise UserError(f"{path}: not the file that run.json names; delete its folder and run snakemake again")
     table = read_table(plan.paths.tensors(run.spec.dataset, run.spec.input.size) / "slices.csv")
     values = plan.class_values(run.spec.dataset, run.spec.classes)
     with h5py.File(path) as file, Store(plan.paths.canonical(run.spec.dataset)) as store:

@@ -114,4 +114,6 @@ def read(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: missing; this result was never finished, run snakemake again") from None
     except (ValueError, OSError) as e:
         raise UserError(f"{path}: damaged ({e}); delete its folder and run snakemake again") from e
-    return dict(value)
+    if not isinstance(value, dict) or "spec_hash" not in value:
+        raise UserError(f"{path}: damaged (no record); delete its folder and run snakemake again")
+    return value

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from covidseg.errors import UserError, nearest
 
@@ -20,6 +20,29 @@ Mode = Literal["demo", "paper"]
 Follow = Literal["described", "released"]
 LungSource = Literal["labels", "r231", "r231covidweb", "threshold", "phantom", "none"]
 InputMode = Literal["slice", "slice+lung", "masked"]
+
+
+# Names become parts of paths, of commands and of table rows.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+RunId = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+T = TypeVar("T")
+
+
+def _once(values: list[T]) -> list[T]:
+    if len(set(values)) != len(values):
+        raise ValueError("each may stand once only")
+    return values
+
+
+def _rising(window: tuple[float, float]) -> tuple[float, float]:
+    if window[0] >= window[1]:
+        raise ValueError("the first HU must be below the second")
+    return window
+
+
+Once = AfterValidator(_once)
+Count = Annotated[int, Field(ge=0, le=2**31 - 1, strict=True)]
 
 
 class Strict(BaseModel):
@@ -35,19 +58,23 @@ class Config(Strict):
     """``config.yaml``: what a user edits."""
 
     mode: Mode = Field("demo", description="demo: phantom CT, made here. paper: the real data.")
-    preset: str = Field("auto", description="A name in workflow/presets, or auto: tiny for demo, full for paper.")
-    papers: list[str] = Field(["ssanet"], min_length=1, description="Names of the files in workflow/papers.")
-    only: list[str] = Field([], description="Runs to make (paper/run); empty: all. Rows left out say so.")
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(
-        [0], min_length=1, description="One training per seed, run and fold."
+    preset: Name = Field("auto", description="A name in workflow/presets, or auto: tiny for demo, full for paper.")
+    papers: Annotated[list[Name], Once] = Field(
+        ["ssanet"], min_length=1, description="Names of the files in workflow/papers."
     )
-    folds: list[Annotated[int, Field(ge=0)]] | Literal["all"] = Field("all", description="Folds to make, or all.")
+    only: Annotated[list[RunId], Once] = Field(
+        [], description="Runs to make (paper/run); empty: all. Rows left out say so."
+    )
+    seeds: Annotated[list[Count], Once] = Field([0], min_length=1, description="One training per seed, run and fold.")
+    folds: Annotated[list[Count], Field(min_length=1), Once] | Literal["all"] = Field(
+        "all", description="Folds to make, or all."
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one.")
     data: Path = Field(Path("data"), description="Where raw, canonical and tensor data go.")
     results: Path = Field(Path("results"), description="Where results go, by mode.")
     mirror: Path | None = Field(None, description="A local folder asked before any download.")
-    stand_ins: dict[str, str] = Field({}, description="Data set -> data set used in its place; said in captions.")
-    lungs: dict[str, LungSource] = Field({}, description="Data set -> where its lung masks come from.")
+    stand_ins: dict[Name, Name] = Field({}, description="Data set -> data set used in its place; said in captions.")
+    lungs: dict[Name, LungSource] = Field({}, description="Data set -> where its lung masks come from.")
 
 
 # ---- data sets -------------------------------------------------------------------------------------------------------
@@ -89,9 +116,13 @@ class Dataset(Strict):
     licence: str
     importer: str
     sources: list[Source] = []
-    classes: dict[str, int] = Field(description="Class name -> value in the canonical label map.")
-    unions: dict[str, list[str]] = Field({}, description="Name -> classes it joins.")
-    window: tuple[float, float] | None = Field(None, description="HU window mapped to 0..255 where voxels are raw HU.")
+    classes: dict[Name, Annotated[int, Field(ge=1, le=255, strict=True)]] = Field(
+        description="Class name -> value in the canonical label map."
+    )
+    unions: dict[Name, list[Name]] = Field({}, description="Name -> classes it joins.")
+    window: Annotated[tuple[Finite, Finite], AfterValidator(_rising)] | None = Field(
+        None, description="HU window mapped to 0..255 where voxels are raw HU."
+    )
     crop: Crop | None = None
     keep: Literal["lesion", "all"] = Field("all", description="Slices that enter tensors.")
     lungs: LungSource = "none"
@@ -119,11 +150,11 @@ class Optimizer(Strict):
     """Optimizer and step schedule: lr * factor ** (epoch // step)."""
 
     name: Literal["adam", "sgd"] = "adam"
-    lr: float = 1e-3
-    weight_decay: float = 0.0
-    momentum: float = 0.0
-    step: int = 0
-    factor: float = 0.1
+    lr: Finite = Field(1e-3, gt=0)
+    weight_decay: Finite = Field(0.0, ge=0)
+    momentum: Finite = Field(0.0, ge=0, lt=1)
+    step: int = Field(0, ge=0)
+    factor: Finite = Field(0.1, gt=0)
     recreate: bool = Field(False, description="A new optimizer each epoch: moments are lost.")
 
 
@@ -142,8 +173,8 @@ class Supervised(Strict):
 class RunSpec(Strict):
     """A resolved run: everything that decides its result, and nothing else."""
 
-    dataset: str
-    split: str
+    dataset: Name
+    split: Name
     lungs: LungSource = "none"
     classes: list[str] = Field(min_length=1, description="Foreground classes. One: sigmoid; more: softmax.")
     input: Input = Input()
@@ -170,8 +201,8 @@ class Row(Strict):
     """One table row: a run and what the paper printed for it."""
 
     label: str
-    run: str | None = None
-    printed: dict[str, float | str | None] = {}
+    run: RunId | None = None
+    printed: dict[str, Finite | None] = {}
 
 
 class ResultTable(Strict):
@@ -179,7 +210,7 @@ class ResultTable(Strict):
 
     kind: Literal["results"] = "results"
     caption: str
-    protocol: str
+    protocol: Name
     metrics: dict[str, str] = Field(description="Column heading -> metric of the protocol.")
     rows: list[Row]
     notes: list[str] = []
@@ -189,10 +220,10 @@ class DatasetRow(Strict):
     """One row of a table of data sets."""
 
     label: str
-    datasets: list[str] = Field(min_length=1, description="Data sets that the row adds up.")
+    datasets: list[Name] = Field(min_length=1, description="Data sets that the row adds up.")
     classes: list[str] = Field(min_length=1, description="Classes that the paper uses of them.")
     lesion: str = Field("infection", description="Class or union that makes a slice count.")
-    printed: dict[str, float | str | None] = {}
+    printed: dict[str, Finite | None] = {}
 
 
 class DatasetTable(Strict):
@@ -219,9 +250,9 @@ class Figure(Strict):
 
     caption: str
     kind: Literal["qualitative"] = "qualitative"
-    runs: dict[str, str] = Field(description="Column heading -> run.")
-    slices: int = 2
-    fold: int = 0
+    runs: dict[str, RunId] = Field(min_length=1, description="Column heading -> run.")
+    slices: int = Field(2, ge=1, le=20)
+    fold: int = Field(0, ge=0)
 
 
 class Claim(Strict):
@@ -236,7 +267,7 @@ class Claim(Strict):
     better: str = Field(description="A run.")
     than: str = Field(description="A run.")
     beyond: tuple[str, str] | None = Field(None, description="Two runs whose difference has to be exceeded.")
-    protocol: str
+    protocol: Name
     metric: str
     by: float | None = Field(None, description="The printed difference; above zero is in the claim's favour.")
 
@@ -268,9 +299,9 @@ class Paper(Strict):
     paper: PaperHead
     defaults: dict[str, Any]
     deviations: dict[str, Deviation] = {}
-    runs: dict[str, dict[str, Any] | None] = {}
-    tables: dict[str, Table] = {}
-    figures: dict[str, Figure] = {}
+    runs: dict[Name, dict[str, Any] | None] = {}
+    tables: dict[Name, Table] = {}
+    figures: dict[Name, Figure] = {}
     claims: list[Claim] = []
 
 
@@ -295,10 +326,10 @@ class Protocol(Strict):
     title: str
     about: str
     engine: Literal["masks", "toolbox"]
-    threshold: float = 0.5
+    threshold: Finite = Field(0.5, gt=0, le=1)
     unit: Literal["slice", "case"] = Field("slice", description="What a table averages over.")
     metrics: dict[str, Metric]
-    tolerance: float = Field(3.0, description="Of the surface Dice, in px or mm.")
+    tolerance: Finite = Field(3.0, ge=0, description="Of the surface Dice, in px or mm.")
     spacing: Literal["px", "mm"] = Field("px", description="mm: lengths in mm where the spacing is known, else in px.")
     cases: Literal["mean", "volume"] = Field("mean", description="A case's score: its slices' mean, or 3-D.")
 
@@ -308,8 +339,8 @@ class Preset(Strict):
 
     about: str
     size: int | None = Field(None, ge=16)
-    width: float | None = Field(None, gt=0)
-    epochs: float = Field(1.0, gt=0, description="Factor on every setting counted in epochs.")
+    width: Finite | None = Field(None, gt=0, le=4)
+    epochs: Finite = Field(1.0, gt=0, le=100, description="Factor on every setting counted in epochs.")
     batch: int | None = Field(None, ge=1)
     accumulate: int | None = Field(None, ge=1)
     validate_every: int | None = Field(None, ge=1)
@@ -323,10 +354,24 @@ M = TypeVar("M", bound=BaseModel)
 UNION_TAGS = ("results", "datasets")  # they, and types like list[int], stand in pydantic's paths but are no keys
 
 
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML in which a key that stands twice is an error, not the last one's silent victory."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping; raise for a repeated key."""
+        seen = set()
+        for key, _ in node.value:
+            if (name := str(key.value)) in seen:
+                raise yaml.constructor.ConstructorError(problem=f"key {key.value!r} twice", problem_mark=key.start_mark)
+            seen.add(name)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping. Raises UserError when the file is missing, unreadable or not a mapping."""
     try:
-        value = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        value = yaml.load(path.read_text(), Loader=_Loader)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as e:
@@ -382,7 +427,10 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
         legal = typing.cast(dict[str, str], first.get("ctx", {})).get("expected", "")
         names = [name.strip(" '") for name in legal.replace(" or ", ",").split(",")]
         return f"{path}: unknown value {first['input']!r}; {nearest(str(first['input']), names)}"
-    return f"{path}: {first['msg'][0].lower()}{first['msg'][1:]} (found {str(first['input'])[:60]!r})"
+    if first["type"] == "string_pattern_mismatch":
+        return f"{path}: unusable name {str(first['input'])[:60]!r}; use letters, digits, dot, dash and underscore"
+    said = first["msg"].removeprefix("Value error, ")
+    return f"{path}: {said[0].lower()}{said[1:]} (found {str(first['input'])[:60]!r})"
 
 
 def _keys(model: Any, loc: list[str]) -> list[str]:

@@ -178,7 +178,7 @@ def score(plan: Plan, run_id: str) -> None:
     made_from = scores_made_from(plan, run)
     scoring.write_rows(out / "cases.csv", [row for found in rows.values() for row in found])
     means = {name: scoring.summarise(rows[name], protocol) for name, protocol in protocols.items()}
-    write_json(out / "summary.json", {"made_from": made_from, "means": means})
+    write_json(out / "summary.json", {"made_from": made_from, "sha256": sha256(out / "cases.csv"), "means": means})
 
 
 def score_folders(protocol: str, truth: Path, pred: Path, out: Path) -> str:

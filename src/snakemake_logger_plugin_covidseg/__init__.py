@@ -35,8 +35,8 @@ class LogHandler(LogHandlerBase):
             self._progress(record.done, record.total)  # type: ignore[attr-defined]
         elif event == LogEvent.JOB_ERROR:
             self._failed(record)
-        elif event is None and record.levelno >= ERROR and record.getMessage() != "None":
-            _print(record.getMessage())
+        elif record.levelno >= ERROR and (text := _text(record)):
+            _print(text)
 
     def _progress(self, done: int, total: int) -> None:
         spent = time.monotonic() - self.started
@@ -74,6 +74,16 @@ class LogHandler(LogHandlerBase):
     @property
     def needs_rulegraph(self) -> bool:
         return False
+
+
+def _text(record: LogRecord) -> str:
+    """Return what an error says, with the remedy where Snakemake's own is hard to find."""
+    text = f"{getattr(record, 'exception', None) or ''} {record.getMessage()}".strip()
+    if "LockException" in text:
+        return "another snakemake works here, or one was killed; if none does, run: snakemake --unlock"
+    if "IncompleteFiles" in text:
+        return "some files are of a job that was killed; run again with: --rerun-incomplete"
+    return "" if text.endswith("None") else text
 
 
 def _job(record: LogRecord) -> Any:

@@ -46,7 +46,7 @@ def test_the_tiny_preset_scales_epochs_and_where_self_attention_starts() -> None
         "net.width 1 to 0.25",
         "losses.self_attention.from_epoch 40 to 4",
         "train.epochs 150 to 15",
-        "train.batch 2 to 4",
+        "train.batch 2 to 6",
         "train.accumulate 24 to 1",
         "train.optimizer.step 100 to 10",
     )

@@ -18,6 +18,9 @@ ROWS = {"caption": "x", "protocol": "p", "metrics": {}}
         ({"mode": "dmo"}, "config.yaml: mode: unknown value 'dmo'; did you mean 'demo'?"),
         ({"lungs": {"a": "r23"}}, "config.yaml: lungs.a: unknown value 'r23'; did you mean 'r231'?"),
         ({"folds": ["x"]}, "config.yaml: folds.0: input should be a valid integer"),
+        ({"seeds": [0, 0]}, "config.yaml: seeds: each may stand once only (found '[0, 0]')"),
+        ({"folds": []}, "config.yaml: folds: list should have at least 1 item"),
+        ({"papers": ["../ssanet"]}, "config.yaml: papers.0: unusable name '../ssanet'; use letters, digits, dot, dash"),
         ({"device": "tpu"}, "config.yaml: device: unknown value 'tpu'; did you mean 'cpu'?"),
     ],
 )
@@ -52,6 +55,7 @@ def test_paper_errors_name_the_path(table: dict, message: str) -> None:
         ("mode: [\n", "not valid YAML at line 2"),
         ("- a\n- b\n", "expected keys and values, found list"),
         ("a: 1\nb: : 2\n", "not valid YAML at line 2"),
+        ("mode: demo\nmode: paper\n", "not valid YAML at line 2: key 'mode' twice"),
     ],
 )
 def test_a_broken_file_is_one_line(tmp_path: Path, text: str, message: str) -> None:

@@ -175,3 +175,46 @@ def test_every_mode_and_preset_makes_a_graph(fork: Fork) -> None:
     for settings in (["mode=paper", "only=[]", "folds=all", "preset=full"], ["only=[]", "folds=all", "preset=tiny"]):
         text = project.snakemake("--dry-run", "--config", *settings)
         assert "train" in text and "table" in text  # noqa: PT018
+
+
+def test_a_truncated_table_of_scores_is_refused(fork: Fork) -> None:
+    project = fork()
+    cases = project.folder / "results/demo/runs/ssanet/m1/cases.csv"
+    cases.write_bytes(cases.read_bytes()[:5000])
+    assert "damaged: not what was written" in project.run("covidseg", "table", "ssanet", "3", fails=True)
+    assert "damaged: not what was written" in project.run("covidseg", "doctor", fails=True)
+
+
+def test_predictions_of_another_fold_are_refused(fork: Fork) -> None:
+    project = fork()
+    run = project.folder / "results/demo/runs/ssanet/m1"
+    (run / "fold0-seed0/predictions.h5").write_bytes((run / "fold1-seed0/predictions.h5").read_bytes())
+    assert "not the file that run.json names" in project.run("covidseg", "score", "ssanet/m1", fails=True)
+
+
+def test_a_folder_name_is_never_run_as_a_command(fork: Fork) -> None:
+    project = fork()
+    settings = ["results='$(touch pwned) `touch pwned`'", "only=[ssanet/m1]", "folds=[0]"]
+    project.snakemake("--quiet", "all", "--config", *settings)
+    assert list(project.folder.rglob("pwned")) == []
+    assert (project.folder / "$(touch pwned) `touch pwned`" / "demo" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("name", ["$(touch pwned)", "../m3", "a b", "{x}", ""])
+def test_a_name_that_is_no_name_is_refused(fork: Fork, name: str) -> None:
+    project = fork()
+    project.edit("workflow/papers/ssanet.yaml", "  m4: {}", f"  m4: {{}}\n  '{name}': {{}}")
+    text = project.snakemake("--dry-run", fails=True)
+    assert f"unusable name {name!r}; use letters, digits, dot, dash and underscore" in text
+    assert list(project.folder.rglob("pwned")) == []
+
+
+def test_a_lock_left_behind_is_said_with_its_remedy(fork: Fork) -> None:
+    project = fork()
+    for kind in ("input", "output"):
+        lock = project.folder / ".snakemake" / "locks" / f"0.{kind}.lock"
+        lock.parent.mkdir(exist_ok=True)
+        lock.write_text("results/demo/report.html\n")
+    (project.folder / "results/demo/report.html").unlink()
+    text = project.snakemake("--logger", "covidseg", "--quiet", "all", fails=True)
+    assert "another snakemake works here, or one was killed; if none does, run: snakemake --unlock" in text

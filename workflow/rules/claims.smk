@@ -27,4 +27,4 @@ rule claims:
     message:
         "claims of {wildcards.paper}"
     shell:
-        "covidseg claims {wildcards.paper} 2> {log}"
+        "covidseg claims {wildcards.paper:q} 2> {log:q}"

@@ -19,7 +19,7 @@ rule fetch:
     message:
         "fetch {wildcards.dataset}"
     shell:
-        "covidseg fetch {wildcards.dataset} 2> {log}"
+        "covidseg fetch {wildcards.dataset:q} 2> {log:q}"
 
 
 rule canonical:
@@ -44,7 +44,7 @@ rule canonical:
     message:
         "import {wildcards.dataset}"
     shell:
-        "covidseg import {wildcards.dataset} 2> {log}"
+        "covidseg import {wildcards.dataset:q} 2> {log:q}"
 
 
 rule tensors:
@@ -70,4 +70,4 @@ rule tensors:
     message:
         "tensors {wildcards.dataset} at {wildcards.size}x{wildcards.size}"
     shell:
-        "covidseg tensors {wildcards.dataset} {wildcards.size} 2> {log}"
+        "covidseg tensors {wildcards.dataset:q} {wildcards.size:q} 2> {log:q}"

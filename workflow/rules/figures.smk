@@ -26,4 +26,4 @@ rule figure:
     message:
         "figure {wildcards.figure} of {wildcards.paper}"
     shell:
-        "covidseg figure {wildcards.paper} {wildcards.figure} 2> {log}"
+        "covidseg figure {wildcards.paper:q} {wildcards.figure:q} 2> {log:q}"

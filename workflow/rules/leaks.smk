@@ -26,4 +26,4 @@ rule leaks:
     message:
         "leaks of {wildcards.dataset}, split {wildcards.split}"
     shell:
-        "covidseg leaks {wildcards.dataset} {wildcards.split} 2> {log}"
+        "covidseg leaks {wildcards.dataset:q} {wildcards.split:q} 2> {log:q}"

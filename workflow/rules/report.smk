@@ -27,4 +27,4 @@ rule report:
     message:
         "report"
     shell:
-        "covidseg report 2> {log}"
+        "covidseg report 2> {log:q}"

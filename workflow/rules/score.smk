@@ -21,4 +21,4 @@ rule score:
     message:
         "score {wildcards.paper}/{wildcards.run}"
     shell:
-        "covidseg score {wildcards.paper}/{wildcards.run} 2> {log}"
+        "covidseg score {wildcards.paper:q}/{wildcards.run:q} 2> {log:q}"

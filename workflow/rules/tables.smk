@@ -28,4 +28,4 @@ rule table:
     message:
         "table {wildcards.table} of {wildcards.paper}"
     shell:
-        "covidseg table {wildcards.paper} {wildcards.table} 2> {log}"
+        "covidseg table {wildcards.paper:q} {wildcards.table:q} 2> {log:q}"

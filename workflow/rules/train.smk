@@ -28,4 +28,4 @@ rule train:
         "train {wildcards.paper}/{wildcards.run} fold {wildcards.fold} seed {wildcards.seed}"
         " ({SHOWN:{wildcards.paper}/{wildcards.run}})"
     shell:
-        "covidseg train {wildcards.paper}/{wildcards.run} --fold {wildcards.fold} --seed {wildcards.seed} 2> {log}"
+        "covidseg train {wildcards.paper:q}/{wildcards.run:q} --fold {wildcards.fold:q} --seed {wildcards.seed:q} 2> {log:q}"

@@ -13,7 +13,8 @@ import pandas as pd
 
 from covidseg import record
 from covidseg.data.canonical import read_table
-from covidseg.files import write_json, write_text
+from covidseg.errors import UserError
+from covidseg.files import need, write_json, write_text
 from covidseg.plan import Plan
 from covidseg.schema import ResultTable
 from covidseg.tables.caption import differences
@@ -108,7 +109,10 @@ def _paper(plan: Plan, name: str) -> dict[str, Any]:
 
 
 def _body(path: Path) -> str:
-    return path.read_text().split("<body>", 1)[1].rsplit("</body>", 1)[0]
+    page = need(path, f"{path.parent.parent.name.removesuffix('s')} {path.parent.name} {path.stem}").read_text()
+    if "<body>" not in page:
+        raise UserError(f"{path}: damaged; delete it and run snakemake again")
+    return page.split("<body>", 1)[1].rsplit("</body>", 1)[0]
 
 
 def figure_caption(plan: Plan, paper: str, figure: str) -> str:
@@ -151,7 +155,7 @@ def spread_chart(plan: Plan, paper: str, name: str) -> str:
 
 
 def _embed(path: Path) -> str:
-    return base64.b64encode(path.read_bytes()).decode()
+    return base64.b64encode(need(path, f"figure {path.parent.name} {path.stem}").read_bytes()).decode()
 
 
 def _runs(plan: Plan) -> list[dict[str, Any]]:

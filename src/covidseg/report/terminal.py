@@ -19,8 +19,11 @@ WIDEST = 132
 def show(plan: Plan) -> None:
     """Print every finished table and claim, then where the report is."""
     console = Console(width=None if Console().is_terminal else WIDEST, highlight=False)
-    for paper, name, table in plan.tables():
-        path = plan.paths.table(paper, name, "csv")
+    paths = [plan.paths.table(paper, name, "csv") for paper, name, _ in plan.tables()]
+    if not any(path.is_file() for path in paths):
+        console.print(f"No table is made yet in mode {plan.config.mode}: run make demo, or snakemake.")
+        return
+    for (paper, name, table), path in zip(plan.tables(), paths, strict=True):
         if not path.is_file():
             continue
         frame = pd.read_csv(path)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 
 from covidseg.data.canonical import Store, read_table
+from covidseg.errors import UserError
+from covidseg.files import need, sha256
 from covidseg.plan import Plan
 from covidseg.schema import DatasetRow, DatasetTable
 from covidseg.tables.cell import NOT_COMPARABLE, NOT_RUN, Cell
@@ -67,6 +70,9 @@ def count(plan: Plan, datasets: list[str], row: DatasetRow) -> dict[str, float]:
         lesion = plan.class_values(name, [row.lesion])[row.lesion]
         by_value = {value: key for key, value in plan.dataset(name).classes.items()}
         folder = plan.paths.canonical(name)
+        made = json.loads(need(folder / "import.json", f"import {name}").read_text())
+        if made["sha256"]["slices.csv"] != sha256(folder / "slices.csv"):
+            raise UserError(f"{folder / 'slices.csv'}: damaged; run covidseg import {name} again")
         lungs = lung_pixels(folder)
         crop = plan.dataset(name).crop
         for line in read_table(folder / "slices.csv"):

@@ -11,9 +11,9 @@ from covidseg.claims.bootstrap import Estimate
 from covidseg.claims.finding import INCONCLUSIVE, NOT_SUPPORTED, PHANTOMS, SUPPORTED, differences, findings, judge
 from covidseg.claims.layout import interval, markdown, p_value, plot, signed
 from covidseg.errors import UserError
-from covidseg.files import write_json
+from covidseg.files import sha256, write_json
 from covidseg.freshness import scores_made_from
-from covidseg.plan import Plan
+from covidseg.plan import Plan, Run
 from covidseg.schema import Claim
 
 CASES = [(fold, f"c{fold}{k}") for fold in range(5) for k in range(2)]
@@ -43,7 +43,14 @@ def write_scores(plan: Plan, run: str, dsc: float, steps: float = 0.0, **columns
         for s in range(2)
     ]
     pd.DataFrame(rows).to_csv(plan.paths.run(full.id) / "cases.csv", index=False)
-    write_json(plan.paths.run(full.id) / "summary.json", {"made_from": scores_made_from(plan, full)})
+    seal(plan, full)
+
+
+def seal(plan: Plan, run: Run) -> None:
+    """Write the record of a run's scores, as scoring does."""
+    folder = plan.paths.run(run.id)
+    made = {"made_from": scores_made_from(plan, run), "sha256": sha256(folder / "cases.csv")}
+    write_json(folder / "summary.json", made)
 
 
 def test_higher_is_better_supports(tmp_path: Path) -> None:
@@ -81,6 +88,7 @@ def test_pairs_go_by_slice_not_by_line(tmp_path: Path) -> None:
     write_scores(plan, "m1", 0.10, steps=0.05)
     path = plan.paths.run("ssanet/m1") / "cases.csv"
     pd.read_csv(path).iloc[::-1].to_csv(path, index=False)
+    seal(plan, plan.run("ssanet/m1"))
     assert differences(plan, "ssanet", claim()).difference.tolist() == pytest.approx([0.01] * 20)
 
 
@@ -161,6 +169,7 @@ def test_runs_of_other_slices_are_refused(tmp_path: Path) -> None:
     write_scores(plan, "m1", 0.5)
     path = plan.paths.run("ssanet/m1") / "cases.csv"
     pd.read_csv(path).iloc[1:].to_csv(path, index=False)
+    seal(plan, plan.run("ssanet/m1"))
     with pytest.raises(UserError, match="claim 'a': m3 and m1 were not tested on the same slices"):
         list(findings(plan, "ssanet"))
 
@@ -173,6 +182,7 @@ def test_slices_without_a_value_are_left_out_and_said(tmp_path: Path) -> None:
     frame = pd.read_csv(path)
     frame.loc[0, "dsc"] = None
     frame.to_csv(path, index=False)
+    seal(plan, plan.run("ssanet/m1"))
     found = next(findings(plan, "ssanet"))
     assert (found.slices, found.gain) == (19, pytest.approx(0.1))
     assert found.caveats.endswith("1 slices without a value left out")
@@ -187,7 +197,7 @@ def test_slices_without_a_value_are_left_out_and_said(tmp_path: Path) -> None:
         ({"protocol": "sanet"}, "unknown protocol 'sanet'; did you mean 'ssanet'?"),
         ({"better": "m4-dataset2"}, "claims.a: m4-dataset2 over m1: their data set, split or classes differ"),
         ({"id": "b"}, "claims.b: two claims have this id; rename one"),
-        ({"id": "A B"}, "claims.0.id: string should match pattern"),
+        ({"id": "A B"}, "claims.0.id: unusable name"),
         ({"beter": "m3"}, "claims.0.beter: unknown key; did you mean 'better'?"),
     ],
 )
