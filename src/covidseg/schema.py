@@ -42,7 +42,7 @@ def _rising(window: tuple[float, float]) -> tuple[float, float]:
 
 
 Once = AfterValidator(_once)
-Count = Annotated[int, Field(ge=0, le=2**31 - 1, strict=True)]
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 class Strict(BaseModel):

@@ -98,7 +98,7 @@ def test_a_template_remakes_tables(fork: Fork) -> None:
     project = fork()
     file = project.folder / "src/covidseg/templates/table.html.j2"
     file.write_text(file.read_text().replace("<body>", '<body class="x">'))
-    assert set(project.planned()) == {"all", "table", "report"}
+    assert set(project.planned()) == {"all", "table", "claims", "report"}
 
 
 def test_a_dry_run_leaves_the_settings_of_a_running_workflow(fork: Fork) -> None:
