@@ -154,7 +154,7 @@ class Optimizer(Strict):
     weight_decay: Finite = Field(0.0, ge=0)
     momentum: Finite = Field(0.0, ge=0, lt=1)
     step: int = Field(0, ge=0)
-    factor: Finite = Field(0.1, gt=0)
+    factor: Finite = Field(0.1, ge=0)
     recreate: bool = Field(False, description="A new optimizer each epoch: moments are lost.")
 
 
