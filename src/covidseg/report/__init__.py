@@ -145,6 +145,7 @@ def spread_chart(plan: Plan, paper: str, name: str) -> str:
     axis.errorbar(frame.ours, y, xerr=frame.sd.fillna(0), fmt="o", color="#1f5fbf", capsize=3, label="ours, ± sd")
     axis.plot(frame.printed, y, "D", color="#d9822b", label="printed", markerfacecolor="none")
     axis.set_yticks(list(y), frame.row)
+    axis.set_ylim(-0.6, len(frame) - 0.4)
     axis.set_xlabel(column)
     axis.grid(axis="x", alpha=0.3)
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)

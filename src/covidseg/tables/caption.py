@@ -28,7 +28,7 @@ def caption_of(plan: Plan, paper: str, name: str) -> str:
         parts += differences(plan, runs)
         released = {run.id: run.released for run in runs if run.released}
         parts += [f"{run} follows the released code in: {', '.join(names)}." for run, names in released.items()]
-        parts.append("Ours: mean over test slices, +- standard deviation over folds and seeds.")
+        parts.append("Ours: mean over test slices, ± standard deviation over folds and seeds.")
         protocol = plan.protocol(table.protocol)
         for column, key in table.metrics.items():
             if protocol.metrics[key].not_comparable:
