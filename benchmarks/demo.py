@@ -24,12 +24,14 @@ ROOT = Path(__file__).parents[1]
 
 def jobs_seconds(clone: Path) -> float:
     """Return the summed duration of all jobs, from Snakemake's own records (one per output; jobs counted once)."""
-    jobs = set()
+    spans: dict[str, tuple[float, float]] = {}
     for path in (clone / ".snakemake" / "metadata").rglob("*"):
         if path.is_file():
             facts = json.loads(path.read_text())
-            jobs.add((facts["rule"], facts["starttime"], facts["endtime"]))
-    return sum(end - start for _, start, end in jobs)
+            job = str(facts["log"])  # every job has its own
+            start, end = spans.get(job, (facts["starttime"], facts["endtime"]))
+            spans[job] = min(start, facts["starttime"]), max(end, facts["endtime"])
+    return sum(end - start for start, end in spans.values())
 
 
 def demo(cores: int) -> dict[str, float]:
