@@ -99,6 +99,20 @@ def train(context: typer.Context, run: RunName, fold: Fold = 0, seed: Seed = 0) 
 
 
 @app.command()
+def stage(
+    context: typer.Context,
+    run: RunName,
+    name: Annotated[str, typer.Argument(help="As round0, labels1, round1.")],
+    fold: Fold = 0,
+    seed: Seed = 0,
+) -> None:
+    """Do one of the jobs before a training's last: a round of self-training, or the labelling before it."""
+    from covidseg import steps
+
+    steps.stage(_plan(context), run, fold, seed, name)
+
+
+@app.command()
 def score(
     context: typer.Context,
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run, as ssanet/m4: all its folds.")] = None,

@@ -16,9 +16,10 @@ def training_problem(plan: Plan, run: Run, fold: int, seed: int) -> str | None:
     if made.get("spec_hash") != run.hash:
         changed = _changed(made.get("spec", {}), run.spec.model_dump(mode="json"))
         return f"made from another spec ({changed})"
-    data = plan.paths.tensors(run.spec.dataset, run.spec.input.size) / "tensors.json"
-    if data.is_file() and made.get("inputs", {}).get("tensors") != sha256(data):
-        return "made from other data"
+    for used, pair in zip(("tensors", "pool"), plan.tensors_of(run.spec), strict=False):
+        data = plan.paths.tensors(*pair) / "tensors.json"
+        if data.is_file() and made.get("inputs", {}).get(used) != sha256(data):
+            return "made from other data"
     return None
 
 

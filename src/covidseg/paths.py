@@ -33,6 +33,10 @@ class Paths:
         """Return the place of one training: model, history, predictions, run.json."""
         return self.run(run) / f"fold{fold}-seed{seed}"
 
+    def stage(self, run: str, fold: int | str, seed: int | str, stage: str) -> Path:
+        """Return the place of one of the jobs that come before a training's last."""
+        return self.job(run, fold, seed) / "stages" / stage
+
     def table(self, paper: str, table: str, suffix: str) -> Path:
         """Return the place of one table."""
         return self.results / "tables" / paper / f"{table}.{suffix}"

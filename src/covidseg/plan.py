@@ -36,6 +36,7 @@ from covidseg.schema import (
     Protocol,
     ResultTable,
     RunSpec,
+    Training,
     load,
     parse,
     read_yaml,
@@ -59,7 +60,7 @@ class Run:
     all_folds: tuple[int, ...]
     seeds: tuple[int, ...]
     scaled: tuple[str, ...] = field(default=(), metadata={"what": "settings the preset changed"})
-    stand_in: str | None = None  # the data set that the paper used, when another stands in for it
+    stand_ins: tuple[tuple[str, str], ...] = ()  # (the paper's data set, the one used in its place)
     released: tuple[str, ...] = ()  # deviations that follow the released code
 
     @property
@@ -177,6 +178,13 @@ class Plan:
             values[name] = tuple(known.classes[part] for part in parts)
         return values
 
+    def lesion_values(self, dataset: str, classes: list[str]) -> tuple[int, ...]:
+        """Return the label values that are lesion in an unlabelled pool: those of the classes, else all it has."""
+        known = self.dataset(dataset)
+        if all(name in known.classes or name in known.unions for name in classes):
+            return tuple(value for values in self.class_values(dataset, classes).values() for value in values)
+        return tuple(known.classes.values())
+
     # -- runs
 
     @functools.cache  # noqa: B019
@@ -215,14 +223,15 @@ class Plan:
         spec = parse(RunSpec, raw, where)
         nets.check(spec.net, where)
         losses.check(spec.losses, where)
-        asked = spec.dataset
-        dataset = self.stands_for(asked)
+        dataset = self.stands_for(spec.dataset)
         split_name = self.dataset(dataset).splits.get(spec.split, spec.split)
+        asked = [spec.dataset, *([spec.pool.dataset] if spec.pool else [])]
         scaled, changes = scale(spec, self.preset)
         spec = scaled.model_copy(
             update={
                 "dataset": dataset,
                 "split": split_name,
+                "train": self._with_pool(scaled),
                 "lungs": self.lungs(dataset),
                 "threads": self.preset.threads,
                 "values": self.class_values(dataset, spec.classes),
@@ -243,9 +252,22 @@ class Plan:
             all_folds=tuple(folds),
             seeds=tuple(seeds),
             scaled=tuple(changes),
-            stand_in=asked if asked != dataset else None,
+            stand_ins=tuple((name, used) for name in asked if (used := self.stands_for(name)) != name),
             released=tuple(released),
         )
+
+    def _with_pool(self, spec: RunSpec) -> Training:
+        """Return the settings of the training, with the pool's stand-in where there is one."""
+        if spec.pool is None:
+            return spec.train
+        used = self.stands_for(spec.pool.dataset)
+        self._named("datasets", used, "data set")
+        return spec.train.model_copy(update={"pool": spec.pool.model_copy(update={"dataset": used})})
+
+    def start(self, run: str, spec: RunSpec) -> str | None:
+        """Return the id of the run whose model a run's method starts from."""
+        name = getattr(spec.train, "start", None)
+        return qualified(run.partition("/")[0], name) if name else None
 
     # -- what is asked for
 
@@ -309,15 +331,17 @@ class Plan:
         return list(found)
 
     def all_runs(self) -> list[str]:
-        """Return ``runs`` and the models that their data's lung masks need."""
+        """Return ``runs``, those whose models they start from, and the models that their data's lung masks need."""
         runs = self.runs()
+        runs += [start for run in runs if (start := self.start(run, self.run(run).spec))]
         if any(self.lungs(name) == "phantom" for name in self.all_datasets()):
             runs.append(PHANTOM_LUNGS)
         return list(dict.fromkeys(runs))
 
     def all_datasets(self) -> list[str]:
         """Return the data sets that runs and tables use."""
-        names = [self.run(run).spec.dataset for run in self.runs()]
+        specs = [self.run(run).spec for run in self.runs()]
+        names = [spec.dataset for spec in specs] + [spec.pool.dataset for spec in specs if spec.pool]
         for _, _, table in self.tables():
             if isinstance(table, DatasetTable):
                 names += self.table_datasets(table)
@@ -342,7 +366,12 @@ class Plan:
     def tensor_sets(self) -> list[tuple[str, int]]:
         """Return (data set, size) of the tensors that runs need."""
         specs = [self.run(run).spec for run in self.all_runs()]
-        return list(dict.fromkeys((spec.dataset, spec.input.size) for spec in specs))
+        return list(dict.fromkeys(pair for spec in specs for pair in self.tensors_of(spec)))
+
+    def tensors_of(self, spec: RunSpec) -> list[tuple[str, int]]:
+        """Return (data set, size) of the tensors that a run needs: its own, then the pool's."""
+        names = [spec.dataset, *([spec.pool.dataset] if spec.pool else [])]
+        return [(name, spec.input.size) for name in dict.fromkeys(names)]
 
     def figure_runs(self, paper: str, figure: str) -> list[str]:
         """Return the ids of the runs that a figure shows."""
@@ -475,8 +504,7 @@ class Plan:
         out = []
         if self.config.mode == "demo":
             out.append("phantom CT, not patients")
-        if run.stand_in:
-            out.append(f"{run.spec.dataset} stands in for {run.stand_in}")
+        out += [f"{used} stands in for {name}" for name, used in run.stand_ins]
         if run.folds != run.all_folds:
             out.append(f"folds {', '.join(map(str, run.folds))} of {len(run.all_folds)}")
         own = self.dataset(run.spec.dataset).lungs
@@ -522,7 +550,7 @@ class Plan:
         for paper_name, paper in self.papers.items():
             where = f"{WORKFLOW}/papers/{paper_name}.yaml"
             for name in paper.runs:
-                self.run(f"{paper_name}/{name}")
+                self._check_start(f"{paper_name}/{name}", f"{where}: runs.{name}")
             for name, table in paper.tables.items():
                 at = f"{where}: tables.{name}"
                 headings: dict[str, str] = table.columns if isinstance(table, DatasetTable) else table.metrics
@@ -540,6 +568,20 @@ class Plan:
         for fold in self.config.folds if self.config.folds != "all" else []:
             if asked and not any(fold in folds for folds in asked):
                 raise UserError(f"{self.source}: folds: no split that is used has a fold {fold}")
+
+    def _check_start(self, run: str, where: str) -> None:
+        """Check that the run whose model a method starts from would train the same one."""
+        spec = self.run(run).spec
+        if (name := self.start(run, spec)) is None:
+            return
+        first = self.run(name).spec
+        common = {*Training.model_fields}
+        a, b = (s.model_dump(exclude={"train"}) | s.train.model_dump(include=common) for s in (first, spec))
+        differ = [key for key in b if a[key] != b[key]] if first.train.method == "supervised" else ["train.method"]
+        if differ:
+            raise UserError(
+                f"{where}.train.start: {name} differs in {', '.join(differ)}; make it equal or leave it out"
+            )
 
     def _check_claims(self, paper: str, claims: list[Claim], where: str) -> None:
         """Check the runs and metrics of claims, and that runs compared have the same test slices."""

@@ -101,9 +101,8 @@ def peak_memory_mb() -> int:
 
 def write(path: Path, **facts: Any) -> None:
     """Write ``run.json``: the given facts, versions, machine and peak memory. It is written last: there means done."""
-    write_json(
-        path, facts | {"versions": versions(), "machine": platform.machine(), "peak_memory_mb": peak_memory_mb()}
-    )
+    here = {"versions": versions(), "machine": platform.machine(), "peak_memory_mb": peak_memory_mb()}
+    write_json(path, here | facts)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -60,6 +60,8 @@ def scale(spec: RunSpec, preset: Preset) -> tuple[RunSpec, list[str]]:
     for key in ("batch", "accumulate", "validate_every", "slices_per_epoch"):
         value = getattr(preset, key)
         raw["train"][key] = value if value is not None else raw["train"][key]
+    if preset.rounds and "rounds" in raw["train"]:
+        raw["train"]["rounds"] = min(preset.rounds, raw["train"]["rounds"])
     scaled = parse(RunSpec, raw, f"preset ({preset.about})")
     return scaled, list(_differences(spec.model_dump(), scaled.model_dump()))
 

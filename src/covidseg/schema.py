@@ -158,16 +158,66 @@ class Optimizer(Strict):
     recreate: bool = Field(False, description="A new optimizer each epoch: moments are lost.")
 
 
-class Supervised(Strict):
-    """Plain training on labelled slices; the best epoch by validation DSC is kept."""
+class Pool(Strict):
+    """The slices without labels that a semi-supervised method draws from.
 
-    method: Literal["supervised"] = "supervised"
+    Of another data set all slices, labelled or not; of the run's own data set those without labels.
+    """
+
+    dataset: Name
+    without: list[str] = Field([], description="Cases to leave out, as those of patients who are tested.")
+
+
+class Training(Strict):
+    """What every method has: epochs, batches and the optimizer of one training."""
+
     epochs: int = Field(150, ge=1)
     batch: int = Field(2, ge=1)
     accumulate: int = Field(1, ge=1)
     optimizer: Optimizer = Optimizer()
     validate_every: int = Field(1, ge=1)
     slices_per_epoch: int = Field(0, ge=0, description="At most so many, drawn anew each epoch; 0: all.")
+
+    @property
+    def stages(self) -> list[str]:
+        """Return the jobs that come before the last one, in order; each needs the one before it."""
+        return []
+
+
+class Supervised(Training):
+    """Plain training on labelled slices; the best epoch by validation DSC is kept."""
+
+    method: Literal["supervised"] = "supervised"
+
+
+class SelfTraining(Training):
+    """Rounds of pseudo-labelling: each labels more of the pool and trains a new model (SSA-Net, section 3.3).
+
+    ``trust`` is eq. 9's threshold: a pixel that no class reaches is background; null takes the likeliest class.
+    """
+
+    method: Literal["self_training"]
+    pool: Pool
+    rounds: int = Field(5, ge=1, le=99, description="At most so many after the first training.")
+    take: Finite = Field(0.2, gt=0, le=1, description="Share of the pool that joins in each round.")
+    trust: Annotated[float, Field(gt=0, lt=1)] | None = 0.95
+    warm_start: bool = Field(False, description="Each round goes on from the last model, not from new weights.")
+    start: RunId | None = Field(None, description="Supervised run with equal settings, whose model is the first.")
+
+    @property
+    def stages(self) -> list[str]:
+        """Return round0, labels1, round1, labels2, ...: a training and a labelling by turns."""
+        later = [f"{kind}{k}" for k in range(1, self.rounds + 1) for kind in ("labels", "round")]
+        return ["round0", *later]
+
+
+def _method(value: Any) -> str:
+    return str(value.get("method", "supervised") if isinstance(value, dict) else value.method)
+
+
+Method = Annotated[
+    Annotated[Supervised, Tag("supervised")] | Annotated[SelfTraining, Tag("self_training")], Discriminator(_method)
+]
 
 
 class RunSpec(Strict):
@@ -180,9 +230,14 @@ class RunSpec(Strict):
     input: Input = Input()
     net: dict[str, Any] = Field(description="name, and the arguments of that network's class.")
     losses: dict[str, dict[str, Any]] = Field(description="Loss -> weight, from_epoch, and its function's arguments.")
-    train: Supervised = Supervised()
+    train: Method = Supervised()
     threads: int = 1
     values: dict[str, tuple[int, ...]] = Field({}, description="Filled in: the label values that each class joins.")
+
+    @property
+    def pool(self) -> Pool | None:
+        """Return the unlabelled slices that the method uses."""
+        return getattr(self.train, "pool", None)
 
 
 # ---- papers ----------------------------------------------------------------------------------------------------------
@@ -345,13 +400,15 @@ class Preset(Strict):
     accumulate: int | None = Field(None, ge=1)
     validate_every: int | None = Field(None, ge=1)
     slices_per_epoch: int | None = Field(None, ge=0)
+    rounds: int | None = Field(None, ge=1, description="At most so many rounds of pseudo labels.")
     threads: int = Field(4, ge=1)
 
 
 # ---- loading ---------------------------------------------------------------------------------------------------------
 
 M = TypeVar("M", bound=BaseModel)
-UNION_TAGS = ("results", "datasets")  # they, and types like list[int], stand in pydantic's paths but are no keys
+# These, and types like list[int], stand in pydantic's paths but are no keys.
+UNION_TAGS = ("results", "datasets", "supervised", "self_training")
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -423,6 +480,11 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
         return f"{path}: unknown key; {nearest(loc[-1], _keys(model, [str(p) for p in first['loc'][:-1]]))}"
     if first["type"] == "missing":
         return f"{path}: missing"
+    if first["type"] == "union_tag_invalid":
+        ctx = typing.cast(dict[str, str], first["ctx"])
+        key = ctx["discriminator"].removesuffix("()").lstrip("_")
+        tags = [tag.strip(" '") for tag in ctx["expected_tags"].split(",")]
+        return f"{path}.{key}: unknown value {ctx['tag']!r}; {nearest(ctx['tag'], tags)}"
     if first["type"] == "literal_error":
         legal = typing.cast(dict[str, str], first.get("ctx", {})).get("expected", "")
         names = [name.strip(" '") for name in legal.replace(" or ", ",").split(",")]

@@ -9,12 +9,17 @@ import functools
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from covidseg import record
 from covidseg.errors import UserError, nearest
 from covidseg.files import need, sha256, write_json
-from covidseg.plan import PHANTOM_LUNGS, WORKFLOW, Plan
+from covidseg.plan import PHANTOM_LUNGS, WORKFLOW, Plan, Run
+
+if TYPE_CHECKING:
+    from covidseg.train.job import Job
+
+STAGE = "stage.json"
 
 
 def _say(text: str) -> None:
@@ -118,47 +123,95 @@ def train(plan: Plan, run_id: str, fold: int, seed: int) -> None:
     from covidseg import train as training
     from covidseg.train.progress import Progress
 
-    run = plan.run(run_id)
+    run, started = plan.run(run_id), time.time()
+    job, inputs = _job(plan, run, fold, seed, run.spec.train.stages)
+    facts = training.run(job, Progress(f"{run_id} fold {fold} seed {seed}"))
+    stages = [record.read(plan.paths.stage(run_id, fold, seed, name) / STAGE) for name in run.spec.train.stages]
+    files = {name: sha256(job.out / name) for name in training.OUTPUTS}
+    command = f"covidseg --config {plan.source} train {run_id} --fold {fold} --seed {seed}"
+    about = _about(plan, run, fold, seed, started, job.code, inputs, command)
+    about["wall_seconds"] = round(about["wall_seconds"] + sum(made["wall_seconds"] for made in stages), 2)
+    about["peak_memory_mb"] = max([record.peak_memory_mb(), *(made["peak_memory_mb"] for made in stages)])
+    record.write(job.out / "run.json", **about, outputs=files, **facts)
+
+
+def stage(plan: Plan, run_id: str, fold: int, seed: int, name: str) -> None:
+    """Do one of the jobs that come before a training's last, as a round of self-training."""
+    from covidseg import train as training
+    from covidseg.train.progress import Progress
+
+    run, started = plan.run(run_id), time.time()
+    stages = run.spec.train.stages
+    if name not in stages:
+        legal = nearest(name, stages) if stages else "its method has none; use covidseg train"
+        raise UserError(f"{run_id}: unknown stage {name!r}; {legal}")
+    job, inputs = _job(plan, run, fold, seed, stages[: stages.index(name)])
+    path = plan.paths.stage(run_id, fold, seed, name) / STAGE
+    path.unlink(missing_ok=True)
+    facts = training.stage(job, name, Progress(f"{run_id} fold {fold} seed {seed} {name}"))
+    if facts["passed"]:
+        _say(f"{run_id} fold {fold} seed {seed}: {name} passed, the rounds are over")
+    command = f"covidseg --config {plan.source} stage {run_id} {name} --fold {fold} --seed {seed}"
+    record.write(path, stage=name, **_about(plan, run, fold, seed, started, job.code, inputs, command), **facts)
+
+
+def _job(plan: Plan, run: Run, fold: int, seed: int, before: list[str]) -> tuple[Job, dict[str, str]]:
+    """Return a training's job and the hashes of what it is made from; the stages ``before`` have to be there."""
+    from covidseg.train.job import Job
+
     if fold not in run.all_folds:
         raise UserError(
-            f"{run_id}: split {run.spec.split!r} has no fold {fold}; legal: {', '.join(map(str, run.all_folds))}"
+            f"{run.id}: split {run.spec.split!r} has no fold {fold}; legal: {', '.join(map(str, run.all_folds))}"
         )
-    spec, out = run.spec, plan.paths.job(run_id, fold, seed)
-    folder = plan.paths.tensors(spec.dataset, spec.input.size)
-    data = need(folder / "tensors.json", f"tensors {spec.dataset} {spec.input.size}")
-    started = time.time()
+    spec, pool = run.spec, run.spec.pool
+    folders = [plan.paths.tensors(*pair) for pair in plan.tensors_of(spec)]
+    for (name, size), folder in zip(plan.tensors_of(spec), folders, strict=True):
+        need(folder / "tensors.json", f"tensors {name} {size}")
+    start = plan.start(run.id, spec)
     code = record.code_fingerprint(*plan.train_modules(spec))
-    job = training.Job(
+    job = Job(
         spec=spec,
         fold=fold,
         seed=seed,
-        tensors=folder,
+        tensors=folders[0],
         split=plan.split_path(spec.split),
-        out=out,
-        class_values=plan.class_values(spec.dataset, spec.classes),
+        out=plan.paths.job(run.id, fold, seed),
+        class_values=spec.values,
         device=plan.config.device,
         code=code,
+        pool=folders[-1] if pool else None,
+        pool_values=plan.lesion_values(pool.dataset, spec.classes) if pool else (),
+        start=plan.paths.job(start, fold, seed) if start else None,
     )
-    facts = training.run(job, Progress(f"{run_id} fold {fold} seed {seed}"))
-    record.write(
-        out / "run.json",
-        run=run_id,
-        fold=fold,
-        seed=seed,
-        mode=plan.config.mode,
-        preset=plan.preset_name,
-        caveats=plan.caveats(run),
-        released=list(run.released),
-        spec=spec.model_dump(mode="json"),
-        spec_hash=run.hash,
-        code=code,
-        inputs={"tensors": sha256(data), "split": sha256(job.split)},
-        outputs={n: sha256(out / n) for n in ("model.safetensors", "history.csv", "predictions.h5")},
-        command=f"covidseg --config {plan.source} train {run_id} --fold {fold} --seed {seed}",
-        finished=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        wall_seconds=round(time.time() - started, 2),
-        **facts,
-    )
+    for name in before:
+        path = plan.paths.stage(run.id, fold, seed, name) / STAGE
+        made = record.read(need(path, f"stage {run.id} {name} --fold {fold} --seed {seed}"))
+        if made["spec_hash"] != run.hash:
+            raise UserError(f"{path}: made from another spec; run snakemake to make it again")
+    inputs = {"tensors": sha256(folders[0] / "tensors.json"), "split": sha256(job.split)}
+    return job, inputs | ({"pool": sha256(folders[-1] / "tensors.json")} if pool else {})
+
+
+def _about(
+    plan: Plan, run: Run, fold: int, seed: int, started: float, code: str, inputs: dict[str, str], command: str
+) -> dict[str, Any]:
+    """Return what every record of a training says."""
+    return {
+        "run": run.id,
+        "fold": fold,
+        "seed": seed,
+        "mode": plan.config.mode,
+        "preset": plan.preset_name,
+        "caveats": plan.caveats(run),
+        "released": list(run.released),
+        "spec": run.spec.model_dump(mode="json"),
+        "spec_hash": run.hash,
+        "code": code,
+        "inputs": inputs,
+        "command": command,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "wall_seconds": round(time.time() - started, 2),
+    }
 
 
 def score(plan: Plan, run_id: str) -> None:

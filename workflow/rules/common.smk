@@ -41,6 +41,7 @@ wildcard_constraints:
     run=one_of(name for paper in PLAN.papers.values() for name in paper.runs),
     fold=r"\d+",
     seed=r"\d+",
+    stage=one_of(name for run in RUNS for name in PLAN.run(run).spec.train.stages),
     table=one_of(name for _, name in TABLES),
     figure=one_of(name for _, name in FIGURES),
 
@@ -52,6 +53,23 @@ def code(*modules):
 
 def run_of(wildcards):
     return PLAN.run(f"{wildcards.paper}/{wildcards.run}")
+
+
+def training_inputs(wildcards):
+    """What a training, or one of the stages before its last job, is made from."""
+    run = run_of(wildcards)
+    found = [P.tensors(*pair) / "tensors.json" for pair in PLAN.tensors_of(run.spec)]
+    found.append(PLAN.split_path(run.spec.split))
+    stages = run.spec.train.stages
+    done = stages.index(wildcards.stage) if hasattr(wildcards, "stage") else len(stages)
+    if done:
+        before = stages[done - 1]
+        found.append(
+            P.stage(run.id, wildcards.fold, wildcards.seed, before) / "stage.json"
+        )
+    elif start := PLAN.start(run.id, run.spec):
+        found.append(P.job(start, wildcards.fold, wildcards.seed) / "run.json")
+    return found
 
 
 def jobs_of(run, name):

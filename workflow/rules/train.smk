@@ -1,12 +1,36 @@
-# One training: a run, a fold, a seed. A killed job goes on from its resume state, which lies beside the outputs and is
-# not declared, because declared outputs of a failed job are removed.
+# One training: a run, a fold, a seed; for a method in several jobs, as the rounds of self-training, its stages, each
+# after the one before it, and then the training's last job. A killed job goes on from its resume state, which lies beside
+# the outputs and is not declared, because declared outputs of a failed job are removed.
+
+
+rule stage:
+    input:
+        training_inputs,
+    output:
+        P.stage("{paper}/{run}", "{fold}", "{seed}", "{stage}") / "stage.json",
+    log:
+        LOGS / "stage" / "{paper}" / "{run}-fold{fold}-seed{seed}-{stage}.log",
+    conda:
+        ENV
+    threads: lambda w: run_of(w).spec.threads
+    resources:
+        gpu=device.gpus(PLAN.config.device),
+        mem_mb=lambda w, attempt: attempt * PLAN.memory_mb(run_of(w).spec),
+        runtime=lambda w: PLAN.minutes(run_of(w).spec),
+    params:
+        spec=lambda w: run_of(w).hash,
+        code=lambda w: code(*PLAN.train_modules(run_of(w).spec)),
+    message:
+        "{wildcards.stage} of {wildcards.paper}/{wildcards.run} fold {wildcards.fold} seed {wildcards.seed}"
+        " ({SHOWN:{wildcards.paper}/{wildcards.run}})"
+    shell:
+        "covidseg stage {wildcards.paper:q}/{wildcards.run:q} {wildcards.stage:q}"
+        " --fold {wildcards.fold:q} --seed {wildcards.seed:q} 2> {log:q}"
 
 
 rule train:
     input:
-        tensors=lambda w: P.tensors(run_of(w).spec.dataset, run_of(w).spec.input.size)
-        / "tensors.json",
-        split=lambda w: PLAN.split_path(run_of(w).spec.split),
+        training_inputs,
     output:
         record=P.job("{paper}/{run}", "{fold}", "{seed}") / "run.json",
         model=P.job("{paper}/{run}", "{fold}", "{seed}") / "model.safetensors",

@@ -1,7 +1,12 @@
-"""Training: one file per method, named in METHODS; ``run`` trains one run, fold and seed."""
+"""Training: one file per method, named in METHODS; ``run`` trains one run, fold and seed.
+
+A method in one job has ``train(job, progress)``. One in several also has ``stage(job, name, progress)``, for the jobs
+that its settings name in ``stages``, each in ``job.out/stages/NAME``; ``train`` is then the last.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from typing import Any
 
@@ -10,21 +15,30 @@ from covidseg.train.job import OUTPUTS, Job, Progress
 
 __all__ = ["METHODS", "OUTPUTS", "Job", "run"]
 
-METHODS = ("supervised",)
+METHODS = ("supervised", "self_training")
 
 
 def run(job: Job, progress: Progress) -> dict[str, Any]:
     """Train ``job``; write its OUTPUTS into ``job.out`` and return the facts for its ``run.json``.
 
-    Killed at any moment and run again it goes on where it was and ends in the same bytes (on a CPU with the same
-    number of threads). Raises UserError for unusable input and when the loss is no longer a number; then nothing
-    that looks finished is left.
+    A method with stages has done them before. Killed at any moment and run again it goes on where it was and ends in
+    the same bytes (on a CPU with the same number of threads). Raises UserError for unusable input and when the loss is
+    no longer a number; then nothing that looks finished is left.
     """
+    with contextlib.closing(progress) if hasattr(progress, "close") else contextlib.nullcontext():
+        facts: dict[str, Any] = _method(job).train(job, progress)
+    return facts
+
+
+def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
+    """Do one stage of ``job``'s method in a folder of its own; return the facts for its record. Else as ``run``."""
+    with contextlib.closing(progress) if hasattr(progress, "close") else contextlib.nullcontext():
+        facts: dict[str, Any] = _method(job).stage(job, name, progress)
+    return facts
+
+
+def _method(job: Job) -> Any:
     method = job.spec.train.method
     if method not in METHODS:
         raise UserError(f"train.method: unknown value {method!r}; {nearest(method, METHODS)}")
-    try:
-        facts: dict[str, Any] = importlib.import_module(f"covidseg.train.{method}").train(job, progress)
-        return facts
-    finally:
-        getattr(progress, "close", lambda: None)()
+    return importlib.import_module(f"covidseg.train.{method}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from covidseg.schema import InputMode
 from covidseg.train.job import Job
 
 Rows = npt.NDArray[np.int64]
+U8 = npt.NDArray[np.uint8]
 SHARE = 0.5  # of the free memory of a GPU that slices may take
 
 
@@ -52,30 +54,63 @@ def compose(image_NHW: Tensor, lung_NHW: Tensor | None, mode: InputMode) -> Tens
     return x.contiguous(memory_format=torch.channels_last)
 
 
-class Feed:
-    """Batches of (input float32 (n, C, H, W), target uint8 (n, H, W)) on a device.
+class Slices:
+    """Slices of a data set's tensors: images, lungs, and the class of each pixel from its label.
 
-    On a CPU the memory maps serve as they are: what was read once stays in the page cache and is shared between
-    jobs. A GPU gets all slices at once when they fit into half its free memory; else a thread prepares the next
-    batch while the device works on this one (``streamed``).
+    ``target`` is 0 for background and 1..K for the classes of ``class_values``; a lung pixel of another class keeps
+    that class. Without ``lungs`` every pixel counts as lung.
     """
 
-    def __init__(self, job: Job, loaded: tensors.Tensors, device: torch.device) -> None:
-        self.mode, self.device = job.spec.input.mode, device
-        self._image, self._lung, self._label = loaded.image, loaded.lung, loaded.label
-        self.size = int(loaded.image.shape[1])
-        self._names = list(job.class_values)
+    def __init__(self, loaded: tensors.Tensors, class_values: dict[str, tuple[int, ...]], lungs: bool = True) -> None:
+        self.loaded, self._lungs = loaded, lungs
+        self._names = list(class_values)
         self._classes = np.zeros(256, np.uint8)  # by value of the label
-        for k, (name, values) in enumerate(job.class_values.items(), 1):
+        for k, (name, values) in enumerate(class_values.items(), 1):
             if name != "lung":
                 self._classes[list(values)] = k
         self._lung_class = 1 + self._names.index("lung") if "lung" in self._names else 0
+
+    def __len__(self) -> int:
+        return len(self.loaded)
+
+    def image(self, rows: Rows) -> U8:
+        """Return the images of some rows."""
+        return self.loaded.image[rows]
+
+    def lung(self, rows: Rows) -> U8:
+        """Return the lung masks of some rows."""
+        return self.loaded.lung[rows] if self._lungs else np.ones_like(self.loaded.lung[rows])
+
+    def target(self, rows: Rows) -> U8:
+        """Return the class of each pixel of some rows."""
+        if not self._lung_class:
+            return self._classes[self.loaded.label[rows]]
+        inside = (self.loaded.lung[rows] > 0).astype(np.uint8) * np.uint8(self._lung_class)
+        if len(self._names) == 1:
+            return inside
+        target = self._classes[self.loaded.label[rows]]
+        return np.where(target > 0, target, inside)
+
+
+class Feed:
+    """Batches of (input float32 (n, C, H, W), target uint8 (n, H, W)) on a device.
+
+    Rows count through the sources, one after the other. On a CPU the memory maps serve as they are: what was read
+    once stays in the page cache and is shared between jobs. A GPU gets all slices at once when they fit into half its
+    free memory; else a thread prepares the next batch while the device works on this one (``streamed``).
+    """
+
+    def __init__(self, sources: Sequence[Slices], mode: InputMode, device: torch.device) -> None:
+        self.sources, self.mode, self.device = sources, mode, device
+        self.size = int(sources[0].loaded.image.shape[1])
+        self._ends = np.cumsum([len(source) for source in sources])
         self._held: tuple[Tensor, Tensor | None, Tensor] | None = None
         self.streamed = False
         if device.type == "cuda":
-            self.streamed = 3 * loaded.image.nbytes > SHARE * torch.cuda.mem_get_info(device)[0]
+            bytes_ = 3 * int(self._ends[-1]) * self.size**2
+            self.streamed = bytes_ > SHARE * torch.cuda.mem_get_info(device)[0]
             if not self.streamed:
-                self._held = self._read(np.arange(len(loaded)))
+                self._held = self._read(np.arange(self._ends[-1]))
 
     def batches(self, batches: Sequence[Rows]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield input and target of each batch of rows, in order."""
@@ -99,20 +134,25 @@ class Feed:
 
     def _read(self, rows: Rows) -> tuple[Tensor, Tensor | None, Tensor]:
         """Return image, lung and target of some rows on the device."""
-        lung = None if self.mode == "slice" else self._send(self._lung[rows])
-        return self._send(self._image[rows]), lung, self._send(self._target(rows))
+        lung = None if self.mode == "slice" else self._send(self._gather("lung", rows))
+        return self._send(self._gather("image", rows)), lung, self._send(self.target(rows))
 
-    def _target(self, rows: Rows) -> npt.NDArray[np.uint8]:
-        """Return the class of each pixel: 0 background, 1..K; a lung pixel of another class keeps that class."""
-        if not self._lung_class:
-            return self._classes[self._label[rows]]
-        inside = (self._lung[rows] > 0).astype(np.uint8) * np.uint8(self._lung_class)
-        if len(self._names) == 1:
-            return inside
-        target = self._classes[self._label[rows]]
-        return np.where(target > 0, target, inside)
+    def target(self, rows: Rows) -> U8:
+        """Return the class of each pixel of some rows."""
+        return self._gather("target", rows)
 
-    def _send(self, array: npt.NDArray[np.uint8]) -> Tensor:
+    def _gather(self, what: Literal["image", "lung", "target"], rows: Rows) -> U8:
+        if len(self.sources) == 1:
+            found: U8 = getattr(self.sources[0], what)(rows)
+            return found
+        out = np.empty((len(rows), self.size, self.size), np.uint8)
+        owner = np.searchsorted(self._ends, rows, side="right")
+        for k, source in enumerate(self.sources):
+            if len(at := np.flatnonzero(owner == k)):
+                out[at] = getattr(source, what)(rows[at] - (self._ends[k] - len(source)))
+        return out
+
+    def _send(self, array: U8) -> Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(array))
         return tensor if self.device.type == "cpu" else tensor.pin_memory().to(self.device, non_blocking=True)
 

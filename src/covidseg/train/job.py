@@ -23,7 +23,10 @@ class Job:
     tensors: the folder of ``image.npy``, ``lung.npy``, ``label.npy`` and ``slices.csv``; split: the CSV of
     fold, case and role; out: the folder of the results. class_values: foreground class -> the label values it joins,
     in the order of ``spec.classes``; the class ``lung`` takes its truth from ``lung.npy``. code: fingerprint of
-    the source, so that a training killed before a change of code is not gone on with after it.
+    the source, so that a training killed before a change of code is not gone on with after it. pool: the folder of the
+    unlabelled slices' tensors, and pool_values: which of their label values are lesion, as far as they have labels;
+    start: the folder of the training whose model is the first. stream tells the trainings of one job apart: none is
+    that of the first.
     """
 
     spec: RunSpec
@@ -35,6 +38,10 @@ class Job:
     class_values: dict[str, tuple[int, ...]]
     device: Literal["auto", "cpu", "cuda"] = "auto"
     code: str = ""
+    pool: Path | None = None
+    pool_values: tuple[int, ...] = ()
+    start: Path | None = None
+    stream: tuple[int, ...] = ()
 
     @property
     def out_channels(self) -> int:
@@ -43,11 +50,12 @@ class Job:
 
     def random(self, epoch: int) -> np.random.Generator:
         """Return the generator of one epoch; -1 is the initialisation. A resumed job needs no stored state."""
-        return np.random.default_rng([self.seed, self.fold, epoch + 1])
+        return np.random.default_rng([self.seed, self.fold, epoch + 1, *self.stream])
 
     def identity(self, *more: object) -> str:
         """Return a hash of all that decides the result: a resume state of another identity is of no use."""
-        stats = [(self.tensors / f"{name}.npy").stat() for name in ("image", "lung", "label")]
+        folders = [self.tensors, *([self.pool] if self.pool else [])]
+        stats = [(folder / f"{name}.npy").stat() for folder in folders for name in ("image", "lung", "label")]
         parts = [
             self.spec.model_dump_json(),
             self.fold,
@@ -55,6 +63,7 @@ class Job:
             self.class_values,
             self.split.read_text(),
             self.code,
+            self.stream,
         ]
         parts += [(stat.st_size, stat.st_mtime_ns) for stat in stats]
         return hashlib.sha256(repr((*parts, *more)).encode()).hexdigest()

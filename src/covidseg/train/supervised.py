@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,40 +13,53 @@ from covidseg.data import tensors
 from covidseg.files import write_text
 from covidseg.train import loop
 from covidseg.train.device import place, prepare
-from covidseg.train.feed import Feed, rows_by_role
+from covidseg.train.feed import Feed, Rows, Slices, rows_by_role
 from covidseg.train.job import Job, Progress
-from covidseg.train.predict import save_model, write_predictions
+from covidseg.train.predict import load_model, save_model, write_predictions
 from covidseg.train.resume import Resume, clear
 
 
 def train(job: Job, progress: Progress) -> dict[str, Any]:
     """Train on the fold's training cases, write the outputs and return the facts. See ``covidseg.train.run``."""
     start = time.perf_counter()
-    spec = job.spec
     clear(job.out)
-    device = prepare(job.device, spec.threads)
     loaded = tensors.load(job.tensors)
     rows = rows_by_role(job, loaded)
-    feed = Feed(job, loaded, device)
+    feed = Feed([Slices(loaded, job.class_values)], job.spec.input.mode, prepare(job.device, job.spec.threads))
+    fit = learn(job, feed, rows["train"], rows["val"], progress)
+    write_predictions(fit.model, feed, rows["test"], job.spec.classes, job.out / "predictions.h5")
+    fit.resume.remove()
+    return facts(fit, start) | {"slices": {role: len(found) for role, found in rows.items()}}
+
+
+def learn(job: Job, feed: Feed, train: Rows, val: Rows, progress: Progress, before: Path | None = None) -> loop.Loop:
+    """Train a new model, or that of the folder ``before``, on some rows; write model and history into ``job.out``.
+
+    The resume state stays until the caller is done with the job.
+    """
     torch.manual_seed(int(job.random(-1).integers(2**63)))
-    model = place(nets.build(spec.net, spec.input.channels, job.out_channels), device)
-    resume = Resume(job.out, job.identity(device.type, torch.__version__))
-    fit = loop.Loop(job, model, feed, rows["train"], rows["val"], resume)
+    new = nets.build(job.spec.net, job.spec.input.channels, job.out_channels)
+    model = place(load_model(before, job.spec) if before else new, feed.device)
+    resume = Resume(job.out, job.identity(feed.device.type, torch.__version__))
+    fit = loop.Loop(job, model, feed, train, val, resume)
     fit.run(progress)
-    save_model(model, spec, job.out / "model.safetensors")
+    save_model(model, job.spec, job.out / "model.safetensors")
     write_text(job.out / "history.csv", fit.history_csv())
-    write_predictions(model, feed, rows["test"], spec.classes, job.out / "predictions.h5")
-    resume.remove()
+    return fit
+
+
+def facts(fit: loop.Loop, start: float) -> dict[str, Any]:
+    """Return what a record says of a training that began at ``start``."""
     assert fit.best is not None
+    device = fit.feed.device
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "parameters": fit.flat.count,
         "best_epoch": fit.best["epoch"],
         "val_dsc": fit.best["dsc"],
         "epochs": fit.epoch,
-        "slices": {role: len(found) for role, found in rows.items()},
         "seconds": round(time.perf_counter() - start, 2),
         "slices_per_second": round(fit.slices / fit.seconds, 3) if fit.slices else None,
         "resumed": fit.resumed,
-        "notes": loop.notes(feed, rows["val"], resume.notes),
+        "notes": loop.notes(fit.feed, fit.val, fit.resume.notes),
     }

@@ -1,0 +1,113 @@
+"""Pseudo labels: what a model makes of unlabelled slices, and these slices as a source for the next training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from covidseg.data import tensors
+from covidseg.data.full import hdf5
+from covidseg.errors import UserError
+from covidseg.train.feed import U8, Feed, Rows, Slices, evaluation_batch, in_batches
+from covidseg.train.predict import forward
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What a labelling found. ``pixels``: of background and each class; ``untrusted``: share of the lesion pixels of
+    the likeliest class that trust made background; ``agreement``: mean DSC of lesion against the truth over the
+    ``known`` slices that have one (None without any).
+    """
+
+    pixels: list[int]
+    untrusted: float
+    agreement: float | None
+    known: int
+
+
+def pseudo_labels(p_NKHW: Tensor, trust: float | None) -> Tensor:
+    """Return the label map (N, H, W), uint8, of foreground probabilities: 0 background, 1..K (SSA-Net, eq. 9).
+
+    It is the likeliest of background and classes; with ``trust`` a class has to be above it, else it is background.
+    """
+    most, which = p_NKHW.max(1)
+    lesion = most > 1 - p_NKHW.sum(1)
+    if trust is not None:
+        lesion &= most > trust
+    return torch.where(lesion, which + 1, 0).to(torch.uint8)
+
+
+def write_labels(
+    model: nn.Module, feed: Feed, rows: Rows, classes: int, trust: float | None, truth: Rows, values: tuple[int, ...],
+    path: Path,
+) -> Labelled:  # fmt: skip
+    """Label some rows of the pool and write them: ``index`` int32 (n,), ``label`` uint8 (n, H, W).
+
+    ``truth``: the rows whose labels are known, in which ``values`` are lesion; they are only compared with.
+    """
+    model.to(feed.device).eval()
+    pixels, likely, scores = np.zeros(classes + 1, np.int64), 0, []
+    known = np.isin(rows, truth)
+    source = feed.sources[0].loaded
+    with hdf5(path) as writer:
+        writer.file.create_dataset("index", data=rows.astype(np.int32), track_times=False)
+        shape = (len(rows), feed.size, feed.size)
+        labels = writer.file.create_dataset(
+            "label", shape, np.uint8, chunks=(1, *shape[1:]), compression=1, track_times=False
+        )
+        at = 0
+        for batch in in_batches(rows, evaluation_batch(feed.size, feed.device)):
+            x, _ = next(feed.batches([batch]))
+            p_NKHW = forward(model, x)
+            found: U8 = pseudo_labels(p_NKHW, trust).cpu().numpy()
+            likely += int((pseudo_labels(p_NKHW, None) > 0).sum()) if trust is not None else 0
+            labels[at : at + len(found)] = found
+            writer.check()
+            pixels += np.bincount(found.ravel(), minlength=classes + 1)
+            for k in np.flatnonzero(known[at : at + len(found)]):
+                scores.append(_dice(found[k] > 0, np.isin(source.label[batch[k]], values)))
+            at += len(found)
+    lesion = int(pixels[1:].sum())
+    return Labelled(
+        pixels.tolist(), 1 - lesion / likely if likely else 0.0, float(np.mean(scores)) if scores else None, len(scores)
+    )
+
+
+def _dice(a: np.ndarray, b: np.ndarray) -> float:
+    both = int(a.sum()) + int(b.sum())
+    return 2 * int((a & b).sum()) / both if both else 1.0
+
+
+class PseudoLabelled(Slices):
+    """The pool's slices that a labelling holds, in its order, with its labels."""
+
+    def __init__(self, loaded: tensors.Tensors, path: Path, lungs: bool = True) -> None:
+        """Open the labels. Raises UserError when the file is missing or damaged."""
+        import h5py
+
+        super().__init__(loaded, {}, lungs)
+        try:
+            self._file = h5py.File(path)
+            self.index: Rows = self._file["index"][()].astype(np.int64)
+        except (OSError, KeyError) as e:
+            raise UserError(f"{path}: missing or damaged ({e}); delete its folder and run snakemake again") from e
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def image(self, rows: Rows) -> U8:
+        """Return the images of some rows."""
+        return super().image(self.index[rows])
+
+    def lung(self, rows: Rows) -> U8:
+        """Return the lung masks of some rows."""
+        return super().lung(self.index[rows])
+
+    def target(self, rows: Rows) -> U8:
+        """Return the pseudo label of each pixel of some rows."""
+        labels = self._file["label"]
+        return np.stack([labels[row] for row in rows])

@@ -1,0 +1,197 @@
+"""Self-training in rounds: each labels more of an unlabelled pool with the last model and trains a new one on it.
+
+SSA-Net (Wang et al. 2022, section 3.3). Round 0 trains on the labelled slices. ``labels1`` lets its model label a
+random part of the pool, ``round1`` trains on both, and so on; all pseudo labels are made anew each time. It is over
+when the validation DSC no longer rises; what comes after passes at no cost, and the best round's model is kept.
+Nothing here imports torch before there is something to compute.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from covidseg import record
+from covidseg.data import tensors
+from covidseg.errors import UserError
+from covidseg.schema import SelfTraining
+from covidseg.train import rounds
+from covidseg.train.job import Job, Progress
+
+RECORD = "stage.json"
+UNLABELLED = "unlabelled"  # the role of slices without labels
+
+
+def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
+    """Do one of the jobs before the last, in its folder, and return the facts for its record."""
+    settings = _settings(job)
+    number = int(name.removeprefix("round").removeprefix("labels"))
+    out = folder(job.out, name)
+    done = trained(job.out, number)
+    if number and rounds.stopped([facts["val_dsc"] for facts in done]):
+        return {"passed": True}
+    if name.startswith("labels"):
+        return {"passed": False, **_label(replace(job, out=out), settings, number)}
+    if number == 0 and job.start:
+        return {"passed": False, **_take_over(job.start, out)}
+    return {"passed": False, **_train(replace(job, out=out, stream=(number,) if number else ()), number, progress)}
+
+
+def train(job: Job, progress: Progress) -> dict[str, Any]:
+    """Keep the best round's model, let it predict the test slices, and return the facts of all rounds."""
+    from covidseg.train.device import prepare
+    from covidseg.train.feed import Feed, Slices, rows_by_role
+    from covidseg.train.predict import load_model, write_predictions
+    from covidseg.train.resume import clear
+
+    start = time.perf_counter()
+    settings = _settings(job)
+    done = trained(job.out, settings.rounds + 1)
+    values = [facts["val_dsc"] for facts in done]
+    kept = rounds.best(values)
+    best = folder(job.out, f"round{kept}")
+    clear(job.out)
+    loaded = tensors.load(job.tensors)
+    rows = rows_by_role(job, loaded)
+    feed = Feed([Slices(loaded, job.class_values)], job.spec.input.mode, prepare(job.device, job.spec.threads))
+    model = load_model(best, job.spec).to(feed.device)
+    write_predictions(model, feed, rows["test"], job.spec.classes, job.out / "predictions.h5")
+    for name in ("model.safetensors", "history.csv"):
+        shutil.copyfile(best / name, job.out / name)
+    table = [_line(job.out, number, facts, number == kept) for number, facts in enumerate(done)]
+    over = rounds.stopped(values)
+    notes = [] if values[0] is not None else ["no validation cases: nothing stops the rounds and the last is kept"]
+    notes += [] if over else [f"validation still rose in the last of {settings.rounds} rounds"] if values[0] else []
+    keys = ("device", "parameters", "best_epoch", "val_dsc", "epochs", "slices_per_second")
+    return {key: done[kept][key] for key in keys} | {
+        "slices": {role: len(found) for role, found in rows.items()},
+        "seconds": round(time.perf_counter() - start + sum(line["seconds"] for line in table), 2),
+        "resumed": any(facts["resumed"] for facts in done),
+        "notes": list(dict.fromkeys([*done[kept]["notes"], *notes])),
+        "kept_round": kept,
+        "rounds": table,
+    }
+
+
+def folder(out: Path, name: str) -> Path:
+    """Return the folder of one stage of a job."""
+    return out / "stages" / name
+
+
+def trained(out: Path, before: int) -> list[dict[str, Any]]:
+    """Return the records of the trained rounds before number ``before``. Raises UserError for a missing one."""
+    found = [record.read(folder(out, f"round{k}") / RECORD) for k in range(before)]
+    return [facts for facts in found if not facts["passed"]]
+
+
+def _settings(job: Job) -> SelfTraining:
+    assert isinstance(job.spec.train, SelfTraining)
+    return job.spec.train
+
+
+def _pool(job: Job, settings: SelfTraining) -> tuple[tensors.Tensors, rounds.Rows, rounds.Rows]:
+    """Return the pool's tensors, the rows of the pool in them, and those of these whose truth is known."""
+    assert job.pool is not None
+    loaded = tensors.load(job.pool)
+    cases, roles = (np.array(loaded.columns[key], dtype=str) for key in ("case", "role"))
+    unknown = sorted({*settings.pool.without} - {*cases.tolist()})
+    if unknown:
+        raise UserError(f"train.pool.without: no case {unknown[0]!r} in {job.pool}; correct the name")
+    inside = ~np.isin(cases, settings.pool.without)
+    if job.pool == job.tensors:
+        inside &= roles == UNLABELLED
+    rows = np.flatnonzero(inside)
+    if not len(rows):
+        raise UserError(f"train.pool: {settings.pool.dataset} has no unlabelled slice; name another data set")
+    return loaded, rows, rows[roles[rows] != UNLABELLED]
+
+
+def _label(job: Job, settings: SelfTraining, number: int) -> dict[str, Any]:
+    """Let the last round's model label what was drawn before and a new part of the pool."""
+    from covidseg.train.device import prepare
+    from covidseg.train.feed import Feed, Slices
+    from covidseg.train.predict import load_model
+    from covidseg.train.pseudo import PseudoLabelled, write_labels
+
+    start = time.perf_counter()
+    main = job.out.parent.parent
+    loaded, pool, known = _pool(job, settings)
+    lungs = job.spec.lungs != "none"
+    drawn = np.zeros(0, np.int64)
+    if number > 1:
+        drawn = PseudoLabelled(loaded, folder(main, f"labels{number - 1}") / "labels.h5").index
+    rows = rounds.draw(pool, drawn, settings.take, np.random.default_rng([job.seed, job.fold, number]))
+    model = load_model(folder(main, f"round{number - 1}"), job.spec)
+    feed = Feed([Slices(loaded, {}, lungs)], job.spec.input.mode, prepare(job.device, job.spec.threads))
+    found = write_labels(
+        model, feed, rows, len(job.spec.classes), settings.trust, known, job.pool_values, job.out / "labels.h5"
+    )
+    seconds = time.perf_counter() - start
+    return {
+        "pool": len(pool),
+        "pseudo": len(rows),
+        "new": len(rows) - len(drawn),
+        "pixels": found.pixels,
+        "untrusted": found.untrusted,
+        "agreement": found.agreement,
+        "known": found.known,
+        "seconds": round(seconds, 2),
+        "slices_per_second": round(len(rows) / seconds, 3),
+    }
+
+
+def _train(job: Job, number: int, progress: Progress) -> dict[str, Any]:
+    """Train a new model on the labelled slices and, from round 1 on, the pseudo-labelled ones."""
+    from covidseg.train import supervised
+    from covidseg.train.device import prepare
+    from covidseg.train.feed import Feed, Slices, rows_by_role
+    from covidseg.train.pseudo import PseudoLabelled
+    from covidseg.train.resume import clear
+
+    start = time.perf_counter()
+    clear(job.out)
+    main = job.out.parent.parent
+    loaded = tensors.load(job.tensors)
+    rows = rows_by_role(job, loaded)
+    sources = [Slices(loaded, job.class_values)]
+    if number:
+        assert job.pool is not None
+        labels = folder(main, f"labels{number}") / "labels.h5"
+        sources.append(PseudoLabelled(tensors.load(job.pool), labels, job.spec.lungs != "none"))
+    feed = Feed(sources, job.spec.input.mode, prepare(job.device, job.spec.threads))
+    pseudo = len(loaded) + np.arange(len(sources[1]) if number else 0)
+    before = folder(main, f"round{number - 1}") if number and _settings(job).warm_start else None
+    fit = supervised.learn(job, feed, np.concatenate([rows["train"], pseudo]), rows["val"], progress, before)
+    fit.resume.remove()
+    return supervised.facts(fit, start) | {"labelled": len(rows["train"]), "pseudo": len(pseudo)}
+
+
+def _take_over(start: Path, out: Path) -> dict[str, Any]:
+    """Copy another run's training: the same settings would give the same model."""
+    made = record.read(start / "run.json")
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("model.safetensors", "history.csv"):
+        shutil.copyfile(start / name, out / name)
+    keys = ("device", "parameters", "best_epoch", "val_dsc", "epochs", "slices_per_second", "resumed", "notes")
+    return {key: made[key] for key in keys} | {
+        "labelled": made["slices"]["train"],
+        "pseudo": 0,
+        "seconds": 0.0,
+        "taken_from": made["run"],
+    }
+
+
+def _line(out: Path, number: int, facts: dict[str, Any], kept: bool) -> dict[str, Any]:
+    """Return one line of the table of rounds."""
+    line = {key: facts[key] for key in ("labelled", "pseudo", "val_dsc", "best_epoch", "seconds")}
+    if number:
+        labels = json.loads((folder(out, f"labels{number}") / RECORD).read_text())
+        line |= {key: labels[key] for key in ("pool", "agreement", "known", "untrusted")}
+        line["seconds"] = round(line["seconds"] + labels["seconds"], 2)
+    return {"round": number, **line, "kept": kept}
