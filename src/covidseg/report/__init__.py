@@ -16,6 +16,7 @@ from covidseg.data.canonical import read_table
 from covidseg.errors import UserError
 from covidseg.files import need, write_json, write_text
 from covidseg.plan import Plan
+from covidseg.report.rounds import rounds
 from covidseg.schema import ResultTable
 from covidseg.tables.caption import differences
 from covidseg.templates import render
@@ -38,6 +39,7 @@ def write(plan: Plan) -> None:
         about=plan.preset.about,
         config=plan.source,
         papers=papers,
+        rounds=rounds(plan),
         runs=_runs(plan),
         leaks=[_leaks(plan, *checked) for checked in plan.leak_sets()],
         datasets=[_dataset(plan, name) for name in plan.all_datasets()],
