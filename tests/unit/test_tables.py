@@ -7,7 +7,7 @@ from covidseg.tables.cell import INSIDE, NOT_COMPARABLE, OUTSIDE, Cell, judge
 from covidseg.tables.layout import grid, latex, markdown, number
 from covidseg.tables.results import _cell
 
-ABOUT = {"row": "(M1) a_b", "run": "p/m1", "protocol": "ssanet", "column": "DSC", "digits": 4}
+ABOUT = {"row": "(M1) a_b", "run": "p/m1", "cls": "infection", "protocol": "ssanet", "column": "DSC", "digits": 4}
 
 
 def scores(values: dict[tuple[int, int], list[float]]) -> pd.DataFrame:

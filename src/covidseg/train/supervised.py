@@ -30,7 +30,8 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     torch.manual_seed(int(job.random(-1).integers(2**63)))
     model = place(nets.build(spec.net, spec.input.channels, job.out_channels), device)
     resume = Resume(job.out, job.identity(device.type, torch.__version__))
-    fit = loop.Loop(job, model, feed, rows["train"], rows["val"], resume)
+    terms, weights = loop.reweighted(spec, feed, rows["train"])
+    fit = loop.Loop(job, model, feed, rows["train"], rows["val"], resume, terms)
     fit.run(progress)
     save_model(model, spec, job.out / "model.safetensors")
     write_text(job.out / "history.csv", fit.history_csv())
@@ -44,6 +45,7 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
         "val_dsc": fit.best["dsc"],
         "epochs": fit.epoch,
         "slices": {role: len(found) for role, found in rows.items()},
+        **weights,
         "seconds": round(time.perf_counter() - start, 2),
         "slices_per_second": round(fit.slices / fit.seconds, 3) if fit.slices else None,
         "resumed": fit.resumed,
