@@ -179,7 +179,7 @@ def show(context: typer.Context) -> None:
 def trace(
     context: typer.Context,
     table: Annotated[str, typer.Argument(help="As ssanet/3.")],
-    row: Annotated[str, typer.Argument(help="The row's run, as m4, or its label.")],
+    row: Annotated[str, typer.Argument(help="The row's run, as m4, or its label; s4:ggo of several classes.")],
     metric: Annotated[str, typer.Argument(help="The column, as DSC.")],
 ) -> None:
     """Follow a number of a table back to its cases, its run.json and the command that made it."""

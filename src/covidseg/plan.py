@@ -222,7 +222,7 @@ class Plan:
         raw["losses"] = {name: options or {} for name, options in raw.get("losses", {}).items() if options is not False}
         spec = parse(RunSpec, raw, where)
         nets.check(spec.net, where)
-        losses.check(spec.losses, where)
+        losses.check(spec.losses, where, len(spec.classes))
         dataset = self.stands_for(spec.dataset)
         split_name = self.dataset(dataset).splits.get(spec.split, spec.split)
         asked = [spec.dataset, *([spec.pool.dataset] if spec.pool else [])]
@@ -317,6 +317,10 @@ class Plan:
     def wanted(self, run: str) -> bool:
         """Return whether ``only`` lets a run be made."""
         return not self.config.only or run in self.config.only
+
+    def known(self, run: str) -> bool:
+        """Return whether a run belongs to a paper that was read."""
+        return run.partition("/")[0] in self.papers
 
     def runs(self) -> list[str]:
         """Return the ids of all runs that tables, figures, claims and ``only`` ask for, each once."""
@@ -556,7 +560,7 @@ class Plan:
                 headings: dict[str, str] = table.columns if isinstance(table, DatasetTable) else table.metrics
                 if isinstance(table, ResultTable):
                     self._known(table.metrics.values(), self.protocol(table.protocol).metrics, f"{at}.metrics")
-                    self._known([r.run for r in table.rows if r.run and "/" not in r.run], paper.runs, f"{at}.rows")
+                    self._check_rows(paper_name, table, at)
                 else:
                     self._check_dataset_rows(table, at)
                 for label, printed in [(row.label, row.printed) for row in table.rows]:
@@ -583,6 +587,19 @@ class Plan:
                 f"{where}.train.start: {name} differs in {', '.join(differ)}; make it equal or leave it out"
             )
 
+    def _check_rows(self, paper: str, table: ResultTable, at: str) -> None:
+        """Check the runs and classes of a table of scores, and that no two rows look the same."""
+        self._known([r.run for r in table.rows if r.run and "/" not in r.run], self.papers[paper].runs, f"{at}.rows")
+        ids = {row.run: qualified(paper, row.run) for row in table.rows if row.run}
+        classes = {run: self.run(run_id).spec.classes for run, run_id in ids.items() if self.known(run_id)}
+        every = list(dict.fromkeys(name for found in classes.values() for name in found))
+        for k, row in enumerate(table.rows):
+            legal = classes.get(row.run, every) if row.run else every
+            if row.cls and legal:
+                self._known([row.cls], legal, f"{at}.rows.{k}.class")
+            if (row.label, row.cls) in [(other.label, other.cls) for other in table.rows[:k]]:
+                raise UserError(f"{at}.rows.{k}.label: two rows are {row.label!r}; rename one, or give it a class")
+
     def _check_claims(self, paper: str, claims: list[Claim], where: str) -> None:
         """Check the runs and metrics of claims, and that runs compared have the same test slices."""
         for k, claim in enumerate(claims):
@@ -596,6 +613,8 @@ class Plan:
                 raise UserError(
                     f"{at}: {claim.runs_in_words}: their data set, split or classes differ; pairs need equal ones"
                 )
+            if claim.cls:
+                self._known([claim.cls], specs[0].classes, f"{at}.class")
 
     def _check_dataset_rows(self, table: DatasetTable, at: str) -> None:
         shares = {"lung", *(key for row in table.rows for key in (row.lesion, *row.classes))}

@@ -14,13 +14,17 @@ from covidseg.score import Slice
 def test_slices(plan: Plan, run: Run, fold: int, seed: int) -> Iterator[Slice]:
     """Yield every test slice of a training: predicted probability and truth, per class, at the slice's own size.
 
-    Predictions are enlarged from the network's grid to the crop's native pixels, where the truth was drawn.
+    Predictions are enlarged from the network's grid to the crop's native pixels, where the truth was drawn. There, of
+    several classes, each pixel belongs to the most probable one or to background (``label_map`` has the rule for
+    ties); the mask of a single class is its map at the protocol's threshold. Enlarged maps of one slice at a time are
+    in memory.
     """
     import h5py
     import numpy as np
 
     from covidseg.data.canonical import Store, read_table
     from covidseg.data.tensors import Window, resize
+    from covidseg.metrics.overlap import label_map
 
     path = need(plan.paths.job(run.id, fold, seed) / "predictions.h5", f"train {run.id} --fold {fold} --seed {seed}")
     made = record.read(path.parent / "run.json")
@@ -37,13 +41,16 @@ def test_slices(plan: Plan, run: Run, fold: int, seed: int) -> Iterator[Slice]:
             if labels is None:
                 raise UserError(f"{case}: a test case without labels; correct {plan.split_path(run.spec.split)}")
             label = Window(row["top"], row["left"], row["height"], row["width"]).cut(labels[row["position"]])
+            enlarged = [resize(map_, label.shape) for map_ in maps]
+            found = label_map(np.stack(enlarged)) if len(enlarged) > 1 else None
             for k, (name, joined) in enumerate(values.items()):
                 yield Slice(
                     case=case,
                     slice=row["slice"],
                     position=row["position"],
                     cls=name,
-                    prob=resize(maps[k], label.shape),
+                    prob=enlarged[k],
                     truth=np.isin(label, joined),
                     spacing=(row["dz"], row["dy"], row["dx"]),
+                    mask=None if found is None else found == k + 1,
                 )

@@ -48,7 +48,7 @@ Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 class Strict(BaseModel):
     """A model that refuses unknown keys and cannot change once made."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), serialize_by_alias=True)
 
 
 # ---- config.yaml -----------------------------------------------------------------------------------------------------
@@ -252,11 +252,17 @@ class Deviation(Strict):
     why: str
 
 
+ShownClass = Annotated[
+    str | None, Field(alias="class", description="The class whose scores count; absent: the average over classes.")
+]
+
+
 class Row(Strict):
     """One table row: a run and what the paper printed for it."""
 
     label: str
     run: RunId | None = None
+    cls: ShownClass = None
     printed: dict[str, Finite | None] = {}
 
 
@@ -324,6 +330,7 @@ class Claim(Strict):
     beyond: tuple[str, str] | None = Field(None, description="Two runs whose difference has to be exceeded.")
     protocol: Name
     metric: str
+    cls: ShownClass = None
     by: float | None = Field(None, description="The printed difference; above zero is in the claim's favour.")
 
     @property
@@ -501,7 +508,7 @@ def _keys(model: Any, loc: list[str]) -> list[str]:
         candidates = _models(model)
         owner = next((c for c in candidates if isinstance(c, type) and name in c.model_fields), None)
         model = owner.model_fields[name].annotation if owner else model
-    return [key for candidate in _models(model) for key in candidate.model_fields]
+    return [field.alias or key for candidate in _models(model) for key, field in candidate.model_fields.items()]
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

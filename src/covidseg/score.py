@@ -32,7 +32,8 @@ class Slice:
     """A prediction of one class on one slice, and its truth.
 
     ``prob`` (H, W): 8-bit (255 times the probability) or float 0..1; ``truth`` (H, W) bool; ``position`` counts along
-    the body; ``spacing`` (dz, dy, dx) in mm, NaN where unknown.
+    the body; ``spacing`` (dz, dy, dx) in mm, NaN where unknown. ``mask`` (H, W) bool: the predicted mask where other
+    classes decide it too; None: it is the map's, at the protocol's threshold.
     """
 
     case: str
@@ -42,6 +43,11 @@ class Slice:
     prob: Array
     truth: Array
     spacing: tuple[float, float, float]
+    mask: Array | None = None
+
+    def predicted(self, threshold: float = 0.5) -> Array:
+        """Return the predicted mask, bool (H, W)."""
+        return binarise(self.prob, threshold) if self.mask is None else self.mask
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,8 @@ def score_slices(protocol: Protocol, slices: Iterable[Slice], curves: list[Float
     """Return a row per slice and class, then a row per case and class.
 
     A row has unit (slice or case), case, slice (empty for a case), class, the protocol's metrics, and length_unit (mm
-    or px) where the protocol measures in mm. ``curves`` receives each slice's threshold curves (engine toolbox).
+    or px) where the protocol measures in mm. ``curves`` receives each slice's threshold curves (engine toolbox, which
+    tries every threshold on the map and has no use for a slice's ``mask``).
     Raises UserError for a slice whose map and truth differ in shape or whose map is not finite.
     """
     check_measures(protocol, f"protocol {protocol.title}")
@@ -90,6 +97,8 @@ def _check_slice(s: Slice) -> None:
         raise UserError(
             f"slice {s.slice}: prediction {_size(s.prob.shape)}, truth {_size(s.truth.shape)}; bring to one size"
         )
+    if s.mask is not None and s.mask.shape != s.truth.shape:
+        raise UserError(f"slice {s.slice}: mask {_size(s.mask.shape)}, truth {_size(s.truth.shape)}; bring to one size")
     if s.prob.dtype.kind == "f" and not np.isfinite(s.prob).all():
         raise UserError(f"slice {s.slice}: NaN or infinite probabilities; train again with a lower learning rate")
 
@@ -106,7 +115,7 @@ def _by_toolbox(s: Slice, curves: list[Floats] | None) -> _Scored:
 
 
 def _by_masks(protocol: Protocol, s: Slice) -> _Scored:
-    truth, mask = s.truth.astype(bool, copy=False), binarise(s.prob, protocol.threshold)
+    truth, mask = s.truth.astype(bool, copy=False), s.predicted(protocol.threshold)
     counts, mae = count(truth, mask), mean_absolute_error(s.prob, truth)
     values = _measure(protocol, truth, mask, s.spacing[1:], counts, mae)
     masks = np.packbits([truth, mask]) if protocol.cases == "volume" else None

@@ -1,6 +1,7 @@
 """Rows per slice and case, their means, and folders of files; expected values by pencil."""
 
 import csv
+import dataclasses
 import json
 import math
 import subprocess
@@ -64,6 +65,19 @@ def test_standard_slices() -> None:
         ("invented", 0.0, 1.0, 0.75, math.sqrt(8), 0.0, 0.25, "px"),
     ]
     assert len(of(rows, "case", "case")) == 4
+
+
+def test_a_given_mask_replaces_the_threshold() -> None:
+    # Below 0.5, yet the most probable of three classes.
+    likely = Slice("c", "c/0", 0, "ggo", np.full((2, 2), 110, np.uint8), np.array(ONE, bool), UNKNOWN)
+    masked = dataclasses.replace(likely, mask=np.array(ONE, bool))
+    found = [score_slices(protocol("standard"), [s])[0] for s in (likely, masked)]
+    assert [row["dice"] for row in found] == [0.0, 1.0]
+    assert found[0]["mae"] == found[1]["mae"]  # of the map
+    toolbox = [score_slices(protocol("infnet_toolbox"), [s])[0] for s in (likely, masked)]
+    assert toolbox[0] == toolbox[1]
+    with pytest.raises(UserError, match="slice c/0: mask 1x2, truth 2x2; bring to one size"):
+        score_slices(protocol("standard"), [dataclasses.replace(likely, mask=np.ones((1, 2), bool))])
 
 
 def test_a_volume_is_scored_in_3d() -> None:

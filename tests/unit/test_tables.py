@@ -1,17 +1,29 @@
 """Tables against numbers worked out by hand."""
 
+import re
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
+from covidseg.errors import UserError
+from covidseg.tables import rows
 from covidseg.tables.cell import INSIDE, NOT_COMPARABLE, OUTSIDE, Cell, judge
 from covidseg.tables.layout import grid, latex, markdown, number
 from covidseg.tables.results import _cell
 
-ABOUT = {"row": "(M1) a_b", "run": "p/m1", "protocol": "ssanet", "column": "DSC", "digits": 4}
+ABOUT = {"row": "(M1) a_b", "run": "p/m1", "cls": "infection", "protocol": "ssanet", "column": "DSC", "digits": 4}
 
 
 def scores(values: dict[tuple[int, int], list[float]]) -> pd.DataFrame:
-    return pd.DataFrame([{"fold": f, "seed": s, "dsc": v} for (f, s), found in values.items() for v in found])
+    """Return the scores of one case a fold, from (fold, seed) -> those of its slices."""
+    return pd.DataFrame(
+        [
+            {"fold": f, "seed": s, "case": f"c{f}", "slice": f"c{f}/{k}", "dsc": v}
+            for (f, s), found in values.items()
+            for k, v in enumerate(found)
+        ]
+    )
 
 
 def cell(**changes: object) -> Cell:
@@ -31,6 +43,75 @@ def test_seeds_are_averaged_after_slices() -> None:
     found = cell(values=scores({(0, 0): [0.5, 0.7], (0, 1): [0.8, 0.8]}))
     assert found.ours == pytest.approx(0.7)  # seeds 0.6 and 0.8
     assert (found.seeds, found.slices) == (2, 2)
+
+
+def test_an_average_counts_a_slice_once_and_its_classes_alike() -> None:
+    two = pd.concat([scores({(0, 0): [0.5, 0.7]}), scores({(0, 0): [0.1, 0.3]})])  # two slices, two classes
+    found = cell(values=two)
+    assert (found.ours, found.slices) == (pytest.approx(0.4), 2)
+    assert cell(values=two.assign(slice=None)).slices == 1  # scored by case
+
+
+def test_rows_of_one_label_show_their_class() -> None:
+    cells = [cell(row="S1", cls=cls) for cls in ("ggo", "consolidation", "average")]
+    headings, lines = grid([*cells, cell(row="U-Net", cls="average", values=None)])
+    assert headings[:3] == ["", "class", "DSC printed"]
+    assert [line[:3] for line in lines] == [
+        ["S1", "ggo", "0.6000"],
+        ["", "consolidation", "0.6000"],
+        ["", "average", "0.6000"],
+        ["U-Net", "average", "0.6000"],
+    ]
+    assert "| S1 | ggo | 0.6000 |" in (text := markdown("Caption.", cells, []))
+    assert "| --- | --- | ---: |" in text
+    assert "\\begin{tabular}{llrrrr}" in latex("Caption.", "p-4", cells)
+
+
+def table(rows_: list[tuple[str, str, str]]) -> pd.DataFrame:
+    return pd.DataFrame(rows_, columns=["row", "class", "run"])
+
+
+TWO = table(
+    [
+        ("S1", "ggo", "p/s1"),
+        ("S1", "average", "p/s1"),
+        ("M4", "infection", "p/m4"),
+        ("M4 again", "infection", "p/m4"),
+        ("U-Net", "", ""),
+    ]
+)
+
+
+def test_keys_and_titles_name_the_class_where_rows_share_a_run() -> None:
+    assert rows.keys(TWO).tolist() == ["p/s1:ggo", "p/s1:average", "p/m4", "p/m4", ""]
+    assert rows.titles(TWO).tolist() == ["S1, ggo", "S1, average", "M4", "M4 again", "U-Net"]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("s1:ggo", ("S1", "ggo")),
+        ("p/s1:average", ("S1", "average")),
+        ("S1:ggo", ("S1", "ggo")),
+        ("M4", ("M4", "infection")),
+        ("U-Net", ("U-Net", "")),
+        ("s1", "2 rows are 's1'; name one: s1:ggo, s1:average"),
+        ("m4", "2 rows are 'm4'; name one: M4:infection, M4 again:infection"),
+        ("s1:goo", "no row 's1:goo'; did you mean 's1:ggo'?"),
+    ],
+)
+def test_a_row_is_found_by_label_or_run(name: str, found: tuple[str, str] | str) -> None:
+    if isinstance(found, tuple):
+        assert rows.find(TWO, "p", name, Path("4.csv")) == found
+    else:
+        with pytest.raises(UserError, match=f"^4.csv: {re.escape(found)}$"):
+            rows.find(TWO, "p", name, Path("4.csv"))
+
+
+def test_a_table_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "3.csv").write_text("row,run\nM1,p/m1\n")
+    with pytest.raises(UserError, match=r"3\.csv: has no column class; run snakemake to make it again"):
+        rows.read(tmp_path / "3.csv")
 
 
 @pytest.mark.parametrize(

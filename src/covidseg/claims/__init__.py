@@ -18,6 +18,7 @@ def write(plan: Plan, paper: str) -> None:
     """Write a paper's claims as CSV, Markdown and HTML. Raises UserError for a result of another spec."""
     found = list(findings(plan, paper))
     frame = pd.DataFrame([asdict(finding) for finding in found]).drop(columns="digits")
+    frame = frame.rename(columns={"cls": "class"})
     frame.insert(0, "paper", paper)
     caption = caption_of(plan, paper)
     write_text(plan.paths.claims(paper, "csv"), frame.to_csv(index=False, float_format="%.6f"))

@@ -12,7 +12,7 @@ from covidseg.errors import UserError
 from covidseg.plan import Plan, qualified
 from covidseg.schema import Claim
 from covidseg.tables.cell import NOT_RUN
-from covidseg.tables.results import run_scores
+from covidseg.tables.results import run_scores, shown_class, tested
 
 SUPPORTED = "supported"
 NOT_SUPPORTED = "not supported"
@@ -24,12 +24,16 @@ FEWEST = 6  # with 5 cases even a unanimous sign has a two-sided p of 2 / 2**5 =
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of a paper's claims. ``printed``, ``gain``, ``low``, ``high``: above zero is as the claim has it."""
+    """One line of a paper's claims. ``printed``, ``gain``, ``low``, ``high``: above zero is as the claim has it.
+
+    ``cls`` is the class compared, or the average; files name it ``class``.
+    """
 
     claim: str
     says: str
     where: str
     runs: str
+    cls: str
     protocol: str
     metric: str
     column: str
@@ -56,10 +60,13 @@ def findings(plan: Plan, paper: str) -> Iterator[Finding]:
         found, why, verdict = None, "", NOT_RUN
         pairs = pd.DataFrame(columns=[*KEYS, "difference"])
         caveats: list[str] = []
+        run = plan.run(qualified(paper, claim.better))
+        cls = shown_class(run, claim.cls)
         if plan.testable(paper, claim):
             pairs = differences(plan, paper, claim)
             kept = pairs.dropna(subset="difference")
-            caveats = beside(plan, paper, claim, pairs.seed.nunique(), len(pairs) - len(kept))
+            without = tested(pairs[pairs.difference.isna()])
+            caveats = beside(plan, paper, claim, pairs.seed.nunique(), without)
             pairs = kept
             found = estimate(pairs) if len(pairs) else None
             verdict, why = judge(found, pairs.case.nunique(), claim.by, metric.digits)
@@ -70,9 +77,10 @@ def findings(plan: Plan, paper: str) -> Iterator[Finding]:
             says=claim.says,
             where=claim.where,
             runs=claim.runs_in_words,
+            cls=cls,
             protocol=claim.protocol,
             metric=claim.metric,
-            column=metric.title,
+            column=metric.title if len(run.spec.classes) == 1 else f"{metric.title}, {cls}",
             better=metric.better,
             printed=claim.by,
             gain=found.mean if found else None,
@@ -80,7 +88,7 @@ def findings(plan: Plan, paper: str) -> Iterator[Finding]:
             high=found.high if found else None,
             p=found.p if found else None,
             cases=pairs.case.nunique(),
-            slices=len(pairs) // max(1, pairs.seed.nunique()),
+            slices=tested(pairs),
             folds=pairs.fold.nunique(),
             seeds=pairs.seed.nunique(),
             verdict=verdict,
@@ -93,14 +101,14 @@ def findings(plan: Plan, paper: str) -> Iterator[Finding]:
 def differences(plan: Plan, paper: str, claim: Claim) -> pd.DataFrame:
     """Return a line per fold, seed and slice (or case, as the protocol counts): by how much the claim's run is better.
 
-    With ``beyond``, the gain of its first run over its second is taken off. Raises UserError when runs were not tested
-    on the same slices.
+    There is a line for each class, or only for the one that the claim names. With ``beyond``, the gain of its first run
+    over its second is taken off. Raises UserError when runs were not tested on the same slices.
     """
     protocol = plan.protocol(claim.protocol)
     sign = 1 if protocol.metrics[claim.metric].better == "higher" else -1
     columns = []
     for name in claim.runs:
-        frame = run_scores(plan, plan.run(qualified(paper, name)), claim.protocol, protocol.unit)
+        frame = run_scores(plan, plan.run(qualified(paper, name)), claim.protocol, protocol.unit, claim.cls)
         columns.append(frame.fillna({"slice": ""}).set_index(KEYS)[claim.metric].sort_index())
         if not columns[0].index.equals(columns[-1].index):
             raise UserError(

@@ -68,12 +68,8 @@ def choose(methods: dict[str, dict[str, list[Slice]]], wanted: int) -> list[str]
     return list(chosen.values())[:wanted]
 
 
-def _mask(slice_: Slice) -> Mask:
-    return np.asarray(slice_.prob >= 128)
-
-
 def _dice(slice_: Slice) -> float:
-    mask = _mask(slice_)
+    mask = slice_.predicted()
     both = int(mask.sum()) + int(slice_.truth.sum())
     return 2 * int((mask & slice_.truth).sum()) / both if both else 1.0
 
@@ -110,7 +106,7 @@ def draw(plan: Plan, run: Run, methods: dict[str, dict[str, list[Slice]]], chose
         axis.set_title(heading, fontsize=10)
     for row, name in zip(axes, chosen, strict=True):
         image = ct(plan, run, name)
-        parts = {heading: [(s.cls, _mask(s)) for s in found[name]] for heading, found in methods.items()}
+        parts = {heading: [(s.cls, s.predicted()) for s in found[name]] for heading, found in methods.items()}
         truth = [(s.cls, s.truth) for s in next(iter(methods.values()))[name]]
         panels: list[list[tuple[str, Mask]]] = [[], *parts.values(), truth]
         box = disagreement([np.any([mask for _, mask in masks], axis=0) for masks in parts.values()])

@@ -8,14 +8,19 @@ A loss is a function ``(outputs, target, *, options)``: outputs is what a networ
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from covidseg.errors import UserError
+from covidseg.losses.reweight import Losses, class_weights, resolved, reweights
 from covidseg.signature import Parameter, Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+__all__ = [
+    "COMMON", "LOSSES", "Losses", "active", "check", "class_weights", "options", "resolved", "reweights", "total",
+]  # fmt: skip
 
 LOSSES = Registry("covidseg.losses", "loss", ("cross_entropy", "dice", "self_attention"), positional=2)
 COMMON = {"weight": Parameter("float", 1.0), "from_epoch": Parameter("int", 0)}
@@ -26,25 +31,30 @@ def options(name: str) -> dict[str, Parameter]:
     return COMMON | LOSSES.options(name)
 
 
-def check(losses: Mapping[str, Mapping[str, Any]], where: str) -> None:
-    """Refuse unknown losses, options and values; ``where`` is the path to the run. Raises UserError."""
+def check(losses: Losses, where: str, classes: int = 1) -> None:
+    """Refuse unknown losses, options and values; ``where`` is the path to the run. Raises UserError.
+
+    ``classes``: how many foreground classes the run has.
+    """
     for name, given in losses.items():
         at = f"{where}.losses.{name}"
         LOSSES.check(name, given, at, at, COMMON)
         if given.get("from_epoch", 0) < 0:
             raise UserError(f"{at}.from_epoch: must be 0 or more (found {given['from_epoch']})")
+        if given.get("reweight") and classes == 1:
+            raise UserError(f"{at}.reweight: a run of one class has nothing to weigh; name two classes or more")
+        if given.get("reweight") and given.get("class_weights"):
+            raise UserError(f"{at}: reweight and class_weights exclude each other; remove one")
     if not active(losses, 0):
         raise UserError(f"{where}.losses: none is on in the first epoch; set from_epoch: 0 for at least one")
 
 
-def active(losses: Mapping[str, Mapping[str, Any]], epoch: int) -> list[str]:
+def active(losses: Losses, epoch: int) -> list[str]:
     """Return the losses that are on in ``epoch`` (0 is the first)."""
     return [name for name, given in losses.items() if epoch >= given.get("from_epoch", 0)]
 
 
-def total(
-    losses: Mapping[str, Mapping[str, Any]], outputs: dict[str, Any], target: Tensor, epoch: int
-) -> tuple[Tensor, dict[str, Tensor]]:
+def total(losses: Losses, outputs: dict[str, Any], target: Tensor, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the weighted sum of the losses that are on in ``epoch``, and each one's value before its weight."""
     values = {}
     for name in active(losses, epoch):

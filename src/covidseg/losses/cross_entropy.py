@@ -11,13 +11,18 @@ from torch import Tensor
 from covidseg.errors import UserError
 
 
-def cross_entropy(outputs: dict[str, Any], target: Tensor, *, class_weights: tuple[float, ...] = ()) -> Tensor:
+def cross_entropy(
+    outputs: dict[str, Any], target: Tensor, *, class_weights: tuple[float, ...] = (), reweight: bool = False
+) -> Tensor:
     """Return -(1/n) sum_i w[y_i] log p_i[y_i] over all pixels (SSA-Net, eq. 8, with the minus it lacks).
 
     p is the sigmoid (one channel of logits) or the softmax. ``class_weights``: background first, then each
-    foreground class; none means 1. The mean is over pixels, not over weights. Raises UserError when their number is
-    not that of the classes.
+    foreground class; none means 1. The mean is over pixels, not over weights. ``reweight``: weights from the training
+    set, which is not known here: the training puts ``class_weights`` in its place (``losses.resolved``). Raises
+    UserError when the number of weights is not that of the classes, and for a ``reweight`` that is still there.
     """
+    if reweight:
+        raise UserError("losses.cross_entropy.reweight: this training method counts no classes; give class_weights")
     logits = outputs["logits"].float()
     if logits.shape[1] == 1:
         logits = torch.cat((torch.zeros_like(logits), logits), 1)

@@ -15,6 +15,16 @@ def probabilities(logits: Tensor) -> Tensor:
     return torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, 1)[:, 1:]
 
 
+def label_map(p_NKHW: Tensor) -> Tensor:
+    """Return the most probable of background and K classes, (N, H, W): 0 background, 1..K the classes.
+
+    Background has what the foreground probabilities leave of 1. Ties go as in ``metrics.overlap.label_map``; with one
+    class this is its probability >= 0.5.
+    """
+    best, which = p_NKHW.max(1)
+    return torch.where(best >= 1 - p_NKHW.sum(1), 1 + which, 0)
+
+
 def channels(target: Tensor, classes: int) -> Tensor:
     """Return the label map (N, H, W) as 0/1 float32 (N, classes, H, W), without background."""
     values = torch.arange(1, classes + 1, dtype=target.dtype, device=target.device)

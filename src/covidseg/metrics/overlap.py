@@ -56,6 +56,16 @@ def binarise(prob: NDArray[np.generic], threshold: float) -> NDArray[np.bool_]:
     return np.asarray(prob.astype(np.float64, copy=False) >= threshold)
 
 
+def label_map(prob_KHW: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the most probable of background and K classes, uint8 (H, W): 0 background, 1..K the classes.
+
+    The maps hold 255 times the probability; background has what they leave of 255. A class that ties with background
+    wins, as a probability of 0.5 does where there is one class; of tied classes the first wins.
+    """
+    background = 255 - prob_KHW.sum(axis=0, dtype=np.int32)
+    return np.where(prob_KHW.max(axis=0) >= background, 1 + prob_KHW.argmax(axis=0), 0).astype(np.uint8)
+
+
 def mean_absolute_error(prob: NDArray[np.generic], truth: NDArray[np.bool_]) -> float:
     """Return the mean of |probability - truth|; 8-bit maps hold 255 times the probability."""
     if prob.dtype == np.uint8:

@@ -18,6 +18,7 @@ from covidseg.files import need, write_json, write_text
 from covidseg.plan import Plan
 from covidseg.report.rounds import rounds
 from covidseg.schema import ResultTable
+from covidseg.tables import rows
 from covidseg.tables.caption import differences
 from covidseg.templates import render
 
@@ -51,14 +52,14 @@ def write(plan: Plan) -> None:
 
 
 def metrics(plan: Plan) -> dict[str, Any]:
-    """Return paper -> table -> run -> column -> our value, of every table of scores."""
+    """Return paper -> table -> run (``run:class`` where rows share it) -> column -> our value, of tables of scores."""
     out: dict[str, Any] = {}
     for paper, name, table in plan.tables():
         if isinstance(table, ResultTable):
-            frame = pd.read_csv(plan.paths.table(paper, name, "csv"))
-            own = frame[(frame.protocol == table.protocol) & frame.ours.notna()]
+            frame = rows.read(plan.paths.table(paper, name, "csv"))
+            own = frame.assign(key=rows.keys(frame))[(frame.protocol == table.protocol) & frame.ours.notna()]
             for line in own.itertuples():
-                where = out.setdefault(paper, {}).setdefault(f"table {name}", {}).setdefault(str(line.run), {})
+                where = out.setdefault(paper, {}).setdefault(f"table {name}", {}).setdefault(str(line.key), {})
                 where[str(line.column)] = line.ours
     return out
 
@@ -68,9 +69,10 @@ def plots(plan: Plan) -> pd.DataFrame:
     frames = []
     for paper, name, table in plan.tables():
         if isinstance(table, ResultTable):
-            frame = pd.read_csv(plan.paths.table(paper, name, "csv"))
+            frame = rows.read(plan.paths.table(paper, name, "csv"))
             frame = frame[(frame.protocol == table.protocol) & (frame.column == next(iter(table.metrics)))]
-            frames.append(frame.assign(row=f"{paper} {name}: " + frame.row)[["row", "column", "printed", "ours"]])
+            row = f"{paper} {name}: " + rows.titles(frame)
+            frames.append(frame.assign(row=row)[["row", "column", "printed", "ours"]])
     return pd.concat(frames) if frames else pd.DataFrame(columns=["row", "column", "printed", "ours"])
 
 
@@ -139,14 +141,14 @@ def spread_chart(plan: Plan, paper: str, name: str) -> str:
     table = plan.papers[paper].tables[name]
     assert isinstance(table, ResultTable)
     column = next(iter(table.metrics))
-    frame = pd.read_csv(plan.paths.table(paper, name, "csv"))
+    frame = rows.read(plan.paths.table(paper, name, "csv"))
     frame = frame[(frame.protocol == table.protocol) & (frame.column == column)].iloc[::-1]
     matplotlib.rcParams["svg.hashsalt"] = "covidseg"  # the same bytes for the same table
     drawing, axis = pyplot.subplots(figsize=(7.5, 0.32 * len(frame) + 0.9), layout="constrained")
     y = range(len(frame))
     axis.errorbar(frame.ours, y, xerr=frame.sd.fillna(0), fmt="o", color="#1f5fbf", capsize=3, label="ours, ± sd")
     axis.plot(frame.printed, y, "D", color="#d9822b", label="printed", markerfacecolor="none")
-    axis.set_yticks(list(y), frame.row)
+    axis.set_yticks(list(y), rows.titles(frame))
     axis.set_ylim(-0.6, len(frame) - 0.4)
     axis.set_xlabel(column)
     axis.grid(axis="x", alpha=0.3)

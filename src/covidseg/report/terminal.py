@@ -10,6 +10,7 @@ from rich.text import Text
 from covidseg.claims.layout import signed
 from covidseg.plan import Plan
 from covidseg.schema import ResultTable
+from covidseg.tables import rows
 from covidseg.tables.cell import NOT_RUN
 from covidseg.tables.layout import number
 
@@ -26,7 +27,7 @@ def show(plan: Plan) -> None:
     for (paper, name, table), path in zip(plan.tables(), paths, strict=True):
         if not path.is_file():
             continue
-        frame = pd.read_csv(path)
+        frame = rows.read(path)
         if isinstance(table, ResultTable):
             frame = frame[frame.protocol == table.protocol]
         console.print(_grid(frame, f"{paper}, table {name}: {table.caption}"))
@@ -45,9 +46,9 @@ def _grid(frame: pd.DataFrame, title: str) -> Table:
     columns = list(dict.fromkeys(frame.column))
     for column in columns:
         grid.add_column(column, justify="right", no_wrap=True)
-    for row in dict.fromkeys(frame.row):
-        cells = frame[frame.row == row].set_index("column")
-        grid.add_row(row, *(_cell(cells.loc[column]) for column in columns))
+    for row, cells in frame.assign(title=rows.titles(frame)).groupby("title", sort=False):
+        lines = cells.set_index("column")
+        grid.add_row(str(row), *(_cell(lines.loc[column]) for column in columns))
     return grid
 
 

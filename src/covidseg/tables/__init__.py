@@ -23,7 +23,7 @@ def write(plan: Plan, paper: str, name: str) -> None:
     """Write one table as CSV, Markdown, LaTeX and HTML. Raises UserError for a result of another spec."""
     table = plan.papers[paper].tables[name]
     cells = dataset_cells(plan, table) if isinstance(table, DatasetTable) else result_cells(plan, paper, table)
-    frame = pd.DataFrame([asdict(cell) for cell in cells])
+    frame = pd.DataFrame([asdict(cell) for cell in cells]).rename(columns={"cls": "class"})
     frame.insert(0, "table", name)
     frame.insert(0, "paper", paper)
 

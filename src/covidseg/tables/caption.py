@@ -29,6 +29,10 @@ def caption_of(plan: Plan, paper: str, name: str) -> str:
         released = {run.id: run.released for run in runs if run.released}
         parts += [f"{run} follows the released code in: {', '.join(names)}." for run, names in released.items()]
         parts.append("Ours: mean over test slices, ± standard deviation over folds and seeds.")
+        if any(len(run.spec.classes) > 1 for run in runs):
+            parts.append(
+                "Each pixel belongs to the most probable of background and classes; average: over slices and classes."
+            )
         protocol = plan.protocol(table.protocol)
         for column, key in table.metrics.items():
             if protocol.metrics[key].not_comparable:

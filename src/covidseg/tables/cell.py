@@ -8,15 +8,20 @@ INSIDE = "inside our spread"
 OUTSIDE = "outside our spread"
 NOT_COMPARABLE = "not comparable"
 NOT_RUN = "not run"
+AVERAGE = "average"  # over the classes of a run
 SPREADS = 2.0  # a printed value within mean +- 2 standard deviations over folds and seeds is inside
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table. ``ours`` is the mean over slices, ``sd`` the deviation over folds and seeds."""
+    """One number of a table. ``ours`` is the mean over slices, ``sd`` the deviation over folds and seeds.
+
+    ``cls`` is the class scored, or AVERAGE; files name it ``class``.
+    """
 
     row: str
     run: str
+    cls: str
     protocol: str
     column: str
     metric: str

@@ -40,6 +40,7 @@ def dataset_cells(plan: Plan, table: DatasetTable) -> list[Cell]:
                 Cell(
                     row=row.label,
                     run=" + ".join(names),
+                    cls="",
                     protocol="",
                     column=column,
                     metric=key,

@@ -16,18 +16,24 @@ def number(value: float | None, digits: int) -> str:
 
 
 def grid(cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
-    """Return (headings, lines) of a table: per column the printed value, ours with its spread, the difference."""
+    """Return (headings, lines) of a table: per column the printed value, ours with its spread, the difference.
+
+    Where rows score different classes, a column says which; rows of one label then show it once.
+    """
     columns = list(dict.fromkeys(cell.column for cell in cells))
-    rows: dict[str, dict[str, Cell]] = {}
+    rows: dict[tuple[str, str], dict[str, Cell]] = {}
     for cell in cells:
-        rows.setdefault(cell.row, {})[cell.column] = cell
+        rows.setdefault((cell.row, cell.cls), {})[cell.column] = cell
     printed = any(cell.printed is not None for cell in cells)
-    headings = [""]
+    by_class = len({cell.cls for cell in cells} - {""}) > 1
+    headings = ["", "class"] if by_class else [""]
     for column in columns:
         headings += [f"{column} printed", f"{column} ours", "difference"] if printed else [column]
     lines = []
-    for label, found in rows.items():
-        line = [label]
+    above = None
+    for (label, cls), found in rows.items():
+        line = ["" if label == above else label, cls] if by_class else [label]
+        above = label
         for column in columns:
             cell = found[column]
             ours = number(cell.ours, cell.digits) + (
@@ -53,9 +59,15 @@ def _together(verdicts: list[str], found: dict[str, Cell]) -> str:
     return "; ".join(f"{c.column} {c.verdict}" for c in found.values() if c.verdict)
 
 
+def _words(headings: list[str]) -> int:
+    """Return how many columns in front hold words: the label, and the class where there is one."""
+    return 2 if headings[1:2] == ["class"] else 1
+
+
 def _markdown_grid(cells: list[Cell]) -> str:
     headings, lines = grid(cells)
-    rule = ["---", *["---:"] * (len(headings) - 1)]
+    words = _words(headings)
+    rule = ["---"] * words + ["---:"] * (len(headings) - words)
     return "\n".join("| " + " | ".join(line) + " |" for line in [headings, rule, *lines])
 
 
@@ -70,11 +82,12 @@ def markdown(caption: str, main: list[Cell], panel: list[Cell]) -> str:
 def latex(caption: str, label: str, main: list[Cell]) -> str:
     """Return the table as a LaTeX table environment (package booktabs)."""
     headings, lines = grid(main)
+    words = _words(headings)
     body = " \\\\\n".join(" & ".join(_tex(value) for value in line) for line in lines)
     return (
         "\\begin{table}\n\\centering\n"
         f"\\caption{{{_tex(caption)}}}\n\\label{{tab:{label}}}\n"
-        f"\\begin{{tabular}}{{l{'r' * (len(headings) - 1)}}}\n\\toprule\n"
+        f"\\begin{{tabular}}{{{'l' * words}{'r' * (len(headings) - words)}}}\n\\toprule\n"
         f"{' & '.join(_tex(h) for h in headings)} \\\\\n\\midrule\n{body} \\\\\n"
         "\\bottomrule\n\\end{tabular}\n\\end{table}\n"
     )

@@ -10,12 +10,15 @@ from covidseg.errors import UserError
 from covidseg.freshness import scores_problem, training_problem
 from covidseg.plan import STANDARD, Plan, Run, qualified
 from covidseg.schema import ResultTable
-from covidseg.tables.cell import NOT_RUN, Cell, judge
+from covidseg.tables.cell import AVERAGE, NOT_RUN, Cell, judge
+
+TESTED = ["fold", "case", "slice"]  # what says which slice a score is of; a case's score has no slice
 
 
 def result_cells(plan: Plan, paper: str, table: ResultTable) -> list[Cell]:
     """Return the cells of a table of scores: its own protocol, then the standard one where we have results."""
     cells = []
+    by_class = any(row.cls for row in table.rows)
     for protocol_name in dict.fromkeys([table.protocol, STANDARD]):
         protocol = plan.protocol(protocol_name)
         own = protocol_name == table.protocol
@@ -25,7 +28,8 @@ def result_cells(plan: Plan, paper: str, table: ResultTable) -> list[Cell]:
             run = plan.run(run_id) if run_id and plan.wanted(run_id) else None
             if run is None and not own:
                 continue
-            scores = run_scores(plan, run, protocol_name, protocol.unit) if run else None
+            scores = run_scores(plan, run, protocol_name, protocol.unit, row.cls) if run else None
+            cls = row.cls or (shown_class(plan.run(run_id)) if plan.known(run_id) else AVERAGE if by_class else "")
             for column, key in columns.items():
                 metric = protocol.metrics[key]
                 printed = row.printed.get(column) if own else None
@@ -33,11 +37,12 @@ def result_cells(plan: Plan, paper: str, table: ResultTable) -> list[Cell]:
                     _cell(
                         row=row.label,
                         run=run_id,
+                        cls=cls,
                         protocol=protocol_name,
                         column=column,
                         metric=key,
                         printed=float(printed) if printed is not None else None,
-                        values=scores[["fold", "seed", key]].dropna() if scores is not None else None,
+                        values=scores[[*TESTED, "seed", key]].dropna(subset=key) if scores is not None else None,
                         reasons=[*([metric.not_comparable] if metric.not_comparable else []), *plan.caveats(run)]
                         if run
                         else [],
@@ -47,8 +52,16 @@ def result_cells(plan: Plan, paper: str, table: ResultTable) -> list[Cell]:
     return cells
 
 
-def run_scores(plan: Plan, run: Run, protocol: str, unit: str) -> pd.DataFrame:
-    """Return a run's scores under one protocol. Raises UserError for a result that was not made from today's row."""
+def shown_class(run: Run, cls: str | None = None) -> str:
+    """Return what a row or claim of a run scores: the class it names, the run's only one, or AVERAGE."""
+    return cls or (run.spec.classes[0] if len(run.spec.classes) == 1 else AVERAGE)
+
+
+def run_scores(plan: Plan, run: Run, protocol: str, unit: str, cls: str | None = None) -> pd.DataFrame:
+    """Return a run's scores under one protocol: those of a class, or of all.
+
+    Raises UserError for a result that was not made from today's row.
+    """
     for fold, seed in run.jobs:
         if problem := training_problem(plan, run, fold, seed):
             path = plan.paths.job(run.id, fold, seed) / "run.json"
@@ -60,9 +73,15 @@ def run_scores(plan: Plan, run: Run, protocol: str, unit: str) -> pd.DataFrame:
         raise UserError(f"{path}: {problem}; run covidseg score {run.id} again (or snakemake)")
     try:
         frame = pd.read_csv(path, dtype={"case": str})
-        return frame[(frame.protocol == protocol) & (frame.unit == unit)]
-    except (ValueError, AttributeError) as e:
+        frame = frame[(frame.protocol == protocol) & (frame.unit == unit)]
+        return frame[frame["class"] == cls] if cls else frame
+    except (ValueError, AttributeError, KeyError) as e:
         raise UserError(f"{path}: damaged ({e}); run covidseg score {run.id} again") from e
+
+
+def tested(scores: pd.DataFrame) -> int:
+    """Return how many slices (or cases) were tested: one counts once, however many classes and seeds it has."""
+    return len(scores[TESTED].drop_duplicates())
 
 
 def _cell(*, values: pd.DataFrame | None, reasons: list[str], printed: float | None, metric: str, **about: Any) -> Cell:
@@ -94,6 +113,6 @@ def _cell(*, values: pd.DataFrame | None, reasons: list[str], printed: float | N
         why=why,
         folds=values.fold.nunique(),
         seeds=values.seed.nunique(),
-        slices=len(values) // values.seed.nunique(),
+        slices=tested(values),
         **about,
     )

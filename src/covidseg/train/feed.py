@@ -125,6 +125,13 @@ class Feed:
                 coming = [pool.submit(self._read, rows) for rows in batches[i + 1 : i + 2]]
                 yield self._finish(ready)
 
+    def pixels(self, rows: Rows, classes: int) -> list[int]:
+        """Return how many pixels of the rows' targets each foreground class has."""
+        counts = np.zeros(1 + classes, np.int64)
+        for part in in_batches(rows, 64):
+            counts += np.bincount(self.target(part).ravel(), minlength=1 + classes)
+        return [int(n) for n in counts[1:]]
+
     def _pick(self, rows: Rows) -> tuple[Tensor, Tensor | None, Tensor]:
         if self._held is None:
             return self._read(rows)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from covidseg import losses
 from covidseg.errors import UserError
-from covidseg.losses.targets import channels
+from covidseg.losses.targets import channels, label_map
+from covidseg.schema import RunSpec
 from covidseg.train.device import autocast
 from covidseg.train.feed import Feed, Rows, evaluation_batch, in_batches
 from covidseg.train.job import Job, Progress
@@ -25,11 +26,13 @@ from covidseg.train.resume import Resume
 class Loop:
     """Trains a model on some rows and keeps the epoch with the best validation DSC; the first epoch is 0.
 
-    Everything that a killed training needs to go on is in ``state``: all else follows from the job.
+    ``terms`` are the losses with the class weights of these rows. Everything that a killed training needs to go on is
+    in ``state``: all else follows from the job.
     """
 
     def __init__(self, job: Job, model: nn.Module, feed: Feed, train: Rows, val: Rows, resume: Resume) -> None:
         self.job, self.model, self.feed, self.train, self.val, self.resume = job, model, feed, train, val, resume
+        self.terms, self.classes = reweighted(job.spec, feed, train)
         self.settings = job.spec.train
         self.flat = Flat(model)
         self.optimizer = Optimizer(self.flat, self.settings.optimizer)
@@ -63,7 +66,7 @@ class Loop:
         if self.job.spec.input.size < 64 and len(batches) > 1 and len(batches[-1]) == 1:
             # a single slice whose deepest map is one pixel has no variance to normalise by
             batches[-2:] = [np.concatenate(batches[-2:])]
-        names = losses.active(self.job.spec.losses, self.epoch)
+        names = losses.active(self.terms, self.epoch)
         if self.batch == 0:
             self.values = torch.zeros(len(batches), len(names), device=self.flat.values.device)
             if self.settings.optimizer.recreate:
@@ -80,7 +83,7 @@ class Loop:
         """Add one batch to the gradients and update the parameters when enough came together."""
         with autocast(x.device):
             outputs = self.model(x)
-            loss, values = losses.total(self.job.spec.losses, outputs, target, self.epoch)
+            loss, values = losses.total(self.terms, outputs, target, self.epoch)
         (loss / self.settings.accumulate).backward()
         self.values[self.batch] = torch.stack([value.detach() for value in values.values()])
         if x.device.type == "cpu":  # elsewhere it would wait for the device: there once an epoch is enough
@@ -101,23 +104,23 @@ class Loop:
             dsc = mean_dsc(self.model, self.feed, self.val)
             if self.best is None or dsc > self.best["dsc"]:
                 self.best = {"epoch": self.epoch, "dsc": dsc, **self.flat.snapshot()}
-        names = losses.active(self.job.spec.losses, self.epoch)
+        names = losses.active(self.terms, self.epoch)
         means = dict(zip(names, self.values.double().mean(0).tolist(), strict=True))
-        row = [means.get(name) for name in self.job.spec.losses]
+        row = [means.get(name) for name in self.terms]
         cells = [self.optimizer.rate(self.epoch), *row, dsc]
         self.history.append([str(self.epoch), *("" if cell is None else f"{cell:.6g}" for cell in cells)])
         self.epoch, self.batch = self.epoch + 1, 0
 
     def history_csv(self) -> str:
         """Return the history: epoch, learning rate, mean of each loss (empty while it is off), validation DSC."""
-        header = ["epoch", "lr", *self.job.spec.losses, "val_dsc"]
+        header = ["epoch", "lr", *self.terms, "val_dsc"]
         return "".join(",".join(row) + "\n" for row in (header, *self.history))
 
     def _text(self) -> str:
         parts = []
         if self.history:
-            row = dict(zip(["epoch", "lr", *self.job.spec.losses, "val"], self.history[-1], strict=True))
-            parts = [f"{name} {float(row[name]):.4f}" for name in self.job.spec.losses if row[name]]
+            row = dict(zip(["epoch", "lr", *self.terms, "val"], self.history[-1], strict=True))
+            parts = [f"{name} {float(row[name]):.4f}" for name in self.terms if row[name]]
         if self.best is not None and self.best["dsc"] is not None:
             parts.append(f"best val DSC {self.best['dsc']:.3f}")
         return ", ".join(parts)
@@ -172,16 +175,31 @@ class Loop:
 
 
 def mean_dsc(model: nn.Module, feed: Feed, rows: Rows) -> float:
-    """Return the DSC at 0.5, averaged over slices and foreground classes; both empty counts as 1."""
+    """Return the DSC of the label maps, averaged over slices and foreground classes; both empty counts as 1."""
     model.eval()
     scores: list[Tensor] = []
     for x, target in feed.batches(in_batches(rows, evaluation_batch(feed.size, feed.device))):
         p_NKHW = forward(model, x)
-        predicted, truth = p_NKHW >= 0.5, channels(target, p_NKHW.shape[1]).bool()
+        predicted, truth = (channels(labels, p_NKHW.shape[1]).bool() for labels in (label_map(p_NKHW), target))
         common = (predicted & truth).sum((2, 3))
         both = predicted.sum((2, 3)) + truth.sum((2, 3))
         scores.append(torch.where(both > 0, 2 * common.double() / both.clamp(min=1), 1.0))
     return float(torch.cat(scores).mean())
+
+
+def reweighted(spec: RunSpec, feed: Feed, rows: Rows) -> tuple[losses.Losses, dict[str, Any]]:
+    """Return a run's losses for training on some rows, and facts for its record.
+
+    ``class_pixels`` where there are several classes, ``class_weights`` where a loss asks for ``reweight``.
+    """
+    if len(spec.classes) == 1:
+        return spec.losses, {}
+    pixels = feed.pixels(rows, len(spec.classes))
+    facts = {"class_pixels": dict(zip(spec.classes, pixels, strict=True))}
+    if not losses.reweights(spec.losses):
+        return spec.losses, facts
+    weights = dict(zip(spec.classes, losses.class_weights(pixels), strict=True))
+    return losses.resolved(spec.losses, pixels), {**facts, "class_weights": weights}
 
 
 def notes(feed: Feed, val: Rows, more: Sequence[str]) -> list[str]:

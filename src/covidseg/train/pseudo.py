@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from covidseg.data import tensors
 from covidseg.data.full import hdf5
 from covidseg.errors import UserError
+from covidseg.losses.targets import label_map
 from covidseg.train.feed import U8, Feed, Rows, Slices, evaluation_batch, in_batches
 from covidseg.train.predict import forward
 
@@ -34,11 +35,10 @@ def pseudo_labels(p_NKHW: Tensor, trust: float | None) -> Tensor:
 
     It is the likeliest of background and classes; with ``trust`` a class has to be above it, else it is background.
     """
-    most, which = p_NKHW.max(1)
-    lesion = most > 1 - p_NKHW.sum(1)
+    labels = label_map(p_NKHW)
     if trust is not None:
-        lesion &= most > trust
-    return torch.where(lesion, which + 1, 0).to(torch.uint8)
+        labels = labels * (p_NKHW.amax(1) > trust)
+    return labels.to(torch.uint8)
 
 
 def write_labels(

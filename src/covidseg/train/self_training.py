@@ -178,8 +178,9 @@ def _take_over(start: Path, out: Path) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
     for name in ("model.safetensors", "history.csv"):
         shutil.copyfile(start / name, out / name)
-    keys = ("device", "parameters", "best_epoch", "val_dsc", "epochs", "slices_per_second", "resumed", "notes")
-    return {key: made[key] for key in keys} | {
+    keys = ["device", "parameters", "best_epoch", "val_dsc", "epochs", "slices_per_second", "resumed", "notes"]
+    keys += ["class_pixels", "class_weights"]
+    return {key: made[key] for key in keys if key in made} | {
         "labelled": made["slices"]["train"],
         "pseudo": 0,
         "seconds": 0.0,
@@ -188,10 +189,9 @@ def _take_over(start: Path, out: Path) -> dict[str, Any]:
 
 
 def _line(out: Path, number: int, facts: dict[str, Any], kept: bool) -> dict[str, Any]:
-    """Return one line of the table of rounds."""
-    line = {key: facts[key] for key in ("labelled", "pseudo", "val_dsc", "best_epoch", "seconds")}
-    if number:
-        labels = json.loads((folder(out, f"labels{number}") / RECORD).read_text())
-        line |= {key: labels[key] for key in ("pool", "agreement", "known", "untrusted")}
-        line["seconds"] = round(line["seconds"] + labels["seconds"], 2)
-    return {"round": number, **line, "kept": kept}
+    """Return one line of the table of rounds; what round 0 lacks is None."""
+    keys = ("labelled", "pseudo", "class_pixels", "class_weights", "val_dsc", "best_epoch", "seconds")
+    line = {"round": number, **{key: facts.get(key) for key in keys}, "kept": kept}
+    labels = json.loads((folder(out, f"labels{number}") / RECORD).read_text()) if number else {}
+    line |= {key: labels.get(key) for key in ("pool", "agreement", "known", "untrusted")}
+    return line | {"seconds": round(facts["seconds"] + labels.get("seconds", 0), 2)}

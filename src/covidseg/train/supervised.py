@@ -58,6 +58,7 @@ def facts(fit: loop.Loop, start: float) -> dict[str, Any]:
         "best_epoch": fit.best["epoch"],
         "val_dsc": fit.best["dsc"],
         "epochs": fit.epoch,
+        **fit.classes,
         "seconds": round(time.perf_counter() - start, 2),
         "slices_per_second": round(fit.slices / fit.seconds, 3) if fit.slices else None,
         "resumed": fit.resumed,

@@ -16,6 +16,7 @@ from covidseg.freshness import scores_made_from
 from covidseg.plan import Plan, Run
 from covidseg.schema import Claim
 
+RUNS = ("m1", "m3")
 CASES = [(fold, f"c{fold}{k}") for fold in range(5) for k in range(2)]
 
 
@@ -30,14 +31,20 @@ def plan_with(tmp_path: Path, claims: list[Claim], **config: Any) -> Plan:
     return plan
 
 
-def write_scores(plan: Plan, run: str, dsc: float, steps: float = 0.0, **columns: float) -> None:
-    """Write a run's records and scores: two slices a case, ``dsc`` in its first case, ``steps`` more in each next."""
+def write_scores(
+    plan: Plan, run: str, dsc: float, steps: float = 0.0, classes: dict[str, float] | None = None, **columns: float
+) -> None:
+    """Write a run's records and scores: two slices a case, ``dsc`` in its first case, ``steps`` more in each next.
+
+    ``classes``: by how much each class scores more.
+    """
     full = plan.run(f"ssanet/{run}")
     for job in full.jobs:
         write_json(plan.paths.job(full.id, *job) / "run.json", {"spec_hash": full.hash})
     rows = [
         {"protocol": "ssanet", "fold": fold, "seed": seed, "unit": "slice", "case": case, "slice": f"{case}/{s}"}
-        | {"class": "infection", "dsc": dsc + k * steps, **columns}
+        | {"class": cls, "dsc": dsc + k * steps + more, **columns}
+        for cls, more in (classes or {"infection": 0.0}).items()
         for seed in plan.config.seeds
         for k, (fold, case) in enumerate(CASES)
         for s in range(2)
@@ -97,6 +104,20 @@ def test_beyond_takes_off_the_other_gain(tmp_path: Path) -> None:
     for run, dsc in {"m4": 0.8, "m3": 0.7, "m2": 0.55, "m1": 0.6}.items():
         write_scores(plan, run, dsc)
     assert next(findings(plan, "ssanet")).gain == pytest.approx(0.15)  # (0.8 - 0.7) - (0.55 - 0.6)
+
+
+def test_a_claim_of_a_class_and_one_of_the_average(tmp_path: Path) -> None:
+    plan = plan_with(tmp_path, [claim(**{"class": "ggo"}), claim(id="b")])
+    runs = {name: {**(plan.papers["ssanet"].runs[name] or {}), "classes": ["ggo", "consolidation"]} for name in RUNS}
+    defaults = plan.papers["ssanet"].defaults | {"dataset": "covid-semiseg", "split": "infnet-50-48"}
+    plan.papers["ssanet"] = plan.papers["ssanet"].model_copy(update={"runs": runs, "defaults": defaults})
+    Plan.run.cache_clear()
+    write_scores(plan, "m3", 0.5, classes={"ggo": 0.1, "consolidation": 0.3})
+    write_scores(plan, "m1", 0.5, classes={"ggo": 0.0, "consolidation": 0.0})
+    ggo, average = findings(plan, "ssanet")
+    assert (ggo.gain, ggo.cls, ggo.column) == (pytest.approx(0.1), "ggo", "DSC, ggo")
+    assert (average.gain, average.cls, average.column) == (pytest.approx(0.2), "average", "DSC, average")
+    assert (ggo.slices, average.slices, average.cases) == (20, 20, 10)
 
 
 def test_seeds_count_slices_once(tmp_path: Path) -> None:
@@ -196,6 +217,8 @@ def test_slices_without_a_value_are_left_out_and_said(tmp_path: Path) -> None:
         ({"metric": "dcs"}, "claims.a.metric: unknown name 'dcs'; did you mean 'dsc'?"),
         ({"protocol": "sanet"}, "unknown protocol 'sanet'; did you mean 'ssanet'?"),
         ({"better": "m4-dataset2"}, "claims.a: m4-dataset2 over m1: their data set, split or classes differ"),
+        ({"class": "infectoin"}, "claims.a.class: unknown name 'infectoin'; did you mean 'infection'?"),
+        ({"clas": "infection"}, "claims.0.clas: unknown key; did you mean 'class'?"),
         ({"id": "b"}, "claims.b: two claims have this id; rename one"),
         ({"id": "A B"}, "claims.0.id: unusable name"),
         ({"beter": "m3"}, "claims.0.beter: unknown key; did you mean 'better'?"),
@@ -224,7 +247,7 @@ def test_printed_differences_are_those_of_the_printed_tables() -> None:
     for name in Plan.load({}).config.papers:
         paper = Plan.load({}).papers[name]
         printed = {
-            (row.run, table.protocol, table.metrics[column]): float(value)
+            (row.run, row.cls, table.protocol, table.metrics[column]): float(value)
             for table in paper.tables.values()
             if table.kind == "results"
             for row in table.rows
@@ -233,7 +256,7 @@ def test_printed_differences_are_those_of_the_printed_tables() -> None:
         }
         for c in (c for c in paper.claims if c.by is not None):
             sign = 1 if Plan.load({}).protocol(c.protocol).metrics[c.metric].better == "higher" else -1
-            values = [printed[run, c.protocol, c.metric] for run in c.runs]
+            values = [printed[run, c.cls, c.protocol, c.metric] for run in c.runs]
             gain = values[0] - values[1] - (values[2] - values[3] if c.beyond else 0)
             assert c.by == pytest.approx(sign * gain, abs=1e-9), c.id
 

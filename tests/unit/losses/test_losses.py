@@ -13,6 +13,7 @@ from covidseg.errors import UserError
 from covidseg.losses.cross_entropy import cross_entropy
 from covidseg.losses.dice import dice
 from covidseg.losses.self_attention import self_attention
+from covidseg.losses.targets import label_map
 
 
 def binary(predicted: list[list[int]]) -> dict[str, Any]:
@@ -95,6 +96,77 @@ def test_softmax_cross_entropy() -> None:
 def test_class_weights_must_fit() -> None:
     with pytest.raises(UserError, match=r"class_weights: expected 2 numbers, background first \(found 3\)"):
         cross_entropy({"logits": torch.zeros(1, 1, 1, 1)}, labels([[0]]), class_weights=(1.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "weights"),
+    [
+        ([466, 229], [0.746, 1.517]),  # SSA-Net, table 1: shares of 4.66 and 2.29 % in the 98 slices
+        ([197, 51], [0.629, 2.431]),  # of 1.97 and 0.51 % in the 370; from the rounded share 0.794 it is 0.630
+        ([300, 100], [2 / 3, 2]),
+        ([5, 5, 5], [1, 1, 1]),
+        ([6, 3, 0], [0.5, 1, 1]),
+        ([0, 0], [1, 1]),
+    ],
+)
+def test_class_weights_are_one_over_classes_times_share(pixels: list[int], weights: list[float]) -> None:
+    assert losses.class_weights(pixels) == pytest.approx(weights, abs=5e-4)
+
+
+def test_reweight_becomes_class_weights() -> None:
+    given = {"cross_entropy": {"weight": 0.5, "reweight": True}, "dice": {}}
+    assert losses.reweights(given)
+    found = losses.resolved(given, [300, 100])
+    assert found == {"cross_entropy": {"weight": 0.5, "class_weights": [1, pytest.approx(2 / 3), 2]}, "dice": {}}
+    assert given["cross_entropy"]["reweight"]
+    plain = {"cross_entropy": {"reweight": False}}
+    assert not losses.reweights(plain)
+    assert losses.resolved(plain, [300, 100]) == {"cross_entropy": {}}
+
+
+def test_a_rare_class_counts_more_by_hand() -> None:
+    """Logits of 0 are probabilities of a third; labels 0, 1, 1, 1, 2: weights 1, 4 / (2 * 3) thrice, 4 / 2."""
+    target = labels([[0, 1, 1, 1, 2]])
+    terms = losses.resolved({"cross_entropy": {"reweight": True}}, [3, 1])
+    found = losses.total(terms, {"logits": torch.zeros(1, 3, 1, 5)}, target, 0)[0].item()
+    assert found == pytest.approx((1 + 3 * 2 / 3 + 2) / 5 * math.log(3), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "classes", "message"),
+    [
+        ({"reweight": True}, 1, "r.losses.cross_entropy.reweight: a run of one class has nothing to weigh"),
+        ({"reweight": "yes"}, 2, "r.losses.cross_entropy.reweight: expected true or false (found 'yes')"),
+        (
+            {"reweight": True, "class_weights": [1, 2, 3]},
+            2,
+            "r.losses.cross_entropy: reweight and class_weights exclude each other; remove one",
+        ),
+    ],
+)
+def test_reweight_is_refused(options: dict[str, Any], classes: int, message: str) -> None:
+    with pytest.raises(UserError) as e:
+        losses.check({"cross_entropy": options}, "r", classes)
+    assert str(e.value).startswith(message)
+    losses.check({"cross_entropy": {"reweight": True}}, "r", 2)
+
+
+def test_reweight_left_in_place_is_refused() -> None:
+    with pytest.raises(UserError, match=r"cross_entropy\.reweight: this training method counts no classes"):
+        cross_entropy({"logits": torch.zeros(1, 3, 1, 1)}, labels([[0]]), reweight=True)
+
+
+def test_label_maps() -> None:
+    """Columns: background 0.5 leads; a class leads with 0.4; a class ties with background; two classes tie."""
+    p = torch.tensor([[[[0.3, 0.25, 0.5, 0.375]], [[0.2, 0.4, 0.0, 0.375]]]])
+    assert label_map(p).tolist() == [[[0, 2, 1, 1]]]
+
+
+def test_the_label_map_of_one_class_is_its_threshold() -> None:
+    half = torch.tensor(0.5)
+    near = torch.stack([torch.nextafter(half, torch.tensor(0.0)), half, torch.nextafter(half, torch.tensor(1.0))])
+    p = torch.cat([near, torch.rand(1000)])[None, None, None]
+    assert torch.equal(label_map(p)[0, 0].bool(), p[0, 0, 0] >= 0.5)
 
 
 def test_total_weighs_and_waits() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from covidseg.metrics.overlap import Counts, binarise, count, mean_absolute_error
+from covidseg.metrics.overlap import Counts, binarise, count, label_map, mean_absolute_error
 
 EMPTY, ONE, ALL = (np.array(m, bool) for m in ([[0, 0], [0, 0]], [[1, 0], [0, 0]], [[1, 1], [1, 1]]))
 
@@ -43,3 +43,18 @@ def test_mae_of_a_map() -> None:
     truth = np.array([[1, 0], [0, 1]], bool)
     assert mean_absolute_error(np.array([[1.0, 0.5], [0.25, 0.75]]), truth) == 0.25  # (0 + .5 + .25 + .25) / 4
     assert mean_absolute_error(np.array([[255, 51], [0, 204]], np.uint8), truth) == pytest.approx(0.1, abs=1e-15)
+
+
+def test_the_most_probable_of_background_and_classes() -> None:
+    """Of 255, background has 128, 89, 128, 55, 0: it leads, loses to the second class, loses a tie, loses to a tie;
+    at last both maps were rounded up to 128 and nothing is left."""
+    prob = np.array([[[77, 64, 127, 100, 128]], [[50, 102, 0, 100, 128]]], np.uint8)
+    prob[0, 0, 2] = 128  # background 127
+    assert label_map(prob).tolist() == [[0, 2, 1, 1, 1]]
+    tied = np.array([[[85]], [[85]]], np.uint8)  # background 85 too
+    assert label_map(tied).tolist() == [[1]]
+
+
+def test_one_class_is_its_threshold() -> None:
+    prob = np.arange(256, dtype=np.uint8)[None, None]
+    np.testing.assert_array_equal(label_map(prob) == 1, binarise(prob[0], 0.5))

@@ -77,10 +77,10 @@ def test_stop_and_keep(val: list[float | None], over: bool, kept: int) -> None:
 
 
 def test_the_likeliest_class_above_trust_is_the_label() -> None:
-    # ggo, consolidation: sure ggo; unsure ggo; sure consolidation; background; ggo equal to background
+    # ggo, consolidation: sure ggo; unsure ggo; sure consolidation; background; ggo as likely as background
     p = torch.tensor([[0.96, 0.60, 0.01, 0.10, 0.50], [0.02, 0.20, 0.97, 0.20, 0.00]])[None, :, None, :]
     assert pseudo_labels(p, 0.95).flatten().tolist() == [1, 0, 2, 0, 0]
-    assert pseudo_labels(p, None).flatten().tolist() == [1, 1, 2, 0, 0]
+    assert pseudo_labels(p, None).flatten().tolist() == [1, 1, 2, 0, 1]
     one = torch.tensor([0.96, 0.6, 0.4])[None, None, None, :]
     assert pseudo_labels(one, 0.95).flatten().tolist() == [1, 0, 0]
     assert pseudo_labels(one, None).flatten().tolist() == [1, 1, 0]
