@@ -51,7 +51,7 @@ def _places(plan: Plan) -> Iterator[tuple[bool, str]]:
     wanted = FREE_GIB[plan.config.mode]
     yield free >= wanted, f"{free:.0f} GiB free ({wanted} GiB wanted in {plan.config.mode} mode)"
     if plan.mirror:
-        for name in plan.all_datasets():
+        for name in (name for name in plan.all_datasets() if not plan.dataset(name).joins):
             there = (plan.mirror / name).is_dir()
             yield True, f"mirror {plan.mirror}: {name} {'found' if there else 'not there, would be downloaded'}"
 

@@ -124,14 +124,35 @@ class Plan:
             )
         if dataset.importer == "folder" and dataset.folder is None:
             raise UserError(f"{path}: folder: missing; name the folder with imagesTr, labelsTr and dataset.json")
+        self._known([dataset.keep], ["all", "lesion", *dataset.classes, *dataset.unions], f"{path}: keep")
+        parts = self._parts(dataset, path)
         if self.config.mode == "demo":
-            if dataset.phantom is None:
+            sizes = {part.phantom.size for part in parts or [dataset] if part.phantom}
+            if not sizes:
                 raise UserError(f"{name}: has no phantom twin; use mode: paper, or another data set")
             if dataset.crop:
-                dataset = dataset.model_copy(
-                    update={"crop": dataset.crop.model_copy(update={"size": dataset.phantom.size})}
+                dataset = dataset.model_copy(update={"crop": dataset.crop.model_copy(update={"size": sizes.pop()})})
+            if dataset.crop and sizes:
+                raise UserError(
+                    f"{path}: joins: the phantoms of {', '.join(dataset.joins)} differ in size; give them one"
                 )
         return dataset
+
+    def _parts(self, dataset: Dataset, path: Path) -> list[Dataset]:
+        """Return the data sets that one joins. Raises UserError when they do not fit together."""
+        if (dataset.importer == "joined") != (len(dataset.joins) > 1):
+            raise UserError(f"{path}: joins: importer joined, and no other, names the two or more data sets it joins")
+        self._known(dataset.joins, _stems(WORKFLOW / "datasets"), f"{path}: joins")
+        for name in dataset.joins:
+            part = load(Dataset, self._named("datasets", name, "data set"))
+            if part.joins:
+                raise UserError(f"{path}: joins: {name} itself joins others; name its parts")
+            for key in ("classes", "kept", "crop"):
+                if getattr(part, key) != getattr(dataset, key):
+                    raise UserError(
+                        f"{path}: {key.replace('kept', 'keep')}: differs from that of {name}; make both equal"
+                    )
+        return [self.dataset(name) for name in dataset.joins]
 
     @functools.cache  # noqa: B019
     def protocol(self, name: str) -> Protocol:
@@ -161,7 +182,26 @@ class Plan:
             chosen = self.dataset(dataset).lungs
             if self.config.mode == "demo" and chosen in ("r231", "r231covidweb"):
                 chosen = "phantom"
+            parts = {name: self.lungs(name) for name in self.dataset(dataset).joins}
+            bare = [name for name, source in parts.items() if source == "none"]
+            if bare and chosen == "labels":
+                if len(bare) < len(parts):
+                    raise UserError(
+                        f"{self.source}: lungs: {dataset} takes its lung masks from its parts, and {bare[0]} has none; "
+                        f"set {dataset}: none, or another source for {bare[0]}"
+                    )
+                chosen = "none"
         return chosen
+
+    def masked_by(self, dataset: str) -> list[str]:
+        """Return the data sets whose lung masks one has: itself, or its parts where their masks are its labels."""
+        parts = self.dataset(dataset).joins
+        return parts if parts and self.lungs(dataset) == "labels" else [dataset]
+
+    def lungs_in_words(self, dataset: str) -> str:
+        """Return where a data set's lung masks come from, for readers; of one that joins others, by part."""
+        sources = {name: self.lungs(name) for name in self.masked_by(dataset)}
+        return " and ".join(source if name == dataset else f"{source} ({name})" for name, source in sources.items())
 
     def class_values(self, dataset: str, classes: list[str]) -> dict[str, tuple[int, ...]]:
         """Return, per class, the label values it joins; ``lung`` has none: its truth is the lung mask."""
@@ -343,12 +383,12 @@ class Plan:
         return list(dict.fromkeys(runs))
 
     def all_datasets(self) -> list[str]:
-        """Return the data sets that runs and tables use."""
-        specs = [self.run(run).spec for run in self.runs()]
-        names = [spec.dataset for spec in specs] + [spec.pool.dataset for spec in specs if spec.pool]
+        """Return the data sets that runs, their pools and tables use, parts before what joins them."""
+        names = [name for run in self.runs() for name, _ in self.tensors_of(self.run(run).spec)]
         for _, _, table in self.tables():
             if isinstance(table, DatasetTable):
                 names += self.table_datasets(table)
+        names = [part for name in names for part in (*self.dataset(name).joins, name)]
         if any(self.lungs(name) == "phantom" for name in names):
             names.append(self.run(PHANTOM_LUNGS).spec.dataset)
         return list(dict.fromkeys(names))
@@ -361,6 +401,23 @@ class Plan:
     def trained_beside(self, dataset: str) -> list[str]:
         """Return the other data sets that runs learn from: a model of theirs may be tested on ``dataset``."""
         return [name for name in dict.fromkeys(name for name, _ in self.leak_sets()) if name != dataset]
+
+    def pools(self, dataset: str, split: str) -> dict[str, set[str]]:
+        """Return data set -> cases left out of it, of the pools from which this split's runs learn without labels.
+
+        A case is left out when every run with that pool leaves it out. The data set's own name stands for its
+        unlabelled slices.
+        """
+        pools: dict[str, set[str]] = {}
+        for spec in (self.run(run).spec for run in self.runs()):
+            if spec.pool and (spec.dataset, spec.split) == (dataset, split):
+                without = set(spec.pool.without)
+                pools[spec.pool.dataset] = pools.get(spec.pool.dataset, without) & without
+        return pools
+
+    def compared(self, dataset: str, split: str) -> list[str]:
+        """Return the data sets whose slices a split's leak check compares, its own first."""
+        return list(dict.fromkeys([dataset, *self.trained_beside(dataset), *self.pools(dataset, split)]))
 
     def table_leaks(self, paper: str, table: ResultTable) -> list[tuple[str, str]]:
         """Return (data set, split) of a table's runs."""
@@ -406,10 +463,16 @@ class Plan:
 
     def import_hash(self, dataset: str) -> str:
         """Return the hash of how a data set is read; of a user's folder also of its files' names, sizes and times."""
-        own = self._dataset_hash(dataset, "importer", "classes", "window", "folder")
+        own = self._dataset_hash(dataset, "importer", "classes", "window", "folder", "joins")
         folder = self.dataset(dataset).folder
         files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder else []
         return fingerprint_of([own, [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]])
+
+    def imported_from(self, dataset: str) -> list[Path]:
+        """Return the records that an import waits for: of the files as they came, or of the parts' stores."""
+        parts = self.dataset(dataset).joins
+        made = [self.paths.canonical(part) / name for part in parts for name in ("import.json", "lungs.json")]
+        return made or [self.paths.raw(dataset) / "fetched.json"]
 
     def lungs_hash(self, dataset: str) -> str:
         """Return the hash of where lung masks come from."""
@@ -417,11 +480,11 @@ class Plan:
 
     def tensors_hash(self, dataset: str) -> str:
         """Return the hash of which part of which slices enters the tensors."""
-        return self._dataset_hash(dataset, "crop", "keep", "classes")
+        return fingerprint_of([self._dataset_hash(dataset, "crop", "classes"), self.dataset(dataset).kept])
 
-    def leaks_hash(self, dataset: str) -> str:
-        names = [dataset, *self.trained_beside(dataset)]
-        return fingerprint_of([(name, self.dataset(name).keep, self.dataset(name).classes) for name in names])
+    def leaks_hash(self, dataset: str, split: str) -> str:
+        sets = [(name, self.dataset(name).kept, self.dataset(name).classes) for name in self.compared(dataset, split)]
+        return fingerprint_of([sets, {name: sorted(cases) for name, cases in self.pools(dataset, split).items()}])
 
     def score_hash(self, run: str) -> str:
         """Return the hash of how a run is scored; how a protocol is worded or printed does not count."""
@@ -511,9 +574,11 @@ class Plan:
         out += [f"{used} stands in for {name}" for name, used in run.stand_ins]
         if run.folds != run.all_folds:
             out.append(f"folds {', '.join(map(str, run.folds))} of {len(run.all_folds)}")
-        own = self.dataset(run.spec.dataset).lungs
-        if run.spec.lungs != own:
-            out.append(f"lung masks: {run.spec.lungs} instead of {own}")
+        for name in self.masked_by(run.spec.dataset):
+            used, own = self.lungs(name), self.dataset(name).lungs
+            if used != own:
+                whose = "" if name == run.spec.dataset else f" of {name}"
+                out.append(f"lung masks{whose}: {used} instead of {own}")
         return [*out, *run.scaled]
 
     def shown_in(self, run: str) -> str:

@@ -124,11 +124,24 @@ class Dataset(Strict):
         None, description="HU window mapped to 0..255 where voxels are raw HU."
     )
     crop: Crop | None = None
-    keep: Literal["lesion", "all"] = Field("all", description="Slices that enter tensors.")
+    keep: Name = Field(
+        "all",
+        description="Slices that enter tensors: all, lesion (any class shows), or a class or union that must show.",
+    )
     lungs: LungSource = "none"
     splits: dict[str, str] = Field({}, description="Split name -> this data set's own version of it.")
     phantom: Phantom | None = None
     folder: Path | None = Field(None, description="importer folder: where the user's data lie.")
+    joins: Annotated[list[Name], Once] = Field(
+        [], description="importer joined: the data sets it consists of; classes, keep and crop are those of each."
+    )
+
+    @property
+    def kept(self) -> list[str]:
+        """Return the classes of which a labelled slice has to show one to enter tensors; none: all slices do."""
+        if self.keep in (*self.classes, *self.unions):
+            return self.unions.get(self.keep, [self.keep])
+        return list(self.classes) if self.keep == "lesion" else []
 
 
 # ---- runs ------------------------------------------------------------------------------------------------------------

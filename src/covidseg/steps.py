@@ -37,6 +37,8 @@ def _finish(path: Path, files: list[Path], **facts: Any) -> None:
 def fetch(plan: Plan, name: str) -> None:
     """Get a data set's files, or generate its twin."""
     dataset, raw = plan.dataset(name), plan.paths.raw(name)
+    if dataset.joins:
+        raise UserError(f"{name}: has no files of its own; fetch {' and '.join(dataset.joins)}, which it joins")
     if plan.config.mode == "demo":
         from covidseg.data import phantom
 
@@ -54,7 +56,13 @@ def import_(plan: Plan, name: str) -> None:
     from covidseg.data import canonical, importers
 
     dataset, out = plan.dataset(name), plan.paths.canonical(name)
-    raw = dataset.folder or need(plan.paths.raw(name) / "fetched.json", f"fetch {name}").parent
+    for part in dataset.joins:
+        for verb in ("import", "lungs"):
+            need(plan.paths.canonical(part) / f"{verb}.json", f"{verb} {part}")
+    if dataset.joins:
+        raw = out.parent
+    else:
+        raw = dataset.folder or need(plan.paths.raw(name) / "fetched.json", f"fetch {name}").parent
     (out / "import.json").unlink(missing_ok=True)
     canonical.write(importers.cases(raw, dataset), dataset, out)
     _finish(out / "import.json", [out / "slices.h5", out / "slices.csv"], dataset=name)
@@ -105,14 +113,17 @@ def leaks(plan: Plan, name: str, split: str) -> None:
     from covidseg import leaks as checking
     from covidseg.leaks import alike
 
-    cases, slices = plan.split(split), None
-    for used in [name, *plan.trained_beside(name)]:
+    pools, slices = plan.pools(name, split), None
+    labelled = [name, *plan.trained_beside(name)]
+    for used in plan.compared(name, split):
         folder = need(plan.paths.canonical(used) / "lungs.json", f"lungs {used}").parent
         found = alike.read(used, plan.dataset(used), folder)
+        if used not in labelled:  # only a pool: nobody learns from what it leaves out
+            found = found.without(pools[used])
         slices = found if slices is None else slices + found
     assert slices is not None
     csv, summary = (plan.paths.leaks(name, split, suffix) for suffix in ("csv", "json"))
-    _say(f"{name}, split {split}: {checking.write(name, cases, slices, split, csv, summary)}")
+    _say(f"{name}, split {split}: {checking.write(name, plan.split(split), slices, split, csv, summary, pools)}")
 
 
 # ---- training and scoring

@@ -24,7 +24,7 @@ rule fetch:
 
 rule canonical:
     input:
-        P.raw("{dataset}") / "fetched.json",
+        lambda w: PLAN.imported_from(w.dataset),
     output:
         record=P.canonical("{dataset}") / "import.json",
         store=P.canonical("{dataset}") / "slices.h5",

@@ -6,7 +6,7 @@ rule leaks:
     input:
         lambda w: [
             P.canonical(name) / made
-            for name in [w.dataset, *PLAN.trained_beside(w.dataset)]
+            for name in PLAN.compared(w.dataset, w.split)
             for made in ("import.json", "lungs.json")
         ],
         split=lambda w: PLAN.split_path(w.split),
@@ -21,7 +21,7 @@ rule leaks:
         mem_mb=1000,
         runtime=20,
     params:
-        spec=lambda w: PLAN.leaks_hash(w.dataset),
+        spec=lambda w: PLAN.leaks_hash(w.dataset, w.split),
         code=code("leaks"),
     message:
         "leaks of {wildcards.dataset}, split {wildcards.split}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -169,6 +169,12 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any
     writer.writeheader()
     writer.writerows(rows)
     files.write_text(path, text.getvalue())
+
+
+def kept(row: Mapping[str, Any], dataset: Dataset) -> bool:
+    """Tell whether a slice, as a row of the table, enters tensors by ``Dataset.keep``; unlabelled ones always do."""
+    counts = [row.get(f"px_{name}") for name in dataset.kept]
+    return not counts or None in counts or any(counts)
 
 
 _NUMBERS = {"index", "position", "native_height", "native_width", "top", "left", "height", "width"}

@@ -10,6 +10,11 @@ not published: ``random.Random(0).sample(train_ids, 5)``.
 ``ma5`` tests radiopaedia_10_85902_1 and radiopaedia_29_86491_1 in fold 2, the other scan of each patient in fold 4.
 ``ma5-patients`` swaps radiopaedia_29_86491_1 and radiopaedia_10_85902_3, so that both scans of a patient are tested in
 one fold; nothing else changes. In ``ma5-patients-zenodo20`` radiopaedia_10_85902_3 moves from fold 4 to fold 2.
+
+``dataset3-paper`` is SSA-Net's Dataset3 as it was used: the 98 slices with GGO or consolidation of medseg-1 train, the
+nine volumes both choose the best epoch and are tested (``val+test``). In ``dataset3-clean`` three volumes validate,
+``random.Random(0).sample(volumes, 3)``, and the other six are tested. ``infnet-50-48-val`` does with COVID-SemiSeg what
+``dataset3-paper`` does: 50 slices train, the other 48 validate and test.
 """
 
 from __future__ import annotations
@@ -47,7 +52,8 @@ class Split:
 def read(path: Path) -> Split:
     """Read a split from CSV with the columns fold, case, role; lines that start with # are comments.
 
-    Raises UserError for other columns, an unknown role, a case twice in a fold, and a fold without train or test.
+    A case in the role ``val+test`` does both. Raises UserError for other columns, an unknown role, a case twice in a
+    fold or with two roles otherwise, and a fold without train or test.
     """
     try:
         lines = path.read_text().splitlines()
@@ -63,12 +69,16 @@ def read(path: Path) -> Split:
         fold, case, role = row["fold"] or "", row["case"] or "", row["role"] or ""
         if not fold.isdecimal():
             raise UserError(f"{path}: fold {fold!r} of case {case!r} is not a whole number")
-        if role not in ROLES:
-            raise UserError(f"{path}: unknown role {role!r} of case {case!r}; {nearest(role, ROLES)}")
+        parts = role.split("+")
+        if unknown := [part for part in parts if part not in ROLES]:
+            raise UserError(f"{path}: unknown role {unknown[0]!r} of case {case!r}; {nearest(unknown[0], ROLES)}")
+        if len(parts) > 1 and sorted(parts) != ["test", "val"]:
+            raise UserError(f"{path}: role {role!r} of case {case!r}; only val+test go together")
         roles = table.setdefault(int(fold), {name: [] for name in ROLES})
         if any(case in cases for cases in roles.values()):
             raise UserError(f"{path}: case {case!r} is twice in fold {fold}")
-        roles[role].append(case)
+        for part in parts:
+            roles[part].append(case)
     for fold_number, roles in sorted(table.items()):
         for role in ("train", "test"):
             if not roles[role]:

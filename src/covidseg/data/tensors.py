@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from covidseg import files
-from covidseg.data.canonical import U8, Store, read_table, write_table
+from covidseg.data.canonical import U8, Store, kept, read_table, write_table
 from covidseg.errors import UserError
 from covidseg.schema import Dataset
 
@@ -67,7 +67,7 @@ def build(canonical: Path, dataset: Dataset, size: int, lungs: Path | None, out:
     pixel. ``lungs`` is a ``lungs.h5``; without it lung.npy is 1 everywhere and crops go round the image's centre.
     Labels of unlabelled slices are 0. One case is in memory at a time.
     """
-    table = [row for row in read_table(canonical / "slices.csv") if _kept(row, dataset)]
+    table = [row for row in read_table(canonical / "slices.csv") if kept(row, dataset)]
     if not table:
         raise UserError(f"{canonical / 'slices.csv'}: no slice passes keep: {dataset.keep}; set keep: all")
     rows: list[dict[str, Any]] = []
@@ -128,11 +128,6 @@ def resize(array: U8, shape: tuple[int, int], nearest: bool = False) -> U8:
         return array
     how = Image.Resampling.NEAREST if nearest else Image.Resampling.BILINEAR
     return np.asarray(Image.fromarray(np.ascontiguousarray(array)).resize((shape[1], shape[0]), how))
-
-
-def _kept(row: dict[str, Any], dataset: Dataset) -> bool:
-    counts = [row.get(f"px_{name}") for name in dataset.classes]
-    return dataset.keep == "all" or None in counts or any(counts)
 
 
 def _lung(masks: Store | None, case: str) -> U8 | None:

@@ -1,11 +1,12 @@
 """Leaks: a patient, a volume or a near-duplicate slice that stands on both sides of a split.
 
-Sides are, per fold, what a training may see (train, validation, the data set's unlabelled slices, other data sets of
-the plan) and what it is tested on.
+Sides are, per fold, what a training may see (train, validation, pools of unlabelled slices; the data set's own and
+other data sets of the plan besides) and what it is tested on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,11 +20,14 @@ from covidseg.leaks import alike
 from covidseg.leaks.alike import Item, Pictures
 
 Patient = tuple[str, str]  # data set, name
+Pools = Mapping[str, Collection[str]]  # data set that runs learn from without labels -> cases they leave out
 
 
 @dataclass(frozen=True)
 class Leak:
     """One leak. ``train`` names cases (for kind slice, slices) of the data set ``data`` in the role ``role``.
+
+    Roles are those of the split (train, val), ``pool``, and what the store says of slices that no pool holds.
 
     ``by`` says how it is known: ``name``, or ``picture``. Two patients are one by picture when near-duplicate slices
     join them, in a chain if need be. ``correlation`` is that of the two slices, or of the two cases' most alike slices;
@@ -40,13 +44,21 @@ class Leak:
     test: str
     correlation: float | None
 
+    def within(self, dataset: str) -> bool:
+        """Tell whether it is one of the split's own runs: in training, in validation or in their pools."""
+        return self.role == "pool" or (self.data == dataset and self.role in ("train", "val"))
+
 
 KINDS = ("patient", "case", "slice")
 COLUMNS = list(Leak.__dataclass_fields__)
 
 
-def find(dataset: str, slices: Pictures, split: Split) -> list[Leak]:
-    """Return the leaks of a split of ``dataset``; what ``slices`` hold of other data sets counts as training data."""
+def find(dataset: str, slices: Pictures, split: Split, pools: Pools | None = None) -> list[Leak]:
+    """Return the leaks of a split of ``dataset``; what ``slices`` hold of other data sets counts as training data.
+
+    Of a case that validates and is tested (``val+test``) this is its only leak in the role val.
+    """
+    pools = pools or {}
     listed = {case for roles in split.table.values() for cases in roles.values() for case in cases}
     own = [k for k, item in enumerate(slices.items) if item.data == dataset and item.case in listed]
     if not own:
@@ -67,10 +79,16 @@ def find(dataset: str, slices: Pictures, split: Split) -> list[Leak]:
     for fold in split.folds:
         sides = {role: [key for case in split.cases(fold, role) if (key := (dataset, case)) in cases] for role in ROLES}
         tested = set(sides["test"])  # without cases that have no slice to use
-        fit: dict[tuple[str, str], str] = {key: role for role in ("train", "val") for key in sides[role]}
+        fit: dict[tuple[str, str], str] = {key: "train" for key in sides["train"]}
+        for key in sides["val"]:
+            if key in tested:
+                out.append(Leak(fold, "case", "name", dataset, "val", first[cases[key]].patient, key[1], key[1], None))
+            else:
+                fit[key] = "val"
         for key, n in cases.items():
             if key[0] != dataset or (key[1] not in listed and first[n].role == "unlabelled"):
-                fit[key] = first[n].role
+                pooled = key[0] in pools and key[1] not in pools[key[0]]
+                fit[key] = "pool" if pooled else first[n].role
         for key, role in fit.items():
             for test in sorted(tested):
                 a, b = first[cases[key]], first[cases[test]]
@@ -96,26 +114,29 @@ def between(a: Pictures, b: Pictures) -> list[Leak]:
     return find(dataset, a + b, Split(Path(dataset), {0: {"train": [], "val": [], "test": cases}}))
 
 
-def write(dataset: str, split: Split, slices: Pictures, name: str, csv: Path, summary: Path) -> str:
+def write(
+    dataset: str, split: Split, slices: Pictures, name: str, csv: Path, summary: Path, pools: Pools | None = None
+) -> str:
     """Write the leaks as CSV and their summary as JSON; return the finding in words."""
     from covidseg.leaks.words import finding
 
-    leaks = find(dataset, slices, split)
+    leaks = find(dataset, slices, split, pools)
     rows = [asdict(leak) for leak in leaks]
     for row in rows:
         row["correlation"] = "" if row["correlation"] is None else f"{row['correlation']:.3f}"
     write_table(csv, COLUMNS, rows)
     text = finding(dataset, leaks, _tested(dataset, slices, split))
-    own = [leak for leak in leaks if leak.data == dataset and leak.role in ("train", "val")]
+    own = [leak for leak in leaks if leak.within(dataset)]
     facts = {
         "dataset": dataset,
         "split": name,
         "compared_with": list(dict.fromkeys(item.data for item in slices.items if item.data != dataset)),
+        "pools": {data: sorted(left_out) for data, left_out in (pools or {}).items()},
         "slices": len(slices.items),
         "hash_bits": alike.BITS,
         "correlation": alike.ALIKE,
-        "within": {kind: sum(leak.kind == kind for leak in own) for kind in KINDS},  # train and validation
-        "in_all": {kind: sum(leak.kind == kind for leak in leaks) for kind in KINDS},  # and unlabelled, other data sets
+        "within": {kind: sum(leak.kind == kind for leak in own) for kind in KINDS},  # train, val, pools
+        "in_all": {kind: sum(leak.kind == kind for leak in leaks) for kind in KINDS},  # and other data
         "finding": text,
     }
     write_json(summary, facts)

@@ -13,7 +13,7 @@ found: the best match of a slice among the equalised, newly cropped ones of its 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from covidseg.data.canonical import U8, Store, read_table
+from covidseg.data.canonical import U8, Store, kept, read_table
 from covidseg.schema import Dataset
 
 BITS = 16  # hashes that differ in more bits are not compared further
@@ -63,6 +63,10 @@ class Pictures:
         chosen = np.asarray(indices, int)
         return Pictures([self.items[i] for i in chosen], self.hashes[chosen], self.pictures[chosen])
 
+    def without(self, cases: Collection[str]) -> Pictures:
+        """Return the slices of all other cases."""
+        return self.of([i for i, item in enumerate(self.items) if item.case not in cases])
+
 
 def read(name: str, dataset: Dataset, canonical: Path) -> Pictures:
     """Return the slices of a data set that training or testing may use; one case is in memory at a time."""
@@ -72,8 +76,7 @@ def read(name: str, dataset: Dataset, canonical: Path) -> Pictures:
         for case, group in groupby(read_table(canonical / "slices.csv"), key=lambda row: row["case"]):
             image, lung = store.image(case), masks.lung(case) if boxed else None
             for row in group:
-                counts = [row.get(f"px_{key}") for key in dataset.classes]
-                if dataset.keep == "all" or None in counts or any(counts):
+                if kept(row, dataset):
                     items.append(Item(name, row["slice"], case, row["patient"], row["role"]))
                     at = row["position"]
                     slices.append(_shrunk(image[at], None if lung is None else lung[at]))

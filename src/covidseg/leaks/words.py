@@ -15,27 +15,43 @@ MOST = 3  # groups by picture named one by one
 
 def finding(dataset: str, leaks: list[Leak], tested: set[str]) -> str:
     """Return what a reader of a table has to know; ``tested`` are the patients whom any fold tests."""
-    own = [leak for leak in leaks if leak.data == dataset and leak.role in VERBS]
-    parts = [*_named(own), *_pictured(own)]
+    within = [leak for leak in leaks if leak.within(dataset)]
+    own = [leak for leak in within if leak.role != "pool"]
+    parts = [*_both(own), *_named(own), *_pictured(own)]
     if copies := {(leak.fold, leak.test) for leak in own if leak.kind == "slice"}:
         parts.append(f"{_slices(len(copies))} a near-duplicate in training")
+    for data, stand in _elsewhere([leak for leak in within if leak.role == "pool"], tested).items():
+        parts.append(stand.format(where=f"the pool of unlabelled slices, {data}"))
     text = f"Leaks: {'; '.join(parts) or NONE}."
-    other = [leak for leak in leaks if leak not in own]
-    for data in dict.fromkeys(leak.data for leak in other):
-        shared = {leak.patient for leak in other if leak.data == data and leak.kind != "slice"}
-        shown = {leak.test for leak in other if leak.data == data and leak.kind == "slice"}
+    for data, stand in _elsewhere([leak for leak in leaks if not leak.within(dataset)], tested).items():
         where = "its own unlabelled slices" if data == dataset else data
-        nearly = f" ({_slices(len(shown))} a near-duplicate there)" if shown else ""
-        text += f" {len(shared)} of {len(tested)} tested patients also stand in {where}{nearly}:"
-        text += " never train there and test here."
+        text += f" {stand.format(where=where)}: never train there and test here."
     return text
+
+
+def _elsewhere(leaks: list[Leak], tested: set[str]) -> dict[str, str]:
+    """Return data set -> how many tested patients stand there too; the sentence has a place for ``where``."""
+    stand = {}
+    for data in dict.fromkeys(leak.data for leak in leaks):
+        shared = {leak.patient for leak in leaks if leak.data == data and leak.kind != "slice"}
+        shown = {leak.test for leak in leaks if leak.data == data and leak.kind == "slice"}
+        nearly = f" ({_slices(len(shown))} a near-duplicate there)" if shown else ""
+        stand[data] = f"{len(shared)} of {len(tested)} tested patients also stand in {{where}}{nearly}"
+    return stand
+
+
+def _both(leaks: list[Leak]) -> list[str]:
+    """Say how many test cases are validated too."""
+    number = len({leak.test for leak in leaks if leak.kind == "case"})
+    said = "1 test case also chooses" if number == 1 else f"{number} test cases also choose"
+    return [f"{said} the best epoch"] if number else []
 
 
 def _named(leaks: list[Leak]) -> list[str]:
     """Say which folds train on patients whom they test."""
     folds: dict[tuple[str, str], list[int]] = {}
     for leak in leaks:
-        if leak.kind != "slice" and leak.by == "name":
+        if leak.kind == "patient" and leak.by == "name":
             folds.setdefault((leak.role, leak.patient), []).append(leak.fold)
     patients: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     for (role, patient), found in sorted(folds.items()):

@@ -224,5 +224,5 @@ def _dataset(plan: Plan, name: str) -> dict[str, Any]:
         "licence": dataset.licence if plan.config.mode == "paper" else "generated here",
         "cases": len({row["case"] for row in table}),
         "slices": len(table),
-        "lungs": plan.lungs(name),
+        "lungs": plan.lungs_in_words(name),
     }

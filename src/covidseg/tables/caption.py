@@ -17,12 +17,15 @@ def caption_of(plan: Plan, paper: str, name: str) -> str:
         used = {n: plan.stands_for(n) for row in table.rows for n in row.datasets}
         parts.append(f"Mode {plan.config.mode}.")
         parts += [f"{new} stands in for {old}." for old, new in used.items() if new != old]
-        sources = {n: plan.lungs(n) for n in used.values() if n in plan.table_datasets(table)}
+        sources = {n: plan.lungs_in_words(n) for n in used.values() if n in plan.table_datasets(table)}
         parts.append("Lung masks: " + ", ".join(f"{n} {source}" for n, source in sources.items()) + ".")
     else:
         runs = [plan.run(run) for run in plan.table_runs(paper, table)]
         parts.append(f"Mode {plan.config.mode}, preset {plan.preset_name}, protocol {table.protocol}.")
-        data = dict.fromkeys(f"{run.spec.dataset}, split {run.spec.split}, lung masks {run.spec.lungs}" for run in runs)
+        specs = [run.spec for run in runs]
+        data = dict.fromkeys(
+            f"{spec.dataset}, split {spec.split}, lung masks {plan.lungs_in_words(spec.dataset)}" for spec in specs
+        )
         parts.append(f"Data: {'; '.join(data)}.")
         parts += [leak_finding(plan, *checked) for checked in plan.table_leaks(paper, table)]
         parts += differences(plan, runs)

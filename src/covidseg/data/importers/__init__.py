@@ -10,7 +10,7 @@ from covidseg.data.canonical import Case
 from covidseg.errors import UserError, nearest
 from covidseg.schema import Dataset
 
-IMPORTERS = ["covid_ct_seg", "covid_semiseg", "folder", "medseg_slices", "medseg_volumes", "png_slices"]
+IMPORTERS = ["covid_ct_seg", "covid_semiseg", "folder", "joined", "medseg_slices", "medseg_volumes", "png_slices"]
 
 
 def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:
