@@ -29,7 +29,7 @@ WITHOUT_EFFECT = {
     "signature",
     "train.progress",
 }
-LIBRARIES = ("torch", "numpy", "scipy", "nibabel", "pillow", "h5py", "lungmask")
+LIBRARIES = ("torch", "numpy", "scipy", "nibabel", "pillow", "h5py", "lungmask", "monai")
 
 
 def code_fingerprint(*modules: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,11 +12,18 @@ from covidseg.schema import Deviation, Follow, Paper, Preset, RunSpec, parse
 
 
 def merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with ``own`` laid over it, mapping by mapping."""
+    """Return ``base`` with ``own`` laid over it, mapping by mapping; options of a network go with its name."""
     out = dict(base)
     for key, value in own.items():
-        out[key] = merge(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
+        below = out.get(key)
+        if isinstance(value, dict) and isinstance(below, dict) and not (key == "net" and _renamed(below, value)):
+            value = merge(below, value)
+        out[key] = value
     return out
+
+
+def _renamed(below: dict[str, Any], own: dict[str, Any]) -> bool:
+    return "name" in own and own["name"] != below.get("name")
 
 
 def described_or_released(paper: Paper, follow: Any, where: str) -> tuple[dict[str, Any], list[str]]:
@@ -49,7 +57,9 @@ def scale(spec: RunSpec, preset: Preset) -> tuple[RunSpec, list[str]]:
     """Apply a preset; return the scaled spec and what it changed, in words."""
     raw = spec.model_dump()
     if preset.size:
-        raw["input"]["size"] = min(preset.size, spec.input.size)
+        size = raw["input"]["size"] = min(preset.size, spec.input.size)
+        if "levels" in raw["net"]:  # a slice half as large is halved once less
+            raw["net"]["levels"] = max(3, raw["net"]["levels"] - round(math.log2(spec.input.size / size)))
     if preset.width:
         raw["net"]["width"] = preset.width * spec.net.get("width", 1.0)
     for owner, key in [(raw["train"], "epochs"), (raw["train"]["optimizer"], "step")]:

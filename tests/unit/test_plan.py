@@ -103,6 +103,30 @@ def test_merge_goes_mapping_by_mapping() -> None:
     assert base == {"net": {"name": "a", "width": 1}, "x": 1}
 
 
+def test_another_network_takes_none_of_the_defaults_options() -> None:
+    base = {"net": {"name": "a", "width": 1}, "train": {"method": "m", "epochs": 2}}
+    own = {"net": {"name": "b"}, "train": {"method": "n"}}
+    assert merge(base, own) == {"net": {"name": "b"}, "train": {"method": "n", "epochs": 2}}
+    assert merge(base, {"net": {"name": "a", "skip": "add"}})["net"] == {"name": "a", "width": 1, "skip": "add"}
+
+
+def test_baselines_differ_from_ssanet_in_network_and_loss_alone() -> None:
+    plan = Plan.load(REAL)
+    for dataset in ("", "-dataset2"):
+        own = plan.run(f"ssanet/m4{dataset}").spec
+        for run, net in (("unet", {"name": "unet"}), ("nnunet", {"name": "dynunet", "levels": 8})):
+            spec = plan.run(f"ssanet/{run}{dataset}").spec
+            assert spec.net == net
+            assert spec.losses == {"dice": {"smoothing": "corrected"}}
+            assert spec.model_copy(update={"net": own.net, "losses": own.losses}) == own
+
+
+def test_half_the_size_takes_one_level_less() -> None:
+    levels = {preset: Plan.load({**REAL, "preset": preset}).run("ssanet/nnunet") for preset in ("cpu", "tiny")}
+    assert {preset: run.spec.net["levels"] for preset, run in levels.items()} == {"cpu": 6, "tiny": 5}
+    assert "net.levels 8 to 5" in levels["tiny"].scaled
+
+
 def test_the_spec_hash_ignores_how_a_row_is_scored() -> None:
     plan = Plan.load(REAL)
     assert plan.run("ssanet/m4").hash != plan.run("ssanet/m3").hash
