@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from covidseg import record
+from covidseg import files, record
 from covidseg.data import tensors
 from covidseg.errors import UserError
 from covidseg.schema import SelfTraining
@@ -159,15 +159,17 @@ def _train(job: Job, number: int, progress: Progress) -> dict[str, Any]:
     main = job.out.parent.parent
     loaded = tensors.load(job.tensors)
     rows = rows_by_role(job, loaded)
-    sources = [Slices(loaded, job.class_values)]
+    sources, more, before = [Slices(loaded, job.class_values)], [], None
     if number:
         assert job.pool is not None
         labels = folder(main, f"labels{number}") / "labels.h5"
         sources.append(PseudoLabelled(tensors.load(job.pool), labels, job.spec.lungs != "none"))
+        more.append(files.sha256(labels))
+        before = folder(main, f"round{number - 1}") if _settings(job).warm_start else None
     feed = Feed(sources, job.spec.input.mode, prepare(job.device, job.spec.threads))
     pseudo = len(loaded) + np.arange(len(sources[1]) if number else 0)
-    before = folder(main, f"round{number - 1}") if number and _settings(job).warm_start else None
-    fit = supervised.learn(job, feed, np.concatenate([rows["train"], pseudo]), rows["val"], progress, before)
+    train = np.concatenate([rows["train"], pseudo])
+    fit = supervised.learn(job, feed, train, rows["val"], progress, *more, before=before)
     fit.resume.remove()
     return supervised.facts(fit, start) | {"labelled": len(rows["train"]), "pseudo": len(pseudo)}
 

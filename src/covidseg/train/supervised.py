@@ -32,15 +32,17 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     return facts(fit, start) | {"slices": {role: len(found) for role, found in rows.items()}}
 
 
-def learn(job: Job, feed: Feed, train: Rows, val: Rows, progress: Progress, before: Path | None = None) -> loop.Loop:
+def learn(
+    job: Job, feed: Feed, train: Rows, val: Rows, progress: Progress, *more: str, before: Path | None = None
+) -> loop.Loop:
     """Train a new model, or that of the folder ``before``, on some rows; write model and history into ``job.out``.
 
-    The resume state stays until the caller is done with the job.
+    ``more``: what else decides the result, as hashes. The resume state stays until the caller is done with the job.
     """
     torch.manual_seed(int(job.random(-1).integers(2**63)))
     new = nets.build(job.spec.net, job.spec.input.channels, job.out_channels)
     model = place(load_model(before, job.spec) if before else new, feed.device)
-    resume = Resume(job.out, job.identity(feed.device.type, torch.__version__))
+    resume = Resume(job.out, job.identity(feed.device.type, torch.__version__, *more))
     fit = loop.Loop(job, model, feed, train, val, resume)
     fit.run(progress)
     save_model(model, job.spec, job.out / "model.safetensors")

@@ -103,6 +103,6 @@ def test_the_same_numbers_again_and_in_any_order() -> None:
 def test_papers_sizes_take_well_under_a_second() -> None:
     random = np.random.default_rng(0)
     table = lines({(k % 5, f"c{k}"): random.normal(size=93).tolist() for k in range(20)})  # 20 scans, 1860 slices
-    started = time.perf_counter()
+    started = time.process_time()
     estimate(table)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
