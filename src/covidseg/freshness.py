@@ -20,6 +20,8 @@ def training_problem(plan: Plan, run: Run, fold: int, seed: int) -> str | None:
         data = plan.paths.tensors(*pair) / "tensors.json"
         if data.is_file() and made.get("inputs", {}).get(used) != sha256(data):
             return "made from other data"
+    if made.get("inputs", {}).get("split") != sha256(plan.split_path(run.spec.split)):
+        return f"made with another split {run.spec.split}"
     return None
 
 

@@ -399,25 +399,29 @@ class Plan:
         return list(dict.fromkeys((spec.dataset, spec.split) for spec in specs))
 
     def trained_beside(self, dataset: str) -> list[str]:
-        """Return the other data sets that runs learn from: a model of theirs may be tested on ``dataset``."""
-        return [name for name in dict.fromkeys(name for name, _ in self.leak_sets()) if name != dataset]
+        """Return the other data sets that runs learn from, with labels or as a pool without: a model of theirs may be
+        tested on ``dataset``.
+        """
+        names = dict.fromkeys([*(name for name, _ in self.leak_sets()), *self.pools()])
+        return [name for name in names if name != dataset]
 
-    def pools(self, dataset: str, split: str) -> dict[str, set[str]]:
-        """Return data set -> cases left out of it, of the pools from which this split's runs learn without labels.
+    def pools(self, dataset: str | None = None, split: str | None = None) -> dict[str, set[str]]:
+        """Return data set -> cases left out of it, of the pools from which a split's runs, or all runs, learn.
 
-        A case is left out when every run with that pool leaves it out. The data set's own name stands for its
+        A case is left out when every run with that pool leaves it out. A data set that is its own pool gives its
         unlabelled slices.
         """
         pools: dict[str, set[str]] = {}
         for spec in (self.run(run).spec for run in self.runs()):
-            if spec.pool and (spec.dataset, spec.split) == (dataset, split):
+            if spec.pool and (dataset is None or (spec.dataset, spec.split) == (dataset, split)):
                 without = set(spec.pool.without)
                 pools[spec.pool.dataset] = pools.get(spec.pool.dataset, without) & without
         return pools
 
-    def compared(self, dataset: str, split: str) -> list[str]:
-        """Return the data sets whose slices a split's leak check compares, its own first."""
-        return list(dict.fromkeys([dataset, *self.trained_beside(dataset), *self.pools(dataset, split)]))
+    def unseen(self, dataset: str) -> set[str]:
+        """Return the cases of a data set that no run learns from: it is a pool only, and all leave them out."""
+        labelled = any(name == dataset for name, _ in self.leak_sets())
+        return set() if labelled else self.pools().get(dataset, set())
 
     def table_leaks(self, paper: str, table: ResultTable) -> list[tuple[str, str]]:
         """Return (data set, split) of a table's runs."""
@@ -483,7 +487,8 @@ class Plan:
         return fingerprint_of([self._dataset_hash(dataset, "crop", "classes"), self.dataset(dataset).kept])
 
     def leaks_hash(self, dataset: str, split: str) -> str:
-        sets = [(name, self.dataset(name).kept, self.dataset(name).classes) for name in self.compared(dataset, split)]
+        names = [dataset, *self.trained_beside(dataset)]
+        sets = [(n, self.dataset(n).kept, self.dataset(n).classes, sorted(self.unseen(n))) for n in names]
         return fingerprint_of([sets, {name: sorted(cases) for name, cases in self.pools(dataset, split).items()}])
 
     def score_hash(self, run: str) -> str:

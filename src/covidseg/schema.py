@@ -126,7 +126,7 @@ class Dataset(Strict):
     crop: Crop | None = None
     keep: Name = Field(
         "all",
-        description="Slices that enter tensors: all, lesion (any class shows), or a class or union that must show.",
+        description="Slices that enter tensors: all, lesion (any class shows), or a class or union to show.",
     )
     lungs: LungSource = "none"
     splits: dict[str, str] = Field({}, description="Split name -> this data set's own version of it.")

@@ -113,17 +113,14 @@ def leaks(plan: Plan, name: str, split: str) -> None:
     from covidseg import leaks as checking
     from covidseg.leaks import alike
 
-    pools, slices = plan.pools(name, split), None
-    labelled = [name, *plan.trained_beside(name)]
-    for used in plan.compared(name, split):
+    cases, slices = plan.split(split), None
+    for used in [name, *plan.trained_beside(name)]:
         folder = need(plan.paths.canonical(used) / "lungs.json", f"lungs {used}").parent
-        found = alike.read(used, plan.dataset(used), folder)
-        if used not in labelled:  # only a pool: nobody learns from what it leaves out
-            found = found.without(pools[used])
+        found = alike.read(used, plan.dataset(used), folder).without(plan.unseen(used))
         slices = found if slices is None else slices + found
     assert slices is not None
     csv, summary = (plan.paths.leaks(name, split, suffix) for suffix in ("csv", "json"))
-    _say(f"{name}, split {split}: {checking.write(name, plan.split(split), slices, split, csv, summary, pools)}")
+    _say(f"{name}, split {split}: {checking.write(name, cases, slices, split, csv, summary, plan.pools(name, split))}")
 
 
 # ---- training and scoring

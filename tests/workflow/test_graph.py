@@ -177,6 +177,22 @@ def test_every_mode_and_preset_makes_a_graph(fork: Fork) -> None:
         assert "train" in text and "table" in text  # noqa: PT018
 
 
+def test_a_joined_data_set_waits_for_the_stores_and_masks_of_its_parts(fork: Fork) -> None:
+    project = fork()
+    project.edit(
+        "workflow/papers/ssanet.yaml", "  m4: {}", "  m4: {}\n  three: {dataset: dataset3, split: dataset3-clean}"
+    )
+    text = project.snakemake("--dry-run", "--config", "only=[ssanet/three]", "folds=all")
+    job = text.split("import dataset3\n", 1)[1].splitlines()[0]
+    waits = job.split("updated by another job: ")[1].split(", ")
+    assert sorted(waits) == [
+        f"data/demo/canonical/{part}/{made}"
+        for part in ("medseg-1", "medseg-2")
+        for made in ("import.json", "lungs.json")
+    ]
+    assert "fetch dataset3" not in text
+
+
 def test_a_truncated_table_of_scores_is_refused(fork: Fork) -> None:
     project = fork()
     cases = project.folder / "results/demo/runs/ssanet/m1/cases.csv"

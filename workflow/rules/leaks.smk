@@ -6,7 +6,7 @@ rule leaks:
     input:
         lambda w: [
             P.canonical(name) / made
-            for name in PLAN.compared(w.dataset, w.split)
+            for name in [w.dataset, *PLAN.trained_beside(w.dataset)]
             for made in ("import.json", "lungs.json")
         ],
         split=lambda w: PLAN.split_path(w.split),

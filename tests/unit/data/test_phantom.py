@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from covidseg.data import canonical, importers, phantom, splits, tensors
+from covidseg.data import phantom, splits, tensors
 from covidseg.data.canonical import Store, read_table
 from covidseg.data.importers.read import nifti
 from covidseg.errors import UserError
@@ -20,17 +20,6 @@ SHARES = {
     "medseg-2": (0.2146, 0.0197, 0.0051),
     "covid-semiseg": (None, 0.103, 0.049),
 }
-
-
-@pytest.fixture(scope="module")
-def twins(tmp_path_factory):
-    """Write and import all four twins once."""
-    root = tmp_path_factory.mktemp("twins")
-    for name in SHARES:
-        data = twin(name)
-        phantom.write(name, data, root / "raw" / name)
-        canonical.write(importers.cases(root / "raw" / name, data), data, root / name)
-    return root
 
 
 @pytest.mark.parametrize("name", SHARES)

@@ -1,5 +1,7 @@
 """Splits: the committed ones are what the papers say, and broken ones are refused."""
 
+from random import Random
+
 import pytest
 
 from covidseg.data.importers.patients import patient
@@ -56,9 +58,31 @@ def test_inf_net():
     assert everyone == set(range(100)) - {22, 48}
 
 
+def test_dataset3():
+    paper, clean = (read(SPLITS / f"dataset3-{name}.csv") for name in ("paper", "clean"))
+    volumes = [f"volume_{k}" for k in range(1, 10)]
+    assert paper.cases(0, "val") == paper.cases(0, "test") == volumes
+    assert clean.cases(0, "val") == sorted(Random(0).sample(volumes, 3)) == ["volume_1", "volume_7", "volume_9"]
+    assert sorted(clean.cases(0, "val") + clean.cases(0, "test")) == volumes
+    for split in (paper, clean):
+        assert split.folds == [0]
+        assert [int(case) for case in split.cases(0, "train")] == [k for k in range(100) if k not in (22, 48)]
+
+
+def test_the_stand_in_for_dataset3_validates_on_what_it_tests():
+    both, plain = (read(SPLITS / f"infnet-50-48{name}.csv") for name in ("-val", ""))
+    assert both.cases(0, "train") == plain.cases(0, "train")
+    assert both.cases(0, "val") == both.cases(0, "test") == plain.cases(0, "test")
+    assert plain.cases(0, "val") == []
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("fold,case,role\n0,a,train+test\n", r"role 'train\+test' of case 'a'; only val\+test go together"),
+        ("fold,case,role\n0,a,val+val\n", r"role 'val\+val' of case 'a'; only val\+test go together"),
+        ("fold,case,role\n0,a,val+tset\n", "unknown role 'tset' of case 'a'; did you mean 'test'?"),
+        ("fold,case,role\n0,b,train\n0,a,val+test\n0,a,test\n", "case 'a' is twice in fold 0"),
         ("fold,case,role\n0,a,train\n0,a,test\n", "case 'a' is twice in fold 0"),
         ("fold,case,role\n0,a,tran\n", "unknown role 'tran' of case 'a'; did you mean 'train'?"),
         ("fold,case\n0,a\n", "expected the columns fold,case,role, found fold,case"),

@@ -60,6 +60,16 @@ def test_slices_with_lesion_and_unlabelled_ones_are_kept(store):
     assert isinstance(loaded.image, np.memmap)
 
 
+def test_keep_names_what_a_slice_has_to_show(tmp_path):
+    label = np.zeros((4, 4, 4), np.uint8)
+    label[range(4), 0, 0] = (0, 1, 2, 3)
+    keys = {"classes": {"x": 1, "y": 2, "z": 3}, "unions": {"xy": ["x", "y"]}}
+    canonical.write([Case("a", "p", "train", label, label)], own(**keys), tmp_path / "canonical")
+    for keep, positions in {"all": [0, 1, 2, 3], "lesion": [1, 2, 3], "xy": [1, 2], "z": [3]}.items():
+        tensors.build(tmp_path / "canonical", own(keep=keep, **keys), 4, None, tmp_path / "t")
+        assert tensors.load(tmp_path / "t").columns["position"] == positions
+
+
 def test_resizing_and_lungs(store):
     write_masks(store / "canonical", store / "lungs.h5", "x", lambda image, spacing: (image >= 8).astype(np.uint8))
     tensors.build(store / "canonical", own(), 2, store / "lungs.h5", store / "t")

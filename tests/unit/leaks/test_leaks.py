@@ -12,7 +12,7 @@ from covidseg.data import canonical, importers, splits
 from covidseg.data.canonical import Case
 from covidseg.data.importers.patients import patient
 from covidseg.errors import UserError
-from covidseg.leaks import alike
+from covidseg.leaks import alike, words
 from covidseg.leaks.alike import Pictures
 from covidseg.lungs import write_masks
 from tests.unit.data.small import WORKFLOW, dataset, own
@@ -109,6 +109,44 @@ def test_unlabelled_slices_beside_a_test(slices) -> None:
     found = leaks.find("own", slices(roles={"a": "unlabelled"}, patients={"a": "p", "f": "p"}), one_fold("b c", "e f"))
     assert brief(found) == [("patient", "name", "unlabelled", "a", "f")]
     assert leaks.find("own", slices(patients={"a": "p", "f": "p"}), one_fold("b c", "e f")) == []  # labelled, unused
+
+
+def test_a_case_that_validates_and_is_tested_is_said_once(slices, tmp_path: Path) -> None:
+    pictures = slices(f=chest(4))  # e and f look alike, and both do both: their names say it all
+    split = one_fold("a b c", "d e f", val="e f")
+    found = leaks.find("own", pictures, split)
+    assert brief(found) == [("case", "name", "val", "e", "e"), ("case", "name", "val", "f", "f")]
+    text = leaks.write("own", split, pictures, "s", tmp_path / "l.csv", tmp_path / "l.json")
+    assert text == "Leaks: 2 test cases also choose the best epoch."
+    assert json.loads((tmp_path / "l.json").read_text())["within"] == {"patient": 0, "case": 2, "slice": 0}
+    text = leaks.write("own", one_fold("a", "e", val="e"), pictures, "s", tmp_path / "l.csv", tmp_path / "l.json")
+    assert text == "Leaks: 1 test case also chooses the best epoch."
+
+
+def test_a_pool_with_a_near_duplicate_of_a_test_slice_is_found_and_named(tmp_path: Path) -> None:
+    first = store(tmp_path / "1", {"v": chest(0), "w": ALTERED["noise"](chest(5)).clip(0, 255)}, {}, {}, "pooled")
+    second = store(tmp_path / "2", {case: chest(seed) for seed, case in enumerate("bcdef", 1)}, {}, {})
+    files = (tmp_path / "l.csv", tmp_path / "l.json")
+    split = one_fold("b c", "e f", val="d")
+    found = leaks.find("own", second + first, split, {"pooled": set()})
+    assert brief(found) == [("patient", "picture", "pool", "w", "f"), ("slice", "picture", "pool", "w/000", "f/000")]
+    text = leaks.write("own", split, second + first, "s", *files, {"pooled": set()})
+    assert text == (
+        "Leaks: 1 of 2 tested patients also stand in the pool of unlabelled slices, pooled "
+        "(1 tested slice has a near-duplicate there)."
+    )
+    clean = leaks.write("own", split, second + first.without({"w"}), "s", *files, {"pooled": {"w"}})
+    assert clean == f"Leaks: {words.NONE}."
+    assert json.loads(files[1].read_text())["pools"] == {"pooled": ["w"]}
+    beside = leaks.write("own", split, second + first, "s", *files, {"pooled": {"w"}})  # others train on w
+    assert beside.startswith(f"Leaks: {words.NONE}. 1 of 2 tested patients also stand in pooled (1 tested slice has")
+
+
+def test_a_pool_of_its_own_unlabelled_slices(slices) -> None:
+    pictures = slices(roles={"a": "unlabelled"}, patients={"a": "p", "f": "p"})
+    found = leaks.find("own", pictures, one_fold("b c", "e f"), {"own": set()})
+    assert brief(found) == [("patient", "name", "pool", "a", "f")]
+    assert brief(leaks.find("own", pictures, one_fold("b c", "e f"), {"own": {"a"}}))[0][2] == "unlabelled"
 
 
 def test_two_data_sets_share_a_volume_a_patient_and_a_slice(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -16,8 +17,9 @@ import numpy as np
 import pytest
 import torch
 
+from covidseg.data import tensors
 from covidseg.errors import UserError
-from covidseg.train import OUTPUTS, resume, run
+from covidseg.train import OUTPUTS, feed, resume, run
 from covidseg.train.predict import load_model, predict
 from tests.unit.train import blobs
 
@@ -47,6 +49,17 @@ def test_facts(undisturbed: tuple[Path, dict[str, Any]]) -> None:
     assert (facts["epochs"], facts["resumed"], facts["notes"]) == (4, False, [])
     assert json.dumps(facts)
     assert sorted(path.name for path in out.iterdir()) == sorted(OUTPUTS)
+
+
+def test_a_case_may_validate_and_test(data: Path, tmp_path: Path) -> None:
+    roles = ["train"] * 4 + ["val+test", "test"]
+    lines = [f"0,case{i},{role}" for i, role in enumerate(roles)]
+    (tmp_path / "both.csv").write_text("\n".join(["fold,case,role", *lines]) + "\n")
+    job = dataclasses.replace(blobs.job(data, tmp_path / "out"), split=tmp_path / "both.csv")
+    rows = feed.rows_by_role(job, tensors.load(data))
+    assert {role: (found[0], found[-1]) for role, found in rows.items()} == {
+        "train": (0, 23), "val": (24, 29), "test": (24, 35)
+    }  # fmt: skip
 
 
 def test_same_seed_same_bytes_other_seed_other_bytes(
