@@ -199,9 +199,11 @@ class Plan:
         return parts if parts and self.lungs(dataset) == "labels" else [dataset]
 
     def lungs_in_words(self, dataset: str) -> str:
-        """Return where a data set's lung masks come from, for readers; of one that joins others, by part."""
+        """Return where a data set's lung masks come from, for readers; by part where its parts' differ."""
         sources = {name: self.lungs(name) for name in self.masked_by(dataset)}
-        return " and ".join(source if name == dataset else f"{source} ({name})" for name, source in sources.items())
+        if len(set(sources.values())) == 1:
+            return next(iter(sources.values()))
+        return " and ".join(f"{source} ({name})" for name, source in sources.items())
 
     def class_values(self, dataset: str, classes: list[str]) -> dict[str, tuple[int, ...]]:
         """Return, per class, the label values it joins; ``lung`` has none: its truth is the lung mask."""

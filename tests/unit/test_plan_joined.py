@@ -55,6 +55,7 @@ def test_its_twin_is_cropped_as_its_parts_are() -> None:
     assert crop.size == 128
     assert crop == plan.dataset("medseg-1").crop == plan.dataset("medseg-2").crop
     assert "lungmask/phantom" in plan.all_runs()
+    assert plan.lungs_in_words("dataset3") == "phantom"
     assert plan.caveats(plan.run("three/clean"))[:3] == [
         "phantom CT, not patients",
         "lung masks of medseg-1: phantom instead of r231covidweb",

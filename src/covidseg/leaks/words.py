@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 NONE = "no patient, case or near-duplicate slice stands on both sides"
 VERBS = {"train": "train", "val": "validate"}
+WHERE = {"train": "training", "val": "validation"}
 MOST = 3  # groups by picture named one by one
 
 
@@ -18,8 +19,9 @@ def finding(dataset: str, leaks: list[Leak], tested: set[str]) -> str:
     within = [leak for leak in leaks if leak.within(dataset)]
     own = [leak for leak in within if leak.role != "pool"]
     parts = [*_both(own), *_named(own), *_pictured(own)]
-    if copies := {(leak.fold, leak.test) for leak in own if leak.kind == "slice"}:
-        parts.append(f"{_slices(len(copies))} a near-duplicate in training")
+    for role, where in WHERE.items():
+        if copies := {(leak.fold, leak.test) for leak in own if leak.kind == "slice" and leak.role == role}:
+            parts.append(f"{_slices(len(copies))} a near-duplicate in {where}")
     for data, stand in _elsewhere([leak for leak in within if leak.role == "pool"], tested).items():
         parts.append(stand.format(where=f"the pool of unlabelled slices, {data}"))
     text = f"Leaks: {'; '.join(parts) or NONE}."
@@ -64,16 +66,16 @@ def _named(leaks: list[Leak]) -> list[str]:
 
 
 def _pictured(leaks: list[Leak]) -> list[str]:
-    """Say which training cases look like the patient of which test cases."""
-    groups: dict[str, list[Leak]] = {}
+    """Say which training and validation cases look like the patient of which test cases."""
+    groups: dict[tuple[str, str], list[Leak]] = {}
     for leak in leaks:
         if leak.kind == "patient" and leak.by == "picture":
-            groups.setdefault(leak.patient, []).append(leak)
-    parts = [
-        f"train {_and(leak.train for leak in group)} look{'s' if len({leak.train for leak in group}) == 1 else ''}"
-        f" like the patient of test {_and(leak.test for leak in group)} ({_folds([leak.fold for leak in group])})"
-        for group in list(groups.values())[:MOST]
-    ]
+            groups.setdefault((leak.role, leak.patient), []).append(leak)
+    parts = []
+    for (role, _), group in list(groups.items())[:MOST]:
+        fit, tested = ({getattr(leak, side) for leak in group} for side in ("train", "test"))
+        look = f"look{'s' if len(fit) == 1 else ''} like the patient of test {_and(tested)}"
+        parts.append(f"{role} {_and(fit)} {look} ({_folds([leak.fold for leak in group])})")
     return parts + ([f"{len(groups) - MOST} more groups look like one patient"] if len(groups) > MOST else [])
 
 

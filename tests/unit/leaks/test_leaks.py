@@ -194,6 +194,10 @@ def test_the_files_and_the_finding(slices, tmp_path: Path) -> None:
     facts = json.loads((tmp_path / "l.json").read_text())
     assert facts["within"] == {"patient": 2, "case": 0, "slice": 1}
     assert facts["finding"] == text
+    text = leaks.write("own", one_fold("c", "e", val="a"), pictures, "s", tmp_path / "l.csv", tmp_path / "l.json")
+    assert text == (
+        "Leaks: val a looks like the patient of test e (fold 0); 1 tested slice has a near-duplicate in validation."
+    )
     none = leaks.write("own", one_fold("c", "f"), pictures, "s", tmp_path / "l.csv", tmp_path / "l.json")
     assert none == "Leaks: no patient, case or near-duplicate slice stands on both sides."
 
