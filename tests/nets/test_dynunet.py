@@ -6,6 +6,8 @@ A level from c to k channels has 9ck + 9kk + 4k parameters, one back up from k t
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import ClassVar
 
 import pytest
@@ -39,3 +41,13 @@ def test_each_weight_has_one_name() -> None:
 def test_there_must_be_something_between_top_and_bottom() -> None:
     with pytest.raises(UserError, match=r"net\.levels: must be 3 to 10 \(found 2\)"):
         nets.build({"name": "dynunet", "levels": 2}, 1, 1)
+
+
+def test_only_this_network_loads_monai_and_without_what_it_can_do_without() -> None:
+    code = (
+        "import sys; from covidseg import nets; "
+        "nets.build({'name': 'ssanet', 'width': 0.125}, 1, 1); assert 'monai' not in sys.modules; "
+        "nets.build({'name': 'dynunet', 'width': 0.125}, 1, 1); assert 'monai' in sys.modules; "
+        "assert not {'matplotlib', 'pandas', 'scipy'} & {*sys.modules}; import scipy.ndimage"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

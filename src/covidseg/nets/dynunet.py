@@ -1,12 +1,12 @@
-"""nnU-Net's 2-D network, MONAI's DynUNet. Importing MONAI takes seconds: only a run that builds it does."""
+"""nnU-Net's 2-D network, MONAI's DynUNet."""
 
 from __future__ import annotations
 
-from monai.networks.nets.dynunet import DynUNet as Library
 from torch import Tensor, nn
 
 from covidseg.errors import UserError
 from covidseg.nets.layers import pad_to, scaled
+from covidseg.nets.library import from_monai
 
 
 class DynUNet(nn.Module):
@@ -28,7 +28,7 @@ class DynUNet(nn.Module):
         if not 3 <= levels <= 10:
             raise UserError(f"net.levels: must be 3 to 10 (found {levels})")
         self.multiple = 2 ** (levels - 1)
-        whole = Library(
+        whole = from_monai("monai.networks.nets.dynunet", "DynUNet")(
             2,
             in_channels,
             out_channels,
