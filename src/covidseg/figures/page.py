@@ -19,7 +19,7 @@ from covidseg.files import replacing
 
 CT, TRUTH = "CT", "Ground truth"
 Style = tuple[tuple[float, float, float], str]  # colour, hatch
-STYLES: dict[str, Style] = {"ggo": ((0.90, 0.10, 0.10), ""), "consolidation": ((0.10, 0.75, 0.20), "/" * 7)}
+STYLES: dict[str, Style] = {"ggo": ((0.85, 0.05, 0.10), ""), "consolidation": ((0.10, 0.80, 0.25), "/" * 8)}
 OTHERS: tuple[Style, ...] = (((0.15, 0.45, 1.00), ""), ((0.75, 0.30, 0.85), "\\" * 7), ((0.95, 0.75, 0.10), "." * 5))
 TITLES = {"ggo": "ground-glass opacity (GGO)"}
 FILL = 0.35  # opacity
