@@ -45,6 +45,16 @@ Once = AfterValidator(_once)
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
+def _told_by(key: str, default: str) -> Discriminator:
+    """Tell the members of a family apart by a key, which may be absent for one of them."""
+
+    def tag(value: Any) -> str:
+        return str(value.get(key, default) if isinstance(value, dict) else getattr(value, key))
+
+    tag.__name__ = key  # what a message calls it
+    return Discriminator(tag)
+
+
 class Strict(BaseModel):
     """A model that refuses unknown keys and cannot change once made."""
 
@@ -224,12 +234,9 @@ class SelfTraining(Training):
         return ["round0", *later]
 
 
-def _method(value: Any) -> str:
-    return str(value.get("method", "supervised") if isinstance(value, dict) else value.method)
-
-
 Method = Annotated[
-    Annotated[Supervised, Tag("supervised")] | Annotated[SelfTraining, Tag("self_training")], Discriminator(_method)
+    Annotated[Supervised, Tag("supervised")] | Annotated[SelfTraining, Tag("self_training")],
+    _told_by("method", "supervised"),
 ]
 
 
@@ -310,12 +317,9 @@ class DatasetTable(Strict):
     notes: list[str] = []
 
 
-def _kind(default: str) -> Discriminator:
-    """Tell the members of a family apart by ``kind``, which may be absent for one of them."""
-    return Discriminator(lambda value: str(value.get("kind", default) if isinstance(value, dict) else value.kind))
-
-
-Table = Annotated[Annotated[ResultTable, Tag("results")] | Annotated[DatasetTable, Tag("datasets")], _kind("results")]
+Table = Annotated[
+    Annotated[ResultTable, Tag("results")] | Annotated[DatasetTable, Tag("datasets")], _told_by("kind", "results")
+]
 
 
 class Group(Strict):
@@ -374,7 +378,8 @@ class ExamplesFigure(Strict):
 
 
 Figure = Annotated[
-    Annotated[QualitativeFigure, Tag("qualitative")] | Annotated[ExamplesFigure, Tag("examples")], _kind("qualitative")
+    Annotated[QualitativeFigure, Tag("qualitative")] | Annotated[ExamplesFigure, Tag("examples")],
+    _told_by("kind", "qualitative"),
 ]
 
 
@@ -551,7 +556,7 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
         return f"{path}: missing"
     if first["type"] == "union_tag_invalid":
         ctx = typing.cast(dict[str, str], first["ctx"])
-        key = ctx["discriminator"].removesuffix("()").lstrip("_")
+        key = ctx["discriminator"].removesuffix("()")
         tags = [tag.strip(" '") for tag in ctx["expected_tags"].split(",")]
         return f"{path}.{key}: unknown value {ctx['tag']!r}; {nearest(ctx['tag'], tags)}"
     if first["type"] == "literal_error":
