@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from covidseg.data.canonical import Store
 from covidseg.errors import UserError
-from covidseg.figures.page import TRUTH, Box, Mask, Masks, Panel, Row
-from covidseg.metrics.overlap import binarise, count
+from covidseg.figures.page import TRUTH, Box, Masks, Panel, Row
+from covidseg.metrics.overlap import count
 from covidseg.plan import Plan, Run
 from covidseg.predictions import test_slices
 from covidseg.schema import Group, QualitativeFigure
@@ -97,7 +97,7 @@ def choose(methods: dict[str, dict[str, Scored]], wanted: int) -> list[str]:
 def row_of(name: str, image: npt.NDArray[np.uint8], methods: dict[str, list[Slice]], group: str = "") -> Row:
     """Return the row of one slice: column heading -> prediction and truth per class."""
     panels = {
-        heading: Panel([(s.cls, mask_of(s)) for s in parts], f"Dice {np.mean([dice(s) for s in parts]):.2f}")
+        heading: Panel([(s.cls, s.predicted()) for s in parts], f"Dice {np.mean([dice(s) for s in parts]):.2f}")
         for heading, parts in methods.items()
     }
     box = disagreement([panel.masks for panel in panels.values()])
@@ -105,14 +105,9 @@ def row_of(name: str, image: npt.NDArray[np.uint8], methods: dict[str, list[Slic
     return Row(name, image, {**panels, TRUTH: Panel(truth)}, box, group)
 
 
-def mask_of(slice_: Slice) -> Mask:
-    """Return what a method segmented, as Dice counts it: probability >= 0.5."""
-    return binarise(slice_.prob, 0.5)
-
-
 def dice(slice_: Slice) -> float:
     """Return the Dice of a slice's class; 1 where it is neither there nor found."""
-    return count(slice_.truth, mask_of(slice_)).dice
+    return count(slice_.truth, slice_.predicted()).dice
 
 
 def disagreement(methods: list[Masks]) -> Box | None:
