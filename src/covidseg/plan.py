@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,14 @@ from covidseg.schema import (
     Config,
     Dataset,
     DatasetTable,
+    ExamplesFigure,
     Follow,
+    Group,
     LungSource,
     Paper,
     Preset,
     Protocol,
+    QualitativeFigure,
     ResultTable,
     RunSpec,
     Training,
@@ -326,22 +329,37 @@ class Plan:
 
     def table_datasets(self, table: DatasetTable) -> list[str]:
         """Return the data sets that a table needs; with ``only``, those that the chosen runs use."""
-        names = [self.stands_for(name) for row in table.rows for name in row.datasets]
-        if self.config.only:
-            used = {self.run(run).spec.dataset for run in self.config.only}
-            names = [name for name in names if name in used]
-        return list(dict.fromkeys(names))
+        return self._used(name for row in table.rows for name in row.datasets)
+
+    def _used(self, datasets: Iterable[str]) -> list[str]:
+        """Return what stands for data sets, each once; with ``only``, those that the chosen runs use."""
+        names = dict.fromkeys(map(self.stands_for, datasets))
+        if not self.config.only:
+            return list(names)
+        used = {self.run(run).spec.dataset for run in self.config.only}
+        return [name for name in names if name in used]
 
     def stands_for(self, dataset: str) -> str:
         """Return the data set used in place of ``dataset``: itself, unless the config names a stand-in."""
         return self.config.stand_ins.get(dataset, dataset)
 
     def figures(self) -> Iterator[tuple[str, str]]:
-        """Yield (paper, figure name) of every figure whose runs are all asked for."""
+        """Yield (paper, figure name) of every figure whose runs are all asked for and whose data are all there."""
         for paper in self.config.papers:
             for name, figure in self.papers[paper].figures.items():
-                if all(self.wanted(qualified(paper, run)) for run in figure.runs.values()):
+                if all(map(self.wanted, self.figure_runs(paper, name))) and self._has_examples(figure):
                     yield paper, name
+
+    def _has_examples(self, figure: QualitativeFigure | ExamplesFigure) -> bool:
+        """Return whether the data sets of a figure of examples are used and, stand-ins too, have its classes."""
+        if not isinstance(figure, ExamplesFigure):
+            return True
+        used = self._used(figure.datasets)
+        return all(
+            (name := self.stands_for(group.dataset)) in used
+            and {*group.classes} <= {*self.dataset(name).classes, *self.dataset(name).unions}
+            for group in figure.groups
+        )
 
     def claims(self) -> Iterator[str]:
         """Yield the papers with at least one claim that can be tested."""
@@ -385,11 +403,13 @@ class Plan:
         return list(dict.fromkeys(runs))
 
     def all_datasets(self) -> list[str]:
-        """Return the data sets that runs, their pools and tables use, parts before what joins them."""
+        """Return the data sets that runs, their pools, tables and figures use, parts before what joins them."""
         names = [name for run in self.runs() for name, _ in self.tensors_of(self.run(run).spec)]
         for _, _, table in self.tables():
             if isinstance(table, DatasetTable):
                 names += self.table_datasets(table)
+        for paper, figure in self.figures():
+            names += self.figure_datasets(paper, figure)
         names = [part for name in names for part in (*self.dataset(name).joins, name)]
         if any(self.lungs(name) == "phantom" for name in names):
             names.append(self.run(PHANTOM_LUNGS).spec.dataset)
@@ -442,13 +462,28 @@ class Plan:
 
     def figure_runs(self, paper: str, figure: str) -> list[str]:
         """Return the ids of the runs that a figure shows."""
-        return [qualified(paper, run) for run in self.papers[paper].figures[figure].runs.values()]
+        return [qualified(paper, run) for run in self.papers[paper].figures[figure].runs]
 
-    def figure_fold(self, paper: str, figure: str) -> int:
-        """Return the fold that a figure shows: its own, or the first one made where that is not."""
-        made = self.run(self.figure_runs(paper, figure)[0]).folds
-        wanted = self.papers[paper].figures[figure].fold
-        return wanted if wanted in made else made[0]
+    def figure_datasets(self, paper: str, figure: str) -> list[str]:
+        """Return the data sets that a figure shows without a run."""
+        return list(dict.fromkeys(map(self.stands_for, self.papers[paper].figures[figure].datasets)))
+
+    def group_jobs(self, paper: str, group: Group) -> dict[str, tuple[Run, int, int]]:
+        """Return column heading -> run, fold and seed of a figure's rows.
+
+        The fold is the group's own, or the first one made where that is not.
+        """
+        runs = {heading: self.run(qualified(paper, run)) for heading, run in group.runs.items()}
+        folds = next(iter(runs.values())).folds
+        fold = group.fold if group.fold in folds else folds[0]
+        return {heading: (run, fold, run.seeds[0]) for heading, run in runs.items()}
+
+    def figure_jobs(self, paper: str, figure: str) -> list[tuple[str, int, int]]:
+        """Return (run, fold, seed) of every training that a figure shows."""
+        model = self.papers[paper].figures[figure]
+        groups = model.groups if isinstance(model, QualitativeFigure) else []
+        jobs = [job for group in groups for job in self.group_jobs(paper, group).values()]
+        return list(dict.fromkeys((run.id, fold, seed) for run, fold, seed in jobs))
 
     @property
     def mirror(self) -> Path | None:
@@ -523,9 +558,9 @@ class Plan:
 
     def figure_hash(self, paper: str, figure: str) -> str:
         """Return the hash of what a figure shows."""
-        return fingerprint_of(
-            [self.papers[paper].figures[figure].model_dump(mode="json"), self.figure_fold(paper, figure)]
-        )
+        data = [[n, self._dataset_hash(n, "classes", "unions")] for n in self.figure_datasets(paper, figure)]
+        model = self.papers[paper].figures[figure].model_dump(mode="json")
+        return fingerprint_of([model, self.figure_jobs(paper, figure), data, self.config.mode])
 
     def claims_hash(self, paper: str) -> str:
         about = [self.caveats(self.run(run)) for run in self.claim_runs(paper)]
@@ -638,7 +673,7 @@ class Plan:
                 for label, printed in [(row.label, row.printed) for row in table.rows]:
                     self._known(printed, headings, f"{at}: printed of {label!r}")
             for name, figure in paper.figures.items():
-                self._known([r for r in figure.runs.values() if "/" not in r], paper.runs, f"{where}: figures.{name}")
+                self._check_figure(paper_name, figure, f"{where}: figures.{name}")
             self._check_claims(paper_name, paper.claims, where)
         asked = [self.run(run).all_folds for run in self.runs()]
         for fold in self.config.folds if self.config.folds != "all" else []:
@@ -693,10 +728,23 @@ class Plan:
         self._known(table.columns.values(), {"slices", "classes", *shares}, f"{at}.columns")
         for row in table.rows:
             for name in row.datasets:
-                known = load(Dataset, self._named("datasets", name, "data set"))
-                self._known(
-                    [row.lesion, *row.classes], [*known.classes, *known.unions], f"{at}: classes of {row.label!r}"
-                )
+                self._check_classes(name, [row.lesion, *row.classes], f"{at}: classes of {row.label!r}")
+
+    def _check_figure(self, paper: str, figure: QualitativeFigure | ExamplesFigure, at: str) -> None:
+        """Check a figure's runs and classes, and that the runs of a group have the same test slices."""
+        self._known([run for run in figure.runs if "/" not in run], self.papers[paper].runs, at)
+        if isinstance(figure, ExamplesFigure):
+            for k, example in enumerate(figure.groups):
+                self._check_classes(example.dataset, example.classes, f"{at}.groups.{k}.classes")
+            return
+        for k, group in enumerate(figure.groups):
+            specs = [self.run(qualified(paper, run)).spec for run in group.runs.values()]
+            if len({(spec.dataset, spec.split, *spec.classes) for spec in specs}) > 1:
+                raise UserError(f"{at}.groups.{k}.runs: their data set, split or classes differ; make a group of each")
+
+    def _check_classes(self, dataset: str, classes: list[str], where: str) -> None:
+        known = load(Dataset, self._named("datasets", dataset, "data set"))
+        self._known(classes, [*known.classes, *known.unions], where)
 
     @staticmethod
     def _known(names: Any, legal: Any, where: str) -> None:

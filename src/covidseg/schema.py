@@ -45,6 +45,16 @@ Once = AfterValidator(_once)
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
+def _told_by(key: str, default: str) -> Discriminator:
+    """Tell the members of a family apart by a key, which may be absent for one of them."""
+
+    def tag(value: Any) -> str:
+        return str(value.get(key, default) if isinstance(value, dict) else getattr(value, key))
+
+    tag.__name__ = key  # what a message calls it
+    return Discriminator(tag)
+
+
 class Strict(BaseModel):
     """A model that refuses unknown keys and cannot change once made."""
 
@@ -224,12 +234,9 @@ class SelfTraining(Training):
         return ["round0", *later]
 
 
-def _method(value: Any) -> str:
-    return str(value.get("method", "supervised") if isinstance(value, dict) else value.method)
-
-
 Method = Annotated[
-    Annotated[Supervised, Tag("supervised")] | Annotated[SelfTraining, Tag("self_training")], Discriminator(_method)
+    Annotated[Supervised, Tag("supervised")] | Annotated[SelfTraining, Tag("self_training")],
+    _told_by("method", "supervised"),
 ]
 
 
@@ -310,23 +317,70 @@ class DatasetTable(Strict):
     notes: list[str] = []
 
 
-def _table_kind(value: Any) -> str:
-    return str(value.get("kind", "results") if isinstance(value, dict) else value.kind)
-
-
 Table = Annotated[
-    Annotated[ResultTable, Tag("results")] | Annotated[DatasetTable, Tag("datasets")], Discriminator(_table_kind)
+    Annotated[ResultTable, Tag("results")] | Annotated[DatasetTable, Tag("datasets")], _told_by("kind", "results")
 ]
 
 
-class Figure(Strict):
-    """A qualitative figure: slices by rows, methods by columns."""
+class Group(Strict):
+    """Rows of a qualitative figure: slices of one data set with the same runs."""
 
-    caption: str
-    kind: Literal["qualitative"] = "qualitative"
+    label: str = Field("", description="Stands beside the rows.")
     runs: dict[str, RunId] = Field(min_length=1, description="Column heading -> run.")
     slices: int = Field(2, ge=1, le=20)
     fold: int = Field(0, ge=0)
+
+
+class QualitativeFigure(Strict):
+    """Slices by rows; CT, methods and truth by columns."""
+
+    kind: Literal["qualitative"] = "qualitative"
+    caption: str
+    groups: list[Group] = Field(min_length=1)
+    shares: bool = Field(False, description="A last column of bars: each class's share of the slice.")
+
+    @property
+    def runs(self) -> list[str]:
+        """Return the runs that the figure shows."""
+        return [run for group in self.groups for run in group.runs.values()]
+
+    @property
+    def datasets(self) -> list[str]:
+        """Return the data sets that the figure shows without a run: none."""
+        return []
+
+
+class ExampleGroup(Strict):
+    """Rows of a figure of examples: slices of one data set."""
+
+    label: str = Field("", description="Stands beside the rows.")
+    dataset: Name
+    classes: Annotated[list[str], Once] = Field(min_length=1)
+    slices: int = Field(2, ge=1, le=20)
+
+
+class ExamplesFigure(Strict):
+    """Slices by rows; CT, true lesions and each class's share of the slice by columns."""
+
+    kind: Literal["examples"]
+    caption: str
+    groups: list[ExampleGroup] = Field(min_length=1)
+
+    @property
+    def runs(self) -> list[str]:
+        """Return the runs that the figure shows: none."""
+        return []
+
+    @property
+    def datasets(self) -> list[str]:
+        """Return the data sets that the figure shows."""
+        return [group.dataset for group in self.groups]
+
+
+Figure = Annotated[
+    Annotated[QualitativeFigure, Tag("qualitative")] | Annotated[ExamplesFigure, Tag("examples")],
+    _told_by("kind", "qualitative"),
+]
 
 
 class Claim(Strict):
@@ -428,7 +482,7 @@ class Preset(Strict):
 
 M = TypeVar("M", bound=BaseModel)
 # These, and types like list[int], stand in pydantic's paths but are no keys.
-UNION_TAGS = ("results", "datasets", "supervised", "self_training")
+UNION_TAGS = ("results", "datasets", "qualitative", "examples", "supervised", "self_training")
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -502,7 +556,7 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
         return f"{path}: missing"
     if first["type"] == "union_tag_invalid":
         ctx = typing.cast(dict[str, str], first["ctx"])
-        key = ctx["discriminator"].removesuffix("()").lstrip("_")
+        key = ctx["discriminator"].removesuffix("()")
         tags = [tag.strip(" '") for tag in ctx["expected_tags"].split(",")]
         return f"{path}.{key}: unknown value {ctx['tag']!r}; {nearest(ctx['tag'], tags)}"
     if first["type"] == "literal_error":

@@ -270,10 +270,10 @@ def table(plan: Plan, paper: str, name: str) -> None:
 
 def figure(plan: Plan, paper: str, name: str) -> None:
     """Make one figure."""
-    from covidseg.figures import qualitative
+    from covidseg import figures
 
     _known(name, plan.papers[_known(paper, plan.papers, "paper")].figures, "figure")
-    qualitative.write(plan, paper, name)
+    figures.write(plan, paper, name)
 
 
 def claims(plan: Plan, paper: str) -> None:

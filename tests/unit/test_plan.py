@@ -5,6 +5,7 @@ import pytest
 from covidseg.errors import UserError
 from covidseg.plan import Plan
 from covidseg.resolve import merge
+from covidseg.schema import Paper
 
 REAL = {"mode": "paper"}
 
@@ -79,6 +80,55 @@ def test_only_leaves_out_what_it_does_not_name() -> None:
     assert [name for _, name, _ in plan.tables()][:2] == ["1", "2"]
     assert plan.all_datasets() == ["covid-ct-seg"]
     assert list(plan.figures()) == []
+
+
+def group(*runs: str, **keys: object) -> dict:
+    return {"runs": {run: run for run in runs}, **keys}
+
+
+def with_figure(plan: Plan, **figure: object) -> Plan:
+    """Return the plan with one figure, named x, in place of SSA-Net's own."""
+    paper = plan.papers["ssanet"].model_dump()
+    plan.papers["ssanet"] = Paper.model_validate(paper | {"figures": {"x": {"caption": "c", **figure}}})
+    return plan
+
+
+def test_each_group_of_a_figure_has_its_own_fold_made() -> None:
+    groups = [group("m1", "m4", fold=3), group("m4-dataset2", fold=1)]
+    plan = with_figure(Plan.load(REAL), groups=groups)
+    assert plan.figure_jobs("ssanet", "x") == [("ssanet/m1", 3, 0), ("ssanet/m4", 3, 0), ("ssanet/m4-dataset2", 0, 0)]
+    plan = with_figure(Plan.load({**REAL, "folds": [0, 2], "seeds": [7]}), groups=groups[:1])
+    assert plan.figure_jobs("ssanet", "x") == [("ssanet/m1", 0, 7), ("ssanet/m4", 0, 7)]
+
+
+def test_a_figure_of_examples_needs_data_and_no_run() -> None:
+    example = {"kind": "examples", "groups": [{"dataset": "medseg-1", "classes": ["ggo", "consolidation"]}]}
+    plan = with_figure(Plan.load({**REAL, "stand_ins": {"medseg-1": "covid-semiseg"}}), **example)
+    assert list(plan.figures()) == [("ssanet", "x")]
+    assert (plan.figure_jobs("ssanet", "x"), plan.figure_datasets("ssanet", "x")) == ([], ["covid-semiseg"])
+    assert "covid-semiseg" in plan.all_datasets()
+    left_out: list[dict] = [{"only": ["ssanet/m1"]}, {"stand_ins": {"medseg-1": "zenodo20-slices"}}]
+    for config in left_out:  # data that no chosen run uses; one class only
+        assert list(with_figure(Plan.load({**REAL, **config}), **example).figures()) == []
+
+
+@pytest.mark.parametrize(
+    ("figure", "message"),
+    [
+        ({"groups": [group("m1", "m4-dataset")]}, "figures.x: unknown name 'm4-dataset'; did you mean 'm4-dataset2'?"),
+        ({"groups": [group("m1", "m4-dataset2")]}, "groups.0.runs: their data set, split or classes differ; "),
+        (
+            {"kind": "examples", "groups": [{"dataset": "medseg-1", "classes": ["gg"]}]},
+            "groups.0.classes: unknown name 'gg'; did you mean 'ggo'?",
+        ),
+        ({"kind": "examples", "groups": [{"dataset": "medseg1", "classes": ["ggo"]}]}, "unknown data set 'medseg1'"),
+    ],
+)
+def test_a_figures_names_are_checked(figure: dict, message: str) -> None:
+    plan = with_figure(Plan.load(REAL), **figure)
+    with pytest.raises(UserError) as e:
+        plan._check_names()
+    assert message in str(e.value)
 
 
 @pytest.mark.parametrize(

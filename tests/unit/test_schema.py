@@ -50,6 +50,22 @@ def test_paper_errors_name_the_path(table: dict, message: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("figure", "message"),
+    [
+        ({"groups": [{"runs": {"a": "m1"}, "slice": 2}]}, "groups.0.slice: unknown key; did you mean 'slices'?"),
+        ({"groups": [{"runs": {}}]}, "groups.0.runs: dictionary should have at least 1 item"),
+        ({"kind": "examples", "groups": [{"dataset": "d"}]}, "groups.0.classes: missing"),
+        ({"kind": "exampels", "groups": []}, "kind: unknown value 'exampels'; did you mean 'examples'?"),
+    ],
+)
+def test_figure_errors_name_the_path(figure: dict, message: str) -> None:
+    with pytest.raises(UserError) as e:
+        parse(Paper, {**HEAD, "figures": {"5": {"caption": "x", **figure}}}, "p.yaml")
+    assert str(e.value).startswith("p.yaml: figures.5")
+    assert message in str(e.value)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("mode: [\n", "not valid YAML at line 2"),

@@ -99,6 +99,18 @@ def test_the_report_is_one_file_without_links_out(finished: Project) -> None:
     assert re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', page) == []
 
 
+def test_a_figure_of_two_runs(fork: Callable[[], Project]) -> None:
+    project = fork()
+    project.edit("workflow/papers/ssanet.yaml", ", (M4) backbone+SC+SA: m4}", "}")
+    project.run("covidseg", "figure", "ssanet", "5")
+    folder = project.folder / "results/demo/figures/ssanet"
+    assert (folder / "5.pdf").read_bytes().count(b"/Subtype /Image") == 2 * 4  # two slices: CT, M1, M3, truth
+    assert (folder / "5.png").read_bytes().startswith(b"\x89PNG")
+    text = project.run("covidseg", "figure", "ssanet", "1", fails=True)  # its data are of no run that was made
+    assert "medseg-1/import.json" in text
+    assert "Traceback" not in text
+
+
 def test_run_json_says_how_it_was_made(finished: Project) -> None:
     facts = json.loads((finished.folder / "results/demo/runs/ssanet/m3/fold1-seed0/run.json").read_text())
     assert (facts["run"], facts["fold"], facts["seed"], facts["mode"], facts["preset"]) == (

@@ -121,6 +121,7 @@ def claims_inputs(wildcards):
 
 
 def figure_inputs(wildcards):
-    fold = PLAN.figure_fold(wildcards.paper, wildcards.figure)
-    runs = [PLAN.run(r) for r in PLAN.figure_runs(wildcards.paper, wildcards.figure)]
-    return [P.job(run.id, fold, run.seeds[0]) / "predictions.h5" for run in runs]
+    shown = (wildcards.paper, wildcards.figure)
+    return [P.job(*job) / "predictions.h5" for job in PLAN.figure_jobs(*shown)] + [
+        P.canonical(name) / "import.json" for name in PLAN.figure_datasets(*shown)
+    ]

@@ -1,4 +1,4 @@
-# Figures from saved predictions.
+# Figures from saved predictions and from the canonical store.
 
 
 rule figure:
@@ -22,7 +22,7 @@ rule figure:
         runtime=20,
     params:
         spec=lambda w: PLAN.figure_hash(w.paper, w.figure),
-        code=code("figures.qualitative"),
+        code=code("figures"),
     message:
         "figure {wildcards.figure} of {wildcards.paper}"
     shell:

@@ -14,12 +14,12 @@ import pandas as pd
 from covidseg import record
 from covidseg.data.canonical import read_table
 from covidseg.errors import UserError
+from covidseg.figures.caption import caption_of
 from covidseg.files import need, write_json, write_text
 from covidseg.plan import Plan
 from covidseg.report.rounds import rounds
 from covidseg.schema import ResultTable
 from covidseg.tables import rows
-from covidseg.tables.caption import differences
 from covidseg.templates import render
 
 
@@ -96,7 +96,7 @@ def _paper(plan: Plan, name: str) -> dict[str, Any]:
     figures = [
         {
             "name": figure,
-            "caption": figure_caption(plan, name, figure),
+            "caption": caption_of(plan, name, figure),
             "png": _embed(plan.paths.figure(name, figure, "png")),
         }
         for owner, figure in plan.figures()
@@ -117,18 +117,6 @@ def _body(path: Path) -> str:
     if "<body>" not in page:
         raise UserError(f"{path}: damaged; delete it and run snakemake again")
     return page.split("<body>", 1)[1].rsplit("</body>", 1)[0]
-
-
-def figure_caption(plan: Plan, paper: str, figure: str) -> str:
-    """Return a figure's caption with mode, preset, data and the rule that chose the slices."""
-    model = plan.papers[paper].figures[figure]
-    run = plan.run(plan.figure_runs(paper, figure)[0])
-    fold = plan.figure_fold(paper, figure)
-    return (
-        f"{model.caption}. Slices of {run.spec.dataset}, test cases of fold {fold}: of those with at least the median "
-        "lesion area, the ones on which the methods' Dice differs most, one per case. "
-        f"Mode {plan.config.mode}, preset {plan.preset_name}. {' '.join(differences(plan, [run]))}"
-    )
 
 
 def spread_chart(plan: Plan, paper: str, name: str) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
-from covidseg.data.canonical import Store, read_table
-from covidseg.errors import UserError
-from covidseg.files import need, sha256
+from covidseg.data.canonical import Store
+from covidseg.data.imported import imported
 from covidseg.plan import Plan
 from covidseg.schema import DatasetRow, DatasetTable
 from covidseg.tables.cell import NOT_COMPARABLE, NOT_RUN, Cell
@@ -70,13 +68,9 @@ def count(plan: Plan, datasets: list[str], row: DatasetRow) -> dict[str, float]:
     for name in datasets:
         lesion = plan.class_values(name, [row.lesion])[row.lesion]
         by_value = {value: key for key, value in plan.dataset(name).classes.items()}
-        folder = plan.paths.canonical(name)
-        made = json.loads(need(folder / "import.json", f"import {name}").read_text())
-        if made["sha256"]["slices.csv"] != sha256(folder / "slices.csv"):
-            raise UserError(f"{folder / 'slices.csv'}: damaged; run covidseg import {name} again")
-        lungs = lung_pixels(folder)
+        lungs = lung_pixels(plan.paths.canonical(name))
         crop = plan.dataset(name).crop
-        for line in read_table(folder / "slices.csv"):
+        for line in imported(plan.paths.canonical(name), name):
             pixels = {key: line[f"px_{key}"] or 0 for key in by_value.values()}
             infected = sum(pixels[by_value[value]] for value in lesion)
             if not infected:

@@ -1,0 +1,73 @@
+"""Rows of figures of examples: slices of data sets with their true lesions. Slices are chosen by ``rule``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from covidseg.data.canonical import Store
+from covidseg.data.imported import imported
+from covidseg.errors import UserError
+from covidseg.figures.page import Panel, Row
+from covidseg.plan import Plan
+from covidseg.schema import ExampleGroup, ExamplesFigure
+
+LESIONS = "True lesions"
+
+
+def rows(plan: Plan, figure: ExamplesFigure) -> list[Row]:
+    """Return a figure's rows, group by group. Raises UserError when a data set has no slice with all classes."""
+    return [row for group in figure.groups for row in _group(plan, group)]
+
+
+def _group(plan: Plan, group: ExampleGroup) -> list[Row]:
+    name = plan.stands_for(group.dataset)
+    folder, values = plan.paths.canonical(name), plan.class_values(name, group.classes)
+    titles = {value: title for title, value in plan.dataset(name).classes.items()}
+    counted = [
+        {**line, **{cls: sum(line[f"px_{titles[v]}"] or 0 for v in joined) for cls, joined in values.items()}}
+        for line in imported(folder, name)
+    ]
+    chosen = choose(counted, group.classes, group.slices)
+    if not chosen:
+        raise UserError(f"{name}: no slice shows {' and '.join(group.classes)}; name other classes for the figure")
+    out = []
+    with Store(folder) as store:
+        for line in chosen:
+            image, labels = store.image(line["case"]), store.label(line["case"])
+            assert labels is not None  # it has pixels of each class
+            label = labels[line["position"]]
+            masks = [(cls, np.isin(label, joined)) for cls, joined in values.items()]
+            out.append(Row(line["slice"], image[line["position"]], {LESIONS: Panel(masks)}, group=group.label))
+    return out
+
+
+def rule(classes: list[str], wanted: int) -> str:
+    """Return how slices are chosen, in words."""
+    order = f"the share of {classes[0]} in the lesion" if len(classes) > 1 else "lesion area"
+    which = {1: "the middle one", 2: "the first and the last"}.get(wanted, f"{wanted} evenly spaced")
+    return (
+        f"of each case the slice with the largest lesion that shows {' and '.join(classes)}; of those with at least "
+        f"the median lesion area, ordered by {order}, {which}"
+    )
+
+
+def choose(table: list[dict[str, Any]], classes: list[str], wanted: int) -> list[dict[str, Any]]:
+    """Return at most ``wanted`` lines of a table of slices, by ``rule``; it has each class's pixels by name."""
+
+    def area(line: dict[str, Any]) -> int:
+        return sum(line[name] for name in classes)
+
+    largest: dict[str, dict[str, Any]] = {}
+    for line in sorted(table, key=lambda line: (-area(line), line["slice"])):
+        if all(line[name] for name in classes):
+            largest.setdefault(line["case"], line)
+    if not largest:
+        return []
+    median = np.median([area(line) for line in largest.values()])
+    large = [line for line in largest.values() if area(line) >= median]
+    first = classes[0]
+    large.sort(key=lambda line: (line[first] / area(line) if len(classes) > 1 else area(line), line["slice"]))
+    ranks = np.linspace(0, len(large) - 1, wanted) if wanted > 1 else [(len(large) - 1) / 2]
+    return [large[k] for k in dict.fromkeys(int(rank) for rank in ranks)]
