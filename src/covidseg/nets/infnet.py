@@ -9,12 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from covidseg.errors import UserError
-from covidseg.nets.layers import pad_to, scaled
+from covidseg.nets.layers import ImagenetInput, pad_to, scaled
 from covidseg.nets.res2net import Res2Net
 from covidseg.nets.resnet import ResNet
 from covidseg.nets.vgg import VGG
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class InfNet(nn.Module):
@@ -43,9 +41,6 @@ class InfNet(nn.Module):
     Raises UserError for more than one class.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self,
         in_channels: int,
@@ -60,9 +55,8 @@ class InfNet(nn.Module):
         super().__init__()
         if out_channels != 1:
             raise UserError(f"net.name: infnet separates one class from background (found {out_channels - 1} classes)")
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
-        seen = 3 if in_channels == 1 else in_channels
+        self.input = ImagenetInput(in_channels)
+        seen = self.input.channels
         self.encoder: ResNet | VGG
         if encoder == "vgg16":
             self.encoder = VGG(seen, width, pool="average")
@@ -84,9 +78,7 @@ class InfNet(nn.Module):
         H, W = x_NCHW.shape[2:]
         x = pad_to(x_NCHW, 32)
         size = x.shape[2:]
-        if x.shape[1] == 1:
-            x = (x - self.mean) / self.std
-        low, *high = self.encoder(x)[-4:]
+        low, *high = self.encoder(self.input(x))[-4:]
         maps = [self.decoder(high if isinstance(self.decoder, PartialDecoder) else high[-1])]
         guidance, edge = self.edge(low) if self.edge is not None else (None, None)
         for attention, feature in zip(self.reverse, reversed(high), strict=False):
