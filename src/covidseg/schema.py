@@ -170,7 +170,7 @@ class Input(Strict):
 
 
 class Optimizer(Strict):
-    """Optimizer and step schedule: lr * factor ** (epoch // step)."""
+    """Optimizer and step schedule: lr * factor ** (epoch // step); step 0: lr throughout."""
 
     name: Literal["adam", "sgd"] = "adam"
     lr: Finite = Field(1e-3, gt=0)
@@ -178,6 +178,8 @@ class Optimizer(Strict):
     momentum: Finite = Field(0.0, ge=0, lt=1)
     step: int = Field(0, ge=0)
     factor: Finite = Field(0.1, ge=0)
+    collapse: bool = Field(False, description="The factor of each epoch multiplies what the last one left.")
+    clamp: Finite = Field(0.0, ge=0, description="Each component of a gradient is cut to +-clamp; 0: none is.")
     recreate: bool = Field(False, description="A new optimizer each epoch: moments are lost.")
 
 
