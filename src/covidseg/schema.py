@@ -199,6 +199,9 @@ class Training(Strict):
     epochs: int = Field(150, ge=1)
     batch: int = Field(2, ge=1)
     accumulate: int = Field(1, ge=1)
+    scales: Annotated[tuple[Annotated[float, Field(gt=0, le=4)], ...], Once] = Field(
+        (1.0,), min_length=1, description="Each batch is learned at each of these sizes, rounded to 32 pixels, in turn."
+    )
     optimizer: Optimizer = Optimizer()
     validate_every: int = Field(1, ge=1)
     slices_per_epoch: int = Field(0, ge=0, description="At most so many, drawn anew each epoch; 0: all.")
