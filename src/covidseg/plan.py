@@ -602,12 +602,14 @@ class Plan:
         Measured on the hungriest network, the U-Net: SSA-Net's activations take a quarter of its.
         """
         width = spec.net.get("width", 1.0)
-        activations = spec.train.batch * spec.input.size**2 * width * 7e-3
+        side = spec.input.size * max(spec.train.scales)
+        activations = spec.train.batch * side**2 * width * 7e-3
         return round(1.35 * (350 + 800 * width**2 + activations))
 
     def minutes(self, spec: RunSpec) -> int:
         """Return a generous run time in minutes, by epochs and size."""
-        return 30 + round(spec.train.epochs * (spec.input.size / 64) ** 2 * spec.net.get("width", 1.0) / 8)
+        pixels = sum((scale * spec.input.size / 64) ** 2 for scale in spec.train.scales)
+        return 30 + round(spec.train.epochs * pixels * spec.net.get("width", 1.0) / 8)
 
     # -- how a result differs from what the paper did
 

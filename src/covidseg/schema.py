@@ -170,7 +170,7 @@ class Input(Strict):
 
 
 class Optimizer(Strict):
-    """Optimizer and step schedule: lr * factor ** (epoch // step)."""
+    """Optimizer and step schedule: lr * factor ** (epoch // step); step 0: lr throughout."""
 
     name: Literal["adam", "sgd"] = "adam"
     lr: Finite = Field(1e-3, gt=0)
@@ -178,6 +178,8 @@ class Optimizer(Strict):
     momentum: Finite = Field(0.0, ge=0, lt=1)
     step: int = Field(0, ge=0)
     factor: Finite = Field(0.1, ge=0)
+    collapse: bool = Field(False, description="The factor of each epoch multiplies what the last one left.")
+    clamp: Finite = Field(0.0, ge=0, description="Each component of a gradient is cut to +-clamp; 0: none is.")
     recreate: bool = Field(False, description="A new optimizer each epoch: moments are lost.")
 
 
@@ -197,6 +199,9 @@ class Training(Strict):
     epochs: int = Field(150, ge=1)
     batch: int = Field(2, ge=1)
     accumulate: int = Field(1, ge=1)
+    scales: Annotated[tuple[Annotated[float, Field(gt=0, le=4)], ...], Once] = Field(
+        (1.0,), min_length=1, description="Each batch is learned at each of these sizes, rounded to 32 pixels, in turn."
+    )
     optimizer: Optimizer = Optimizer()
     validate_every: int = Field(1, ge=1)
     slices_per_epoch: int = Field(0, ge=0, description="At most so many, drawn anew each epoch; 0: all.")

@@ -11,52 +11,57 @@ from covidseg import nets
 
 
 class NetTest:
-    """Base of the networks' tests: subclass it and set the four attributes.
+    """Base of the networks' tests: subclass it and set NET, PARAMETERS and LOGITS.
 
     LOGITS: the middle row of the first channel, every 16th column, in train mode (in eval mode the untrained running
-    means leave little of the input), after seed 0, for ``picture(2, (64, 64))``.
+    means leave little of the input), after seed 0, for ``picture(in_channels, (64, 64))``. CHANNELS: in and out, for
+    a network that takes no others.
     """
 
     NET: ClassVar[dict[str, Any]]
     SMALL: ClassVar[dict[str, Any]] = {"width": 0.125}
+    CHANNELS: ClassVar[tuple[int, int]] = (2, 3)
     PARAMETERS: ClassVar[dict[tuple[int, int], int]]
     LOGITS: ClassVar[list[float]]
 
-    def small(self, in_channels: int = 2, out_channels: int = 3) -> torch.nn.Module:
+    def small(self) -> torch.nn.Module:
         torch.manual_seed(0)
-        return nets.build(self.NET | self.SMALL, in_channels, out_channels)
+        return nets.build(self.NET | self.SMALL, *self.CHANNELS)
+
+    def picture(self, size: tuple[int, int] = (32, 32)) -> torch.Tensor:
+        return picture(self.CHANNELS[0], size)
 
     def test_forward_and_backward(self) -> None:
         net = self.small()
-        logits = net(picture(2))["logits"]
-        assert logits.shape == (2, 3, 32, 32)
-        logits.square().mean().backward()
+        outputs = net(self.picture())
+        assert outputs["logits"].shape == (2, self.CHANNELS[1], 32, 32)
+        sum(o.square().mean() for o in every(outputs)).backward()
         without = [name for name, p in net.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
         assert without == []
 
     @pytest.mark.parametrize("size", [(33, 47), (64, 35), (17, 80)])
     def test_odd_sizes(self, size: tuple[int, int]) -> None:
-        assert self.small()(picture(2, size))["logits"].shape == (2, 3, *size)
+        assert self.small()(self.picture(size))["logits"].shape == (2, self.CHANNELS[1], *size)
 
     def test_a_batch_gives_what_its_slices_give(self) -> None:
-        net, x = self.small().eval(), picture(2)
+        net, x = self.small().eval(), self.picture()
         with torch.no_grad():
             one = torch.cat([net(x[i : i + 1])["logits"] for i in range(2)])
             torch.testing.assert_close(net(x)["logits"], one, rtol=1e-4, atol=1e-4)
 
     def test_weights_carry_over(self) -> None:
-        net, other = self.small().eval(), nets.build(self.NET | self.SMALL, 2, 3).eval()
+        net, other, x = self.small().eval(), nets.build(self.NET | self.SMALL, *self.CHANNELS).eval(), self.picture()
         with torch.no_grad():
-            assert not torch.equal(net(picture(2))["logits"], other(picture(2))["logits"])
+            assert not torch.equal(net(x)["logits"], other(x)["logits"])
             other.load_state_dict(net.state_dict())
-            assert torch.equal(net(picture(2))["logits"], other(picture(2))["logits"])
+            assert torch.equal(net(x)["logits"], other(x)["logits"])
 
     def test_parameter_count(self) -> None:
         assert {channels: nets.count(self.NET, *channels) for channels in self.PARAMETERS} == self.PARAMETERS
 
     def test_stored_logits(self) -> None:
         with torch.no_grad():
-            logits = self.small()(picture(2, (64, 64)))["logits"]
+            logits = self.small()(self.picture((64, 64)))["logits"]
         torch.testing.assert_close(logits[0, 0, 32, ::16], torch.tensor(self.LOGITS), rtol=0, atol=1e-3)
 
 
@@ -65,3 +70,8 @@ def picture(channels: int, size: tuple[int, int] = (32, 32)) -> torch.Tensor:
     y, x = torch.meshgrid(torch.arange(size[0]) / 5, torch.arange(size[1]) / 7, indexing="ij")
     waves = [torch.sin(y * (n + 1) + x) * torch.cos(x * (n + 2)) for n in range(2 * channels)]
     return (torch.stack(waves).view(2, channels, *size) + 1) / 2
+
+
+def every(outputs: dict[str, Any]) -> list[torch.Tensor]:
+    """Return the logits and all auxiliary outputs."""
+    return [o for value in outputs.values() for o in (value if isinstance(value, list) else [value])]

@@ -22,7 +22,9 @@ __all__ = [
     "COMMON", "LOSSES", "Losses", "active", "check", "class_weights", "options", "resolved", "reweights", "total",
 ]  # fmt: skip
 
-LOSSES = Registry("covidseg.losses", "loss", ("cross_entropy", "dice", "self_attention"), positional=2)
+LOSSES = Registry(
+    "covidseg.losses", "loss", ("cross_entropy", "dice", "edge", "self_attention", "structure"), positional=2
+)
 COMMON = {"weight": Parameter("float", 1.0), "from_epoch": Parameter("int", 0)}
 
 

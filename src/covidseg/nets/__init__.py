@@ -14,7 +14,7 @@ from covidseg.signature import Parameter, Registry
 if TYPE_CHECKING:
     from torch import nn
 
-NETS = Registry("covidseg.nets", "network", ("dynunet", "ssanet", "unet"), positional=3)
+NETS = Registry("covidseg.nets", "network", ("dynunet", "fcn8s", "infnet", "ssanet", "unet"), positional=3)
 
 
 def options(name: str) -> dict[str, Parameter]:

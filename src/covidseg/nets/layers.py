@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from covidseg.errors import UserError
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def scaled(channels: int, width: float) -> int:
@@ -30,3 +33,24 @@ def pad_to(x: Tensor, multiple: int) -> Tensor:
     """Return x (N, C, H, W) padded with zeros at the bottom and right until both sizes are multiples."""
     bottom, right = -x.shape[2] % multiple, -x.shape[3] % multiple
     return F.pad(x, (0, right, 0, bottom)) if bottom or right else x
+
+
+class ImagenetInput(nn.Module):
+    """What an encoder with ImageNet weights expects of (N, in_channels, H, W) in 0..1.
+
+    One channel becomes three, with ImageNet's mean and deviation; more stay as they are. ``channels``: how many come
+    out.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.channels = 3 if in_channels == 1 else in_channels
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Return (N, channels, H, W)."""
+        return (x_NCHW - self.mean) / self.std if x_NCHW.shape[1] == 1 else x_NCHW

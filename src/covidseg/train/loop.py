@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from covidseg import losses
@@ -60,12 +61,15 @@ class Loop:
         progress(self.epoch, self.settings.epochs, self._text())
 
     def _train_epoch(self, progress: Progress) -> None:
-        order = self.job.random(self.epoch).permutation(self.train)
+        random = self.job.random(self.epoch)
+        order = random.permutation(self.train)
         order = order[: self.settings.slices_per_epoch or len(order)]
         batches = in_batches(order, self.settings.batch)
-        if self.job.spec.input.size < 64 and len(batches) > 1 and len(batches[-1]) == 1:
+        smallest = min(side(self.job.spec.input.size, scale) for scale in self.settings.scales)
+        if smallest < 64 and len(batches) > 1 and len(batches[-1]) == 1:
             # a single slice whose deepest map is one pixel has no variance to normalise by
             batches[-2:] = [np.concatenate(batches[-2:])]
+        draws = random.integers(2**63, size=len(batches))  # what a batch draws, as dropout does, is its own
         names = losses.active(self.terms, self.epoch)
         if self.batch == 0:
             self.values = torch.zeros(len(batches), len(names), device=self.flat.values.device)
@@ -74,18 +78,26 @@ class Loop:
         self.model.train()
         for x, target in self.feed.batches(batches[self.batch :]):
             progress(self.epoch + self.batch / len(batches), self.settings.epochs, self._text())
+            torch.manual_seed(int(draws[self.batch]))
             self._step(x, target)
             self.batch += 1
             self.slices += len(x)
             self._offer()
 
     def _step(self, x: Tensor, target: Tensor) -> None:
-        """Add one batch to the gradients and update the parameters when enough came together."""
+        """Learn one batch at each scale; its losses are the means over them."""
+        for scale in self.settings.scales:
+            self._add(*at_scale(x, target, scale))
+
+    def _add(self, x: Tensor, target: Tensor) -> None:
+        """Add to the gradients and update the parameters when enough came together."""
         with autocast(x.device):
             outputs = self.model(x)
             loss, values = losses.total(self.terms, outputs, target, self.epoch)
         (loss / self.settings.accumulate).backward()
-        self.values[self.batch] = torch.stack([value.detach() for value in values.values()])
+        self.values[self.batch] += torch.stack([value.detach() for value in values.values()]) / len(
+            self.settings.scales
+        )
         if x.device.type == "cpu":  # elsewhere it would wait for the device: there once an epoch is enough
             self._refuse_nan(self.batch, self.batch)
         self.pending += 1
@@ -172,6 +184,22 @@ class Loop:
             self.flat.grads.copy_(state["grads"])
         self.optimizer.state = {name: value.to(device) for name, value in state["optimizer"].items()}
         self.resumed = True
+
+
+def side(size: int, scale: float) -> int:
+    """Return the side of a square slice at a scale, rounded to 32 pixels; at scale 1 it stays as it is."""
+    return size if scale == 1 else max(32, 32 * round(size * scale / 32))
+
+
+def at_scale(x: Tensor, target: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """Return input (N, C, H, W) and target (N, H, W) at a scale: bilinear, and labels by the nearest pixel."""
+    size = [side(length, scale) for length in x.shape[2:]]
+    if size == list(x.shape[2:]):
+        return x, target
+    return (
+        F.interpolate(x, size, mode="bilinear", align_corners=False),
+        F.interpolate(target[:, None], size, mode="nearest-exact")[:, 0],
+    )
 
 
 def mean_dsc(model: nn.Module, feed: Feed, rows: Rows) -> float:

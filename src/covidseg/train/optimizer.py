@@ -42,7 +42,7 @@ class Flat:
 
 
 class Optimizer:
-    """Adam (betas 0.9, 0.999, eps 1e-8) or SGD, with L2 weight decay, as in torch.optim."""
+    """Adam (betas 0.9, 0.999, eps 1e-8) or SGD, with L2 weight decay, as in torch.optim, and clamped gradients."""
 
     def __init__(self, flat: Flat, settings: schema.Optimizer) -> None:
         self.flat, self.settings = flat, settings
@@ -56,15 +56,24 @@ class Optimizer:
         self.state["step"] = torch.zeros((), device=self.flat.values.device)
 
     def rate(self, epoch: int) -> float:
-        """Return the learning rate of an epoch."""
+        """Return the learning rate of an epoch, 0 the first.
+
+        ``collapse`` is the released code of Inf-Net, which counts epochs from 1 and each time multiplies the rate it
+        finds by factor ** (epoch // step): with step 50 and factor 0.1 nothing is left a few epochs after the 50th.
+        """
         s = self.settings
-        return s.lr * (s.factor ** (epoch // s.step) if s.step else 1.0)
+        if not s.step:
+            return s.lr
+        times = sum(e // s.step for e in range(1, epoch + 2)) if s.collapse else epoch // s.step
+        return s.lr * s.factor**times
 
     @torch.no_grad()
     def step(self, epoch: int) -> None:
         """Update the parameters from the gradients and zero these."""
         values, grads, state, s = self.flat.values, self.flat.grads, self.state, self.settings
         state["step"] += 1
+        if s.clamp:
+            grads.clamp_(-s.clamp, s.clamp)
         if s.name == "adam":
             torch._fused_adam_(
                 [values], [grads], [state["first"]], [state["second"]], [], [state["step"]],

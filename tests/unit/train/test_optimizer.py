@@ -60,6 +60,24 @@ def test_rate_falls_in_steps() -> None:
     assert Optimizer(Flat(network()), schema.Optimizer(lr=1.0)).rate(500) == 1.0
 
 
+def test_rate_collapses() -> None:
+    """By epoch, from 1, with a step of 3: 1 1 | 0.1 0.1 0.1 | 0.01, each on top of those before."""
+    optimizer = Optimizer(Flat(network()), schema.Optimizer(lr=1.0, step=3, factor=0.1, collapse=True))
+    assert [optimizer.rate(epoch) for epoch in range(6)] == pytest.approx([1, 1, 1e-1, 1e-2, 1e-3, 1e-5])
+    released = Optimizer(Flat(network()), schema.Optimizer(lr=1e-4, step=50, factor=0.1, collapse=True))
+    assert [released.rate(e - 1) for e in (49, 50, 51, 99)] == pytest.approx([1e-4, 1e-5, 1e-6, 1e-54], rel=1e-9)
+
+
+def test_gradients_are_clamped() -> None:
+    """Plain SGD at rate 1: a parameter moves by its gradient, cut to 0.5."""
+    net = nn.Linear(3, 1, bias=False)
+    flat = Flat(net)
+    flat.values.zero_()
+    net(torch.tensor([0.25, -3.0, 0.5])).sum().backward()
+    Optimizer(flat, schema.Optimizer(name="sgd", lr=1.0, clamp=0.5)).step(0)
+    assert net.weight.flatten().tolist() == [-0.25, 0.5, -0.5]
+
+
 def test_a_snapshot_brings_back_weights_and_running_means() -> None:
     net = network()
     flat = Flat(net)

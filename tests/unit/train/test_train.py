@@ -19,7 +19,7 @@ import torch
 
 from covidseg.data import tensors
 from covidseg.errors import UserError
-from covidseg.train import OUTPUTS, feed, resume, run
+from covidseg.train import OUTPUTS, feed, loop, resume, run
 from covidseg.train.predict import load_model, predict
 from tests.unit.train import blobs
 
@@ -238,6 +238,56 @@ def test_what_is_left_of_a_gradient_goes_into_the_next_epoch(data: Path, tmp_pat
     fresh = nets.build(blobs.SPEC["net"], 2, 1)
     trained = load_model(tmp_path, blobs.job(data, tmp_path).spec)
     assert all(torch.equal(a, b) for a, b in zip(fresh.parameters(), trained.parameters(), strict=True))
+
+
+def test_scales() -> None:
+    """Inf-Net's, at 352: 264 and 440 pixels become 256 and 448. A small slice keeps 32; scale 1 rounds nothing."""
+    assert [loop.side(352, scale) for scale in (0.75, 1.0, 1.25)] == [256, 352, 448]
+    assert [loop.side(33, scale) for scale in (0.25, 1.0)] == [32, 33]
+    x = torch.zeros(1, 2, 32, 32)
+    x[:, :, :, 16:] = 1
+    target = x[:, 0].to(torch.uint8)
+    larger, labels = loop.at_scale(x, target, 2.0)
+    assert (larger.shape, labels.shape, labels.dtype) == ((1, 2, 64, 64), (1, 64, 64), torch.uint8)
+    assert larger[0, 1, 5, 30:34].tolist() == [0, 0.25, 0.75, 1]
+    assert labels[0, 5, 30:34].tolist() == [0, 0, 1, 1]
+
+
+def test_a_batch_is_learned_at_each_scale_in_turn(data: Path, tmp_path: Path) -> None:
+    """Three batches, two scales, a step every six: the one step falls on the last, or on none of five."""
+    from covidseg import nets
+
+    for accumulate, moved in ((6, True), (7, False)):
+        train = {"epochs": 1, "batch": 8, "accumulate": accumulate, "scales": [1.0, 2.0], "optimizer": {"lr": 1e-2}}
+        job = blobs.job(data, tmp_path / str(accumulate), train=train)
+        run(job, blobs.quiet)
+        torch.manual_seed(int(job.random(-1).integers(2**63)))
+        fresh, trained = nets.build(blobs.SPEC["net"], 2, 1), load_model(job.out, job.spec)
+        same = [torch.equal(a, b) for a, b in zip(fresh.parameters(), trained.parameters(), strict=True)]
+        assert all(same) != moved
+
+
+def test_stopped_amid_dropout_and_scales_it_ends_in_the_same_bytes(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"net": {"name": "fcn8s", "width": 0.0625}, "losses": {"dice": {}}}
+    train = {"epochs": 2, "batch": 12, "scales": [1.0, 2.0], "optimizer": {"clamp": 0.5}}
+    run(blobs.job(data, tmp_path / "one", train=train, **changes), blobs.quiet)
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+    monkeypatch.setattr(resume, "SHARE", float("inf"))
+    calls = 0
+
+    def stop(*told: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            raise KeyboardInterrupt
+
+    job = blobs.job(data, tmp_path / "two", train=train, **changes)
+    with pytest.raises(KeyboardInterrupt):
+        run(job, stop)
+    assert run(job, blobs.quiet)["resumed"]
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
 
 @pytest.mark.parametrize(("limit", "often", "file"), [(1_000_000, False, "model"), (1_000_000, True, "resume")])

@@ -1,0 +1,141 @@
+"""Edge maps by hand, and against those that Inf-Net's authors released."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from covidseg.errors import UserError
+from covidseg.losses import edge_maps
+from covidseg.losses.edge import edge
+
+SQUARE = """
+    ......
+    .####.
+    .####.
+    .####.
+    .####.
+    ......"""
+HOLE = """
+    #####
+    ##.##
+    #####"""
+CORNER = """
+    ###.
+    ##..
+    ....
+    ....
+    """
+
+
+def bits(picture: str) -> torch.Tensor:
+    return torch.tensor([[c == "#" for c in line.strip()] for line in picture.strip().splitlines()])[None]
+
+
+@pytest.mark.parametrize(
+    ("mask", "expected"),
+    [
+        (
+            SQUARE,
+            """
+            .####.
+            ######
+            ##..##
+            ##..##
+            ######
+            .####.""",
+        ),
+        (
+            HOLE,
+            """
+            ..#..
+            .#.#.
+            ..#..""",
+        ),
+        (
+            CORNER,
+            """
+            ..##
+            ###.
+            ##..
+            ....""",
+        ),
+    ],
+)
+def test_gradient_by_hand(mask: str, expected: str) -> None:
+    assert torch.equal(edge_maps.gradient(bits(mask).byte()), bits(expected))
+
+
+@pytest.mark.parametrize(
+    ("mask", "expected"),
+    [
+        (
+            SQUARE,
+            """
+            ..##..
+            .#..#.
+            #...#.
+            #...#.
+            .####.
+            ......""",
+        ),
+        (
+            """
+            .....
+            .....
+            #####
+            #####""",
+            """
+            .....
+            #####
+            .....
+            .....""",
+        ),
+        ("....\n....", "....\n...."),
+    ],
+)
+def test_canny_by_hand(mask: str, expected: str) -> None:
+    """Of two equal gradients side by side the left or upper one stays: outside on one side, inside on the other."""
+    assert torch.equal(edge_maps.canny(bits(mask).byte()), bits(expected))
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule", "above", "step"),
+    [("Doctor-label", edge_maps.gradient, 127, 1), ("Pseudo-label", edge_maps.canny, 128, 40)],
+)
+def test_the_released_edge_maps(
+    shared_data: Path, kind: str, rule: Callable[[torch.Tensor], torch.Tensor], above: int, step: int
+) -> None:
+    folder = shared_data / "covid-semiseg" / "TrainingSet" / "LungInfection-Train" / kind
+    if not folder.is_dir():
+        pytest.skip(f"{folder} not found")
+    different = []
+    for path in sorted((folder / "GT").iterdir())[::step]:
+        mask = torch.from_numpy(np.array(Image.open(path)) > above)[None]
+        released = np.array(Image.open(folder / "Edge" / path.name)) > 0
+        if not np.array_equal(rule(mask)[0].numpy(), released):
+            different.append(path.name)
+    assert different == []
+
+
+def test_edge_loss_by_hand() -> None:
+    """A column of two pixels beside an edge of ln 3 (3/4), the third column far from it: -ln 3/4, and -ln 1/4 there."""
+    outputs = {"edge": torch.full((1, 1, 1, 3), math.log(3))}
+    target = torch.tensor([[[1, 0, 0]]], dtype=torch.uint8)
+    assert edge(outputs, target).item() == pytest.approx((2 * math.log(4 / 3) + math.log(4)) / 3, abs=1e-6)
+    assert edge(outputs, target, rule="canny").item() == pytest.approx(
+        (math.log(4 / 3) + 2 * math.log(4)) / 3, abs=1e-6
+    )
+
+
+def test_edge_loss_needs_an_edge_map() -> None:
+    with pytest.raises(
+        UserError, match=r"losses\.edge: this network returns no edge map; switch the loss off \(null\)"
+    ):
+        edge({"logits": torch.zeros(1, 1, 2, 2)}, torch.zeros(1, 2, 2, dtype=torch.uint8))
