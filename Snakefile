@@ -1,4 +1,4 @@
-# covidseg: data -> lung masks -> tensors -> train -> score -> tables, figures, claims -> report.
+# covidseg: data -> lung masks -> tensors -> train -> score, masks -> tables, figures, claims -> report.
 #
 #   snakemake --cores 8 --resources gpu=2                 everything config.yaml asks for
 #   snakemake --cores 8 --resources gpu=2 --config mode=paper preset=cpu
@@ -14,6 +14,7 @@ include: "workflow/rules/lungs.smk"
 include: "workflow/rules/leaks.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/score.smk"
+include: "workflow/rules/masks.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/claims.smk"
@@ -37,6 +38,7 @@ rule data:
     input:
         [P.tensors(*ds) / "tensors.json" for ds in DATA],
         [P.canonical(ds) / "lungs.json" for ds in PLAN.all_datasets()],
+        [PLAN.split_path(split) for _, split in LEAKS],
 
 
 rule models:

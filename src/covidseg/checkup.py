@@ -11,7 +11,7 @@ from pathlib import Path
 
 from covidseg import device, record
 from covidseg.errors import UserError
-from covidseg.freshness import scores_problem, training_problem
+from covidseg.freshness import masks_problem, scores_problem, training_problem
 from covidseg.plan import Plan
 
 GIB = 2**30
@@ -81,6 +81,9 @@ def _states(plan: Plan) -> tuple[int, list[tuple[Path, str]]]:
         scores = plan.paths.run(run_id) / "cases.csv"
         if scores.is_file() and not stale and (problem := scores_problem(plan, run)):
             stale.append((scores, problem))
+        masks = plan.paths.masks(run_id) / "masks.json"
+        if masks.is_file() and not stale and (problem := masks_problem(plan, run)):
+            stale.append((masks, problem))
     return done, stale
 
 

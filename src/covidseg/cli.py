@@ -80,6 +80,14 @@ def tensors(
 
 
 @app.command()
+def split(context: typer.Context, split: Annotated[str, typer.Argument(help="As mine-folds-5.")]) -> None:
+    """Make a data set's split by a rule: folds-K, or hold-out. Splits in workflow/splits are written by people."""
+    from covidseg import steps
+
+    steps.split(_plan(context), split)
+
+
+@app.command()
 def leaks(context: typer.Context, dataset: DatasetName, split: Annotated[str, typer.Argument(help="As ma5.")]) -> None:
     """Say which patients, volumes or near-duplicate slices stand on both sides of a split."""
     from covidseg import steps
@@ -110,6 +118,14 @@ def stage(
     from covidseg import steps
 
     steps.stage(_plan(context), run, fold, seed, name)
+
+
+@app.command()
+def masks(context: typer.Context, run: RunName) -> None:
+    """Predict whole scans with a run's models: masks on each scan's own grid, and volumes.csv. Goes on where it was."""
+    from covidseg import steps
+
+    steps.masks(_plan(context), run)
 
 
 @app.command()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from covidseg import record
-from covidseg.files import sha256
+from covidseg.files import need, sha256
 from covidseg.plan import Plan, Run
 
 
@@ -20,7 +21,7 @@ def training_problem(plan: Plan, run: Run, fold: int, seed: int) -> str | None:
         data = plan.paths.tensors(*pair) / "tensors.json"
         if data.is_file() and made.get("inputs", {}).get(used) != sha256(data):
             return "made from other data"
-    if made.get("inputs", {}).get("split") != sha256(plan.split_path(run.spec.split)):
+    if made.get("inputs", {}).get("split") != sha256(_split(plan, run)):
         return f"made with another split {run.spec.split}"
     return None
 
@@ -44,6 +45,38 @@ def scores_made_from(plan: Plan, run: Run) -> dict[str, Any]:
     records = {f"fold{f}-seed{s}": record.read(plan.paths.job(run.id, f, s) / "run.json") for f, s in run.jobs}
     predictions = {name: made.get("outputs", {}).get("predictions.h5") for name, made in records.items()}
     return {"protocols": plan.score_hash(run.id), "predictions": predictions}
+
+
+def masks_problem(plan: Plan, run: Run) -> str | None:
+    """Return why a run's masks of whole scans are not those of its models and data, or None."""
+    folder = plan.paths.masks(run.id)
+    try:
+        made = json.loads((folder / "masks.json").read_text())
+        whole = made["sha256"] == sha256(folder / "volumes.csv")
+        whole = whole and all((folder / name).is_file() for name in made["files"])
+        same = made["made_from"] == masks_made_from(plan, run)
+    except (OSError, ValueError, KeyError, TypeError):
+        return "missing or damaged"
+    if not whole:
+        return "damaged: not what was written"
+    return None if same else "made from other models or data"
+
+
+def masks_made_from(plan: Plan, run: Run) -> dict[str, Any]:
+    """Return what decides a run's masks of whole scans: its models, the data, the split."""
+    records = {f"fold{f}-seed{s}": record.read(plan.paths.job(run.id, f, s) / "run.json") for f, s in run.jobs}
+    data = plan.paths.canonical(run.spec.dataset)
+    return {
+        "plan": plan.masks_hash(run.id),
+        "models": {name: made.get("outputs", {}).get("model.safetensors") for name, made in records.items()},
+        "data": sha256(need(data / "import.json", f"import {run.spec.dataset}")),
+        "lungs": sha256(need(data / "lungs.json", f"lungs {run.spec.dataset}")),
+        "split": sha256(_split(plan, run)),
+    }
+
+
+def _split(plan: Plan, run: Run) -> Path:
+    return need(plan.split_path(run.spec.split), f"split {run.spec.split}")
 
 
 def _changed(before: dict[str, Any], after: dict[str, Any], path: str = "") -> str:

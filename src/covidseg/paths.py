@@ -25,6 +25,10 @@ class Paths:
         """Return the place of arrays at a network's input size."""
         return self.data / "tensors" / dataset / str(size)
 
+    def split(self, split: str) -> Path:
+        """Return the place of a split that is made by a rule."""
+        return self.data / "splits" / f"{split}.csv"
+
     def run(self, run: str) -> Path:
         """Return the place of a run's scores and its jobs."""
         return self.results / "runs" / run
@@ -51,6 +55,10 @@ class Paths:
     def leaks(self, dataset: str, split: str, suffix: str) -> Path:
         """Return the place of one leak check."""
         return self.results / "leaks" / f"{dataset}-{split}.{suffix}"
+
+    def masks(self, run: str) -> Path:
+        """Return the place of a run's masks of whole scans, and of their volumes."""
+        return self.results / "masks" / run
 
     @property
     def report(self) -> Path:

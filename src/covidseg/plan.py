@@ -21,7 +21,7 @@ from covidseg import losses, nets
 from covidseg.data import splits
 from covidseg.data.importers import IMPORTERS
 from covidseg.errors import UserError, nearest
-from covidseg.files import write_text
+from covidseg.files import need, write_text
 from covidseg.paths import Paths
 from covidseg.resolve import described_or_released, merge, scale
 from covidseg.schema import (
@@ -119,8 +119,7 @@ class Plan:
     @functools.cache  # noqa: B019 - a plan lives as long as the process
     def dataset(self, name: str) -> Dataset:
         """Return a data set's description, as the mode reads it: phantoms are cropped to the phantom's size."""
-        path = self._named("datasets", name, "data set")
-        dataset = load(Dataset, path)
+        path, dataset = self._described(name)
         if dataset.importer not in IMPORTERS:
             raise UserError(
                 f"{path}: importer: unknown name {dataset.importer!r}; {nearest(dataset.importer, IMPORTERS)}"
@@ -157,6 +156,18 @@ class Plan:
                     )
         return [self.dataset(name) for name in dataset.joins]
 
+    def _described(self, name: str) -> tuple[Path, Dataset]:
+        """Return a data set as its file, or the paper file that brings its own scans, describes it, and that file."""
+        paper = self.papers.get(name)
+        path = WORKFLOW / "datasets" / f"{name}.yaml"
+        if paper is None or paper.dataset is None:
+            return path, load(Dataset, self._named("datasets", name, "data set"))
+        if path.is_file():
+            raise UserError(f"{path}: {WORKFLOW}/papers/{name}.yaml describes a data set of this name too; rename one")
+        from covidseg.data.importers.folder import described
+
+        return WORKFLOW / "papers" / f"{name}.yaml", described(paper.dataset, paper.paper.title)
+
     @functools.cache  # noqa: B019
     def protocol(self, name: str) -> Protocol:
         """Return a metric convention."""
@@ -167,16 +178,34 @@ class Plan:
 
     @functools.cache  # noqa: B019
     def split(self, name: str) -> splits.Split:
-        """Return a split."""
-        return splits.read(self.split_path(name))
+        """Return a split. Raises UserError when it has yet to be made."""
+        path = self.split_path(name)
+        return splits.read(need(path, f"split {name}") if self.made_split(name) else path)
 
     def split_path(self, name: str) -> Path:
-        """Return the CSV of a split."""
+        """Return the CSV of a split: a committed one, or the place of one that is made."""
         path = WORKFLOW / "splits" / f"{name}.csv"
-        if not path.is_file():
-            legal = _stems(WORKFLOW / "splits", "csv")
-            raise UserError(f"{self.source}: unknown split {name!r}; {nearest(name, legal)}")
-        return path
+        if path.is_file():
+            return path
+        if self.made_split(name):
+            return self.paths.split(name)
+        legal = _stems(WORKFLOW / "splits", "csv")
+        raise UserError(
+            f"{self.source}: unknown split {name!r}; {nearest(name, legal)}; or a rule: {splits.RULES_IN_WORDS}"
+        )
+
+    def made_split(self, name: str) -> tuple[str, str] | None:
+        """Return (data set, rule) of a split that is made, as mine-folds-5; None of one that a person wrote.
+
+        Its CSV copied to workflow/splits is a person's: it stays as it is when scans are added.
+        """
+        written = (WORKFLOW / "splits" / f"{name}.csv").is_file()
+        return None if written else splits.rule_of(name)
+
+    def split_folds(self, name: str) -> list[int]:
+        """Return the folds of a split, made or not."""
+        made = self.made_split(name)
+        return splits.folds_of(made[1]) if made else self.split(name).folds
 
     def lungs(self, dataset: str) -> LungSource:
         """Return where a data set's lung masks come from: the config, else the data set; its twin has its own U-Net."""
@@ -248,7 +277,18 @@ class Plan:
         own = copy.deepcopy(paper.runs[name] or {})
         follow = own.pop("follow", "described")
         raw, released = described_or_released(paper, follow, where)
-        return self._resolve(run, merge(raw, own), released, where)
+        return self._resolve(run, merge(self._own(paper_name) | raw, own), released, where)
+
+    def _own(self, paper: str) -> dict[str, Any]:
+        """Return what the scans that a paper file brings along say of its runs: data set, split, classes."""
+        scans = self.papers[paper].dataset
+        if scans is None:
+            return {}
+        from covidseg.data.importers.folder import default_split
+
+        known = self.dataset(paper)
+        classes = list(known.unions or known.classes)
+        return {"dataset": paper, "split": default_split(scans.folder), "classes": classes}
 
     def reference(self, net: str, follow: Follow) -> RunSpec:
         """Return the spec of the paper that brought a network, wholly described or wholly released.
@@ -270,6 +310,8 @@ class Plan:
         losses.check(spec.losses, where, len(spec.classes))
         dataset = self.stands_for(spec.dataset)
         split_name = self.dataset(dataset).splits.get(spec.split, spec.split)
+        if splits.is_rule(split_name):
+            split_name = f"{dataset}-{split_name}"
         asked = [spec.dataset, *([spec.pool.dataset] if spec.pool else [])]
         scaled, changes = scale(spec, self.preset)
         spec = scaled.model_copy(
@@ -284,7 +326,7 @@ class Plan:
         )
         if spec.input.mode != "slice" and spec.lungs == "phantom" and "lung" in spec.classes:
             raise UserError(f"{where}: the lung network cannot take lung masks as input; use input.mode: slice")
-        folds, seeds = self.split(split_name).folds, self.config.seeds
+        folds, seeds = self.split_folds(split_name), self.config.seeds
         if run.startswith(f"{SUPPORT}/"):  # a model to use, not to compare: trained once
             folds, seeds = folds[:1], seeds[:1]
         wanted = folds if self.config.folds == "all" else [k for k in self.config.folds if k in folds]
@@ -306,7 +348,7 @@ class Plan:
         if spec.pool is None:
             return spec.train
         used = self.stands_for(spec.pool.dataset)
-        self._named("datasets", used, "data set")
+        self._described(used)
         return spec.train.model_copy(update={"pool": spec.pool.model_copy(update={"dataset": used})})
 
     def start(self, run: str, spec: RunSpec) -> str | None:
@@ -374,6 +416,14 @@ class Plan:
         """Return whether all runs of a claim are asked for."""
         return all(self.wanted(qualified(paper, run)) for run in claim.runs)
 
+    def mask_runs(self, paper: str) -> list[str]:
+        """Return the ids of the runs of which a paper wants masks of whole scans, within ``only``."""
+        return [run for name in self.papers[paper].masks if self.wanted(run := qualified(paper, name))]
+
+    def masks(self) -> list[str]:
+        """Return the ids of all runs of which masks are wanted."""
+        return [run for paper in self.config.papers for run in self.mask_runs(paper)]
+
     def wanted(self, run: str) -> bool:
         """Return whether ``only`` lets a run be made."""
         return not self.config.only or run in self.config.only
@@ -383,7 +433,7 @@ class Plan:
         return run.partition("/")[0] in self.papers
 
     def runs(self) -> list[str]:
-        """Return the ids of all runs that tables, figures, claims and ``only`` ask for, each once."""
+        """Return the ids of all runs that tables, figures, claims, masks and ``only`` ask for, each once."""
         found: dict[str, None] = dict.fromkeys(self.config.only)
         for paper, _, table in self.tables():
             if isinstance(table, ResultTable):
@@ -392,6 +442,7 @@ class Plan:
             found.update(dict.fromkeys(self.figure_runs(paper, name)))
         for paper in self.claims():
             found.update(dict.fromkeys(self.claim_runs(paper)))
+        found.update(dict.fromkeys(self.masks()))
         return list(found)
 
     def all_runs(self) -> list[str]:
@@ -562,6 +613,17 @@ class Plan:
         model = self.papers[paper].figures[figure].model_dump(mode="json")
         return fingerprint_of([model, self.figure_jobs(paper, figure), data, self.config.mode])
 
+    def split_hash(self, split: str) -> str:
+        """Return the hash of how a split is made."""
+        made = self.made_split(split)
+        return fingerprint_of([made, self._dataset_hash(made[0], "keep", "classes", "unions")] if made else None)
+
+    def masks_hash(self, run: str) -> str:
+        """Return the hash of what a run's masks of whole scans are made of, and how they are written."""
+        resolved = self.run(run)
+        reading = self._dataset_hash(resolved.spec.dataset, "crop", "classes", "importer")
+        return fingerprint_of([resolved.hash, resolved.jobs, reading])
+
     def claims_hash(self, paper: str) -> str:
         about = [self.caveats(self.run(run)) for run in self.claim_runs(paper)]
         claims = [claim.model_dump(mode="json") for claim in self.papers[paper].claims]
@@ -635,8 +697,9 @@ class Plan:
         ]
         figures = [f"figure {n}" for p, n in self.figures() if run in self.figure_runs(p, n)]
         claims = ["claims"] if any(run in self.claim_runs(paper) for paper in self.claims()) else []
+        masks = ["masks"] if run in self.masks() else []
         other = "lung masks" if run.startswith(f"{SUPPORT}/") else "no table"
-        return ", ".join([*tables, *figures] or claims) or other
+        return ", ".join([*tables, *figures, *masks] or claims) or other
 
     def protocols(self, run: str) -> list[str]:
         """Return the protocols under which a run is scored: those of its tables and claims, and the standard one."""
@@ -658,11 +721,8 @@ class Plan:
         """Check every name that one file uses of another, so that a typo stops before the graph is built."""
         for name in self.config.only:
             self.run(name)
-        for key, value in self.config.stand_ins.items():
-            self._named("datasets", key, "data set")
-            self._named("datasets", value, "data set")
-        for key in self.config.lungs:
-            self._named("datasets", key, "data set")
+        for name in [*self.config.stand_ins, *self.config.stand_ins.values(), *self.config.lungs]:
+            self._described(name)
         for paper_name, paper in self.papers.items():
             where = f"{WORKFLOW}/papers/{paper_name}.yaml"
             for name in paper.runs:
@@ -679,6 +739,7 @@ class Plan:
                     self._known(printed, headings, f"{at}: printed of {label!r}")
             for name, figure in paper.figures.items():
                 self._check_figure(paper_name, figure, f"{where}: figures.{name}")
+            self._known(paper.masks, paper.runs, f"{where}: masks")
             self._check_claims(paper_name, paper.claims, where)
         asked = [self.run(run).all_folds for run in self.runs()]
         for fold in self.config.folds if self.config.folds != "all" else []:
@@ -748,7 +809,7 @@ class Plan:
                 raise UserError(f"{at}.groups.{k}.runs: their data set, split or classes differ; make a group of each")
 
     def _check_classes(self, dataset: str, classes: list[str], where: str) -> None:
-        known = load(Dataset, self._named("datasets", dataset, "data set"))
+        known = self._described(dataset)[1]
         self._known(classes, [*known.classes, *known.unions], where)
 
     @staticmethod

@@ -154,6 +154,20 @@ class Dataset(Strict):
         return list(self.classes) if self.keep == "lesion" else []
 
 
+class OwnScans(Strict):
+    """Scans of the user's own, described where they are used; the data set has the name of that file."""
+
+    folder: Path = Field(description="Folder in the nnU-Net or MSD layout: imagesTr, labelsTr, imagesTs, dataset.json.")
+    classes: Annotated[list[Name], Once] | None = Field(None, description="Labels of dataset.json to use; absent: all.")
+    unions: dict[Name, list[Name]] = Field({}, description="Name -> classes it joins.")
+    window: Annotated[tuple[Finite, Finite], AfterValidator(_rising)] = Field(
+        (-1250, 250), description="HU window mapped to 0..255 where voxels are raw HU."
+    )
+    crop: Crop | None = None
+    keep: Name = Field("all", description="Slices that enter tensors: all, lesion, or a class or union that must show.")
+    lungs: LungSource = "threshold"
+
+
 # ---- runs ------------------------------------------------------------------------------------------------------------
 
 
@@ -421,19 +435,26 @@ class PaperHead(Strict):
     """Which paper, and where its code is."""
 
     title: str
-    authors: str
-    venue: str
-    doi: str
+    authors: str = ""
+    venue: str = ""
+    doi: str = ""
     code: str | None = None
+
+    @property
+    def cited(self) -> str:
+        """Return authors and venue; the title where there are none, as of work of one's own."""
+        return f"{self.authors} {self.venue}".strip() or self.title
 
 
 class Paper(Strict):
     """``workflow/papers/NAME.yaml``; ``defaults`` and ``runs`` are overrides of a RunSpec."""
 
     paper: PaperHead
+    dataset: OwnScans | None = Field(None, description="Scans of your own: no file in workflow/datasets is needed.")
     defaults: dict[str, Any]
     deviations: dict[str, Deviation] = {}
     runs: dict[Name, dict[str, Any] | None] = {}
+    masks: Annotated[list[Name], Once] = Field([], description="Runs whose masks of whole scans are wanted as files.")
     tables: dict[Name, Table] = {}
     figures: dict[Name, Figure] = {}
     claims: list[Claim] = []

@@ -108,6 +108,23 @@ def tensors(plan: Plan, name: str, size: int) -> None:
     _finish(out / "tensors.json", files, dataset=name, size=size, lungs=plan.lungs(name))
 
 
+def split(plan: Plan, name: str) -> None:
+    """Make a split by its rule, from the labelled cases that training can use."""
+    from covidseg.data import splits
+    from covidseg.data.canonical import kept, read_table
+
+    made = plan.made_split(name)
+    if made is None:
+        raise UserError(f"split {name!r}: nothing to make; name a data set and a rule: {splits.RULES_IN_WORDS}")
+    dataset, folder = plan.dataset(made[0]), plan.paths.canonical(made[0])
+    need(folder / "import.json", f"import {made[0]}")
+    rows = [row for row in read_table(folder / "slices.csv") if row[f"px_{next(iter(dataset.classes))}"] is not None]
+    cases = [(row["case"], row["patient"], row["role"]) for row in rows if kept(row, dataset)]
+    found = splits.make(made[1], cases, plan.paths.split(name))
+    splits.write(found, f"Made by covidseg split {name}. Copied to workflow/splits it stays when scans are added.")
+    _say(f"{name}: {len(found.folds)} folds in {found.path}")
+
+
 def leaks(plan: Plan, name: str, split: str) -> None:
     """Say what stands on both sides of a split, and what other data sets of the plan share with its test cases."""
     from covidseg import leaks as checking
@@ -220,6 +237,13 @@ def _about(
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "wall_seconds": round(time.time() - started, 2),
     }
+
+
+def masks(plan: Plan, run_id: str) -> None:
+    """Predict whole scans with a run's models."""
+    from covidseg import masks as making
+
+    making.write(plan, plan.run(run_id), _say)
 
 
 def score(plan: Plan, run_id: str) -> None:

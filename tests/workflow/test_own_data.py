@@ -1,4 +1,5 @@
-"""A user's folder in the nnU-Net layout, with the README's three files, goes the whole way to a table."""
+"""A user's folder in the nnU-Net layout, with the README's one file, goes the whole way to a table, masks
+and volumes."""
 
 import csv
 import json
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pytest
 
 from tests.conftest import ROOT, SMALL, copy_project
 
@@ -25,17 +27,28 @@ def scan(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return volume.astype(np.int16), np.repeat(lesion[..., None], 3, axis=2).astype(np.uint8)
 
 
+# Axes grow to the right, the feet and the back: slices lie along the second one, as in coronal order.
+TILTED = np.array([[1.5, 0, 0, -40], [0, 0, -1.25, 60], [0, -5.0, 0, 20], [0, 0, 0, 1]])
+
+
 def write_scans(folder: Path) -> None:
-    for role, names in (("Tr", ["scan01", "scan02"]), ("Ts", ["scan03"])):
-        for kind in ("images", "labels"):
-            (folder / f"{kind}{role}").mkdir(parents=True)
+    """Write three labelled scans and, with its axes in another order, an unlabelled one."""
+    for role, names in (("Tr", ["scan01", "scan02", "scan03"]), ("Ts", ["new"])):
+        (folder / f"images{role}").mkdir(parents=True)
         for k, name in enumerate(names):
-            image, label = scan(10 * len(role + names[0]) + k)
-            for kind, array, suffix in (("images", image, "_0000"), ("labels", label, "")):
-                file = nib.Nifti1Image(array, np.diag([1.5, 1.5, 5.0, 1.0]))
-                nib.save(file, folder / f"{kind}{role}" / f"{name}{suffix}.nii.gz")
-    labels = {"labels": {"background": 0, "infection": 1}, "channel_names": {"0": "CT"}, "file_ending": ".nii.gz"}
+            image, label = scan(k)
+            if role == "Tr":
+                (folder / "labelsTr").mkdir(exist_ok=True)
+                save(label * 3, np.diag([1.5, 1.5, 5.0, 1.0]), folder / "labelsTr" / f"{name}.nii.gz")
+                save(image, np.diag([1.5, 1.5, 5.0, 1.0]), folder / "imagesTr" / f"{name}_0000.nii.gz")
+            else:
+                save(image.transpose(0, 2, 1), TILTED, folder / "imagesTs" / f"{name}_0000.nii.gz")
+    labels = {"labels": {"background": 0, "infection": 3}, "channel_names": {"0": "CT"}, "file_ending": ".nii.gz"}
     (folder / "dataset.json").write_text(json.dumps(labels))
+
+
+def save(array: np.ndarray, affine: np.ndarray, path: Path) -> None:
+    nib.save(nib.Nifti1Image(array, affine), path)
 
 
 def readme_block(after: str) -> str:
@@ -46,28 +59,70 @@ def readme_block(after: str) -> str:
     return found.group(1)
 
 
-def test_the_readmes_three_files_are_enough(tmp_path: Path) -> None:
+def read(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as f:
+        return list(csv.DictReader(f))
+
+
+def test_the_readmes_file_is_enough(tmp_path: Path) -> None:
     (tmp_path / "project").mkdir()
     project = copy_project(tmp_path / "project")
     write_scans(tmp_path / "scans")
+    paper = readme_block("`workflow/papers/mine.yaml`")
+    assert "folder: /data/our-scans" in paper
+    assert len(paper.splitlines()) == 10
     workflow = project.folder / "workflow"
-    dataset = readme_block("`workflow/datasets/mine.yaml`")
-    assert "folder: /data/our-scans" in dataset
-    (workflow / "datasets" / "mine.yaml").write_text(dataset.replace("/data/our-scans", str(tmp_path / "scans")))
-    (workflow / "splits" / "mine.csv").write_text(readme_block("`workflow/splits/mine.csv`"))
-    (workflow / "papers" / "mine.yaml").write_text(readme_block("`workflow/papers/mine.yaml`"))
+    (workflow / "papers" / "mine.yaml").write_text(paper.replace("/data/our-scans", str(tmp_path / "scans")))
     (workflow / "presets" / "small.yaml").write_text(SMALL)
-    project.snakemake("--quiet", "all", "--config", "mode=paper", "papers=[mine]", "preset=small")
-    with open(project.folder / "results/paper/tables/mine/1.csv", newline="") as f:
-        rows = {row["column"]: row for row in csv.DictReader(f) if row["protocol"] == "standard"}
+    config = ["--config", "mode=paper", "papers=[mine]", "preset=small"]
+    project.snakemake("--quiet", "all", *config)
+    results, data = project.folder / "results" / "paper", project.folder / "data" / "paper"
+
+    rows = {row["column"]: row for row in read(results / "tables/mine/1.csv") if row["protocol"] == "standard"}
     assert 0 <= float(rows["Dice"]["ours"]) <= 1
-    assert rows["Dice"]["slices"] == "3"
-    with open(project.folder / "data/paper/canonical/mine/slices.csv", newline="") as f:
-        first = next(csv.DictReader(f))
-    assert (first["case"], first["role"], first["dz"], first["dy"], first["dx"]) == (
-        "scan01",
-        "train",
-        "5",
-        "1.5",
-        "1.5",
-    )
+    assert rows["Dice"]["slices"] == "9"  # three scans of three slices, each tested once
+    assert "split mine-folds-3" in (results / "tables/mine/1.md").read_text()
+
+    lines = (data / "splits/mine-folds-3.csv").read_text().splitlines()[1:]
+    split = [(row["case"], row["role"]) for row in csv.DictReader(lines)]
+    assert sorted(split) == [(f"scan0{k}", role) for k in (1, 2, 3) for role in ("test", "train", "val")]
+
+    slices = read(data / "canonical/mine/slices.csv")
+    assert {(row["case"], row["role"]) for row in slices} == {
+        ("new", "unlabelled"), ("scan01", "train"), ("scan02", "train"), ("scan03", "train"),
+    }  # fmt: skip
+    assert {(row["dz"], row["dy"], row["dx"]) for row in slices if row["case"] == "new"} == {("5", "1.25", "1.5")}
+
+    masks = results / "masks/mine/m4"
+    assert sorted(path.name for path in masks.iterdir()) == [
+        "masks.json", "new.nii.gz", "scan01.nii.gz", "scan02.nii.gz", "scan03.nii.gz", "volumes.csv",
+    ]  # fmt: skip
+    volumes = {row["case"]: row for row in read(masks / "volumes.csv")}
+    assert {case: row["models"] for case, row in volumes.items()} == {
+        "new": "3", "scan01": "1", "scan02": "1", "scan03": "1",
+    }  # fmt: skip
+    for case, row in volumes.items():
+        image = next((tmp_path / "scans").glob(f"images*/{case}_0000.nii.gz"))
+        mask, scanned = nib.load(masks / f"{case}.nii.gz"), nib.load(image)
+        assert mask.shape == scanned.shape
+        assert np.array_equal(mask.affine, scanned.affine)
+        voxels = np.asarray(mask.dataobj)
+        assert voxels.dtype == np.uint8
+        assert set(np.unique(voxels)) <= {0, 3}
+        ml = np.count_nonzero(voxels) * (5 * 1.25 * 1.5 if case == "new" else 5 * 1.5 * 1.5) / 1000
+        assert float(row["lesion_ml"]) == pytest.approx(ml, abs=1e-4)
+        assert float(row["lung_ml"]) > 20
+    truth = np.count_nonzero(scan(0)[1])
+    assert float(volumes["scan01"]["true_lesion_ml"]) == pytest.approx(truth * 5 * 1.5 * 1.5 / 1000, abs=1e-4)
+    assert volumes["new"]["true_lesion_ml"] == ""
+    assert "Masks of whole scans, mine/m4" in (results / "report.html").read_text()
+
+    # what was made from other models is refused by name; what a killed run has done is kept
+    record = json.loads((masks / "masks.json").read_text())
+    record["made_from"]["models"]["fold0-seed0"] = "0"
+    (masks / "masks.json").write_text(json.dumps(record))
+    snapshot = max((results / "configs").glob("*.yaml"), key=lambda path: path.stat().st_mtime)
+    said = project.run("covidseg", "--config", str(snapshot), "report", fails=True)
+    assert "masks.json: made from other models or data; run covidseg masks mine/m4 again" in said
+    project.run("covidseg", "--config", str(snapshot), "masks", "mine/m4")
+    project.run("covidseg", "--config", str(snapshot), "report")

@@ -14,6 +14,7 @@ try:
     TABLES = {(paper, name): table for paper, name, table in PLAN.tables()}
     FIGURES = list(PLAN.figures())
     CLAIMS = list(PLAN.claims())
+    MASKS = PLAN.masks()
     LEAKS = PLAN.leak_sets()
 except UserError as e:
     sys.exit(f"covidseg: {e}")

@@ -47,6 +47,28 @@ rule canonical:
         "covidseg import {wildcards.dataset:q} 2> {log:q}"
 
 
+# Splits that a rule of data/splits.py makes; written ones lie in workflow/splits.
+rule split:
+    input:
+        lambda w: P.canonical(PLAN.made_split(w.split)[0]) / "import.json",
+    output:
+        P.split("{split}"),
+    log:
+        LOGS / "split" / "{split}.log",
+    conda:
+        ENV
+    resources:
+        mem_mb=500,
+        runtime=20,
+    params:
+        spec=lambda w: PLAN.split_hash(w.split),
+        code=code("data.splits"),
+    message:
+        "split {wildcards.split}"
+    shell:
+        "covidseg split {wildcards.split:q} 2> {log:q}"
+
+
 rule tensors:
     input:
         P.canonical("{dataset}") / "import.json",

@@ -9,6 +9,7 @@ rule report:
         [j for r in RUNS for j in jobs_of(r, "run.json")],
         [P.claims(paper, "html") for paper in CLAIMS],
         [P.leaks(*checked, "json") for checked in LEAKS],
+        [P.masks(run) / made for run in MASKS for made in ("masks.json", "volumes.csv")],
     output:
         page=P.report,
         metrics=P.results / "metrics.json",

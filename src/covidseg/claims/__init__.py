@@ -30,7 +30,7 @@ def caption_of(plan: Plan, paper: str) -> str:
     """Return how claims are tested, then mode, preset, and everything that differs from the paper."""
     head = plan.papers[paper].paper
     parts = [
-        f"Claims of {head.authors} {head.venue}, in our words, tested on our runs.",
+        f"Claims of {head.cited}, in our words, tested on our runs.",
         "Differences are in the claim's favour: above zero is as the paper has it, also where lower is better.",
         f"Ours: mean over slices. Interval: paired bootstrap, {RESAMPLES:,} resamples of cases within folds (of all "
         "cases where folds share them or test one), and of seeds where there are several; a case keeps its slices.",

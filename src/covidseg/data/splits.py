@@ -1,4 +1,4 @@
-"""Splits: which cases train, validate and test in each fold, as committed CSV files.
+"""Splits: which cases train, validate and test in each fold: committed CSV files, or made by a rule (``make``).
 
 How the committed ones were made, from the five groups of four cases that Ma et al. (2020) published:
 ``ma5`` tests on group k and trains on the other 16 cases, ``ma5-4-16`` trains on group k and tests on the other 16;
@@ -20,10 +20,14 @@ nine volumes both choose the best epoch and are tested (``val+test``). In ``data
 from __future__ import annotations
 
 import csv
+import hashlib
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from covidseg.errors import UserError, nearest
+from covidseg.files import write_text
 
 ROLES = ("train", "val", "test")
 
@@ -86,3 +90,65 @@ def read(path: Path) -> Split:
     if not table:
         raise UserError(f"{path}: no folds; write lines fold,case,role")
     return Split(path, table)
+
+
+# ---- splits that are made by a rule
+
+RULES_IN_WORDS = "folds-5 (any number from 2 to 20), hold-out"
+_RULE = r"folds-(?:[2-9]|1\d|20)|hold-out"
+
+
+def is_rule(name: str) -> bool:
+    """Return whether a split's name is a rule to make it by: folds-2 to folds-20, or hold-out."""
+    return re.fullmatch(_RULE, name) is not None
+
+
+def rule_of(name: str) -> tuple[str, str] | None:
+    """Return (data set, rule) of the name of a made split, as mine-folds-5; None of another name."""
+    found = re.fullmatch(rf"(.+)-({_RULE})", name)
+    return (found[1], found[2]) if found else None
+
+
+def folds_of(rule: str) -> list[int]:
+    """Return the numbers of the folds that a rule makes."""
+    return list(range(int(rule.removeprefix("folds-")))) if rule.startswith("folds-") else [0]
+
+
+def make(rule: str, cases: Iterable[tuple[str, str, str]], path: Path) -> Split:
+    """Make a split of the labelled ``cases``, each (name, patient, role in the data set); patients stay together.
+
+    folds-K tests each of K groups of patients once and leaves scans of the role test alone; hold-out tests those and
+    trains on the others. One in ten patients left for training validates, at least one where there are two. Patients
+    are drawn by the sha256 of their names: equal on every machine. Raises UserError when there are too few.
+    """
+    listed = list(dict.fromkeys(cases))
+    held = {patient for _, patient, role in listed if role == "test"}
+    patients = sorted(
+        {patient for _, patient, _ in listed} - held, key=lambda name: hashlib.sha256(name.encode()).digest()
+    )
+    if rule == "hold-out":
+        if not held or not patients:
+            missing = "labelled test scans (labelsTs)" if not held else "labelled scans to train on"
+            raise UserError(f"{path}: no {missing} to hold out; set split: folds-5")
+        folds = [(held, patients)]
+    else:
+        count = len(folds_of(rule))
+        if len(patients) < count:
+            raise UserError(f"{path}: {len(patients)} labelled patients for {rule}; label more, or make fewer folds")
+        groups = [patients[k::count] for k in range(count)]
+        folds = [(set(groups[k]), [p for group in groups[k + 1 :] + groups[:k] for p in group]) for k in range(count)]
+    table = {}
+    for fold, (tested, rest) in enumerate(folds):
+        validating = set(rest[: max(1, round(len(rest) / 10))] if len(rest) > 1 else [])
+        roles = {"train": set(rest) - validating, "val": validating, "test": tested}
+        table[fold] = {
+            role: [c for c, p, own in listed if p in chosen and (role == "test" or own != "test")]
+            for role, chosen in roles.items()
+        }
+    return Split(path, table)
+
+
+def write(split: Split, about: str) -> None:
+    """Write a split as CSV, with a comment on how it was made."""
+    lines = [f"{fold},{case},{role}" for fold in split.folds for role in ROLES for case in split.cases(fold, role)]
+    write_text(split.path, "\n".join([f"# {about}", "fold,case,role", *lines]) + "\n")

@@ -34,6 +34,15 @@ class Window:
     height: int
     width: int
 
+    def paste(self, piece: U8, shape: tuple[int, int]) -> U8:
+        """Invert ``cut``: return an (H, W) array of zeros with the window's pixels in their place."""
+        out = np.zeros(shape, np.uint8)
+        top, left = max(self.top, 0), max(self.left, 0)
+        inside = out[top : max(self.top + self.height, 0), left : max(self.left + self.width, 0)]
+        y, x = top - self.top, left - self.left
+        inside[...] = piece[y : y + inside.shape[0], x : x + inside.shape[1]]
+        return out
+
     def cut(self, array: U8) -> U8:
         """Return the window of an (H, W) array, zero-padded."""
         top, left = max(self.top, 0), max(self.left, 0)
@@ -76,12 +85,12 @@ def build(canonical: Path, dataset: Dataset, size: int, lungs: Path | None, out:
         masks = stack.enter_context(Store(lungs)) if lungs else None
         writers = {key: stack.enter_context(_npy(out / f"{key}.npy", len(table), size)) for key in ARRAYS}
         for case, group in groupby(table, key=lambda row: row["case"]):
-            image, lung = store.image(case), _lung(masks, case)
+            image, lung = store.image(case), lung_of(masks, case)
             arrays = {"image": image, "label": store.label(case), "lung": lung}
             window = crop_window(image.shape, lung, dataset.crop.size if dataset.crop else None)
             for row in group:
                 for key, array in arrays.items():
-                    writers[key].write(_fit(array, row["position"], window, size, key).tobytes())
+                    writers[key].write(fit(array, row["position"], window, size, key).tobytes())
                 native = {"native_height": row["height"], "native_width": row["width"], "index": len(rows)}
                 where = {"top": window.top, "left": window.left, "height": window.height, "width": window.width}
                 rows.append({key: _blank(value) for key, value in (row | native | where).items() if key in COLUMNS})
@@ -130,7 +139,7 @@ def resize(array: U8, shape: tuple[int, int], nearest: bool = False) -> U8:
     return np.asarray(Image.fromarray(np.ascontiguousarray(array)).resize((shape[1], shape[0]), how))
 
 
-def _lung(masks: Store | None, case: str) -> U8 | None:
+def lung_of(masks: Store | None, case: str) -> U8 | None:
     """Return a case's lung mask; None without masks. Raises UserError when the file lacks the case."""
     if masks is None:
         return None
@@ -140,7 +149,7 @@ def _lung(masks: Store | None, case: str) -> U8 | None:
     return lung
 
 
-def _fit(array: U8 | None, position: int, window: Window, size: int, key: str) -> U8:
+def fit(array: U8 | None, position: int, window: Window, size: int, key: str) -> U8:
     """Return one slice of an array in its window at the tensors' size; a missing lung is 1, a missing label 0."""
     if array is None:
         return np.full((size, size), key == "lung", np.uint8)

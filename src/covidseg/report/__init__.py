@@ -17,6 +17,7 @@ from covidseg.errors import UserError
 from covidseg.figures.caption import caption_of
 from covidseg.files import need, write_json, write_text
 from covidseg.plan import Plan
+from covidseg.report import masks
 from covidseg.report.rounds import rounds
 from covidseg.schema import ResultTable
 from covidseg.tables import rows
@@ -25,12 +26,8 @@ from covidseg.templates import render
 
 def write(plan: Plan) -> None:
     """Write the report and ``metrics.json``, which DVC compares between commits."""
-    for name in (
-        "tables",
-        "figures",
-        "leaks",
-        "claims",
-    ):  # DVC wants them to be there even when the configuration asks for none
+    # DVC wants them to be there even when the configuration asks for none
+    for name in ("tables", "figures", "leaks", "claims", "masks"):
         (plan.paths.results / name).mkdir(parents=True, exist_ok=True)
     papers = [_paper(plan, name) for name in plan.config.papers]
     page = render(
@@ -108,6 +105,7 @@ def _paper(plan: Plan, name: str) -> dict[str, Any]:
         "tables": tables,
         "figures": figures,
         "claims": _body(plan.paths.claims(name, "html")) if name in plan.claims() else None,
+        "masks": [masks.section(plan, run) for run in plan.mask_runs(name)],
         "deviations": paper.deviations,
     }
 

@@ -34,6 +34,9 @@ def show(plan: Plan) -> None:
     for paper in plan.claims():
         if plan.paths.claims(paper, "csv").is_file():
             console.print(_claims(pd.read_csv(plan.paths.claims(paper, "csv")), f"{paper}, claims"))
+    for run in plan.masks():
+        if (plan.paths.masks(run) / "masks.json").is_file():
+            console.print(f"Masks and volumes.csv: {plan.paths.masks(run)}", soft_wrap=True)
     if plan.config.mode == "demo":
         console.print("Demo mode: phantom CT. The numbers show that everything runs, not that a paper's claim holds.")
     if plan.paths.report.is_file():

@@ -12,7 +12,7 @@ from covidseg.schema import DatasetTable
 def caption_of(plan: Plan, paper: str, name: str) -> str:
     """Return the caption: the paper's, then mode, preset, data and everything that differs from the paper."""
     head, table = plan.papers[paper].paper, plan.papers[paper].tables[name]
-    parts = [f"{head.authors} {head.venue}, Table {name}: {table.caption}."]
+    parts = [f"{head.cited}, Table {name}: {table.caption}."]
     if isinstance(table, DatasetTable):
         used = {n: plan.stands_for(n) for row in table.rows for n in row.datasets}
         parts.append(f"Mode {plan.config.mode}.")

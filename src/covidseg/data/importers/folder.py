@@ -1,20 +1,21 @@
 """A user's own data in the layout of nnU-Net v2 or of the Medical Segmentation Decathlon.
 
-``imagesTr`` with masks of the same names in ``labelsTr``, ``imagesTs`` (masks in ``labelsTs`` where they exist),
-``imagesUn`` for unlabelled scans, and ``dataset.json`` with the label map. nnU-Net's channel suffix ``_0000`` is taken
-off; a second channel is refused. NIfTI volumes or 8-bit grey PNG slices.
+``imagesTr`` with masks of the same names in ``labelsTr``, ``imagesTs`` with masks in ``labelsTs`` where there are some
+(a scan without one is unlabelled), ``imagesUn`` for more unlabelled scans, and ``dataset.json`` with the label map.
+nnU-Net's channel suffix ``_0000`` is taken off; a second channel is refused. NIfTI volumes or 8-bit grey PNG slices.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from covidseg.data.canonical import Case
 from covidseg.data.importers.read import by_natural_order, grey, listing, nifti, nifti_mask, relabel, same_shape, stem
 from covidseg.errors import UserError
-from covidseg.schema import Dataset
+from covidseg.schema import Dataset, OwnScans, parse
 
 ROLES = {"train": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs"), "unlabelled": ("imagesUn", None)}
 SUFFIXES = (".nii.gz", ".nii", ".png")
@@ -35,26 +36,63 @@ def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:
             mask = _mask(root / labels, name) if labels else None
             if mask is None and role == "train":
                 raise UserError(f"{root / 'labelsTr'}: no mask for {path.name}; unlabelled scans go to imagesUn")
-            yield _read(path, mask, name, role, mapping)
+            yield _read(path, mask, name, role if mask else "unlabelled", mapping)
+
+
+def described(scans: OwnScans, title: str) -> Dataset:
+    """Return the data set that a user's scans are; its classes are those of dataset.json, but for ignore and lung.
+
+    Raises UserError when the folder or dataset.json is missing.
+    """
+    named = {name: value for name, value in labels(scans.folder / "dataset.json").items() if value}
+    wanted = [name for name in named if name not in ("ignore", "lung")] if scans.classes is None else scans.classes
+    if missing := [name for name in wanted if name not in named]:
+        legal = ", ".join(named)
+        raise UserError(f"{scans.folder / 'dataset.json'}: no label named {missing[0]!r}; its labels: {legal}")
+    return parse(
+        Dataset,
+        scans.model_dump()
+        | {
+            "title": title,
+            "about": f"scans in {scans.folder}",
+            "licence": "your own",
+            "importer": "folder",
+            "classes": {name: named[name] for name in wanted},
+        },
+        str(scans.folder / "dataset.json"),
+    )
+
+
+def default_split(folder: Path) -> str:
+    """Return the rule of the split where none is named: hold-out where test scans have masks, else up to five folds."""
+    if any((folder / "labelsTs").glob("*")):
+        return "hold-out"
+    labelled = listing(folder / "labelsTr", SUFFIXES)
+    return f"folds-{min(5, max(2, len(labelled)))}"
 
 
 def label_map(path: Path, classes: Mapping[str, int]) -> dict[int, int]:
-    """Return value in the user's masks -> value in the store, from either form of dataset.json.
+    """Return value in the user's masks -> value in the store; labels that are no class become background."""
+    known = labels(path)
+    if missing := sorted(set(classes) - set(known)):
+        raise UserError(f"{path}: no label named {missing[0]!r}; its labels: {', '.join(sorted(known))}")
+    return {0: 0} | {value: classes.get(name, 0) for name, value in known.items()}
 
-    nnU-Net v2 writes ``{"name": value}``, the Decathlon ``{"value": "name"}``. Labels that the data set does not name
-    as classes become background.
+
+def labels(path: Path) -> dict[str, int]:
+    """Return label -> value in the user's masks, by value, from either form of dataset.json.
+
+    nnU-Net v2 writes ``{"name": value}``, the Decathlon ``{"value": "name"}``. What a name of ours cannot hold, as a
+    space, becomes a dash.
     """
     try:
-        labels = json.loads(path.read_text())["labels"]
-        pairs = {(int(k), str(v)) if str(k).isdigit() else (int(v), str(k)) for k, v in labels.items()}
+        found = json.loads(path.read_text())["labels"]
+        pairs = {(int(k), str(v)) if str(k).isdigit() else (int(v), str(k)) for k, v in found.items()}
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; write one with the labels, as nnU-Net does") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
         raise UserError(f"{path}: expected labels as name: whole number ({type(e).__name__}: {e})") from e
-    known = {name for _, name in pairs}
-    if missing := sorted(set(classes) - known):
-        raise UserError(f"{path}: no label named {missing[0]!r}; its labels: {', '.join(sorted(known))}")
-    return {0: 0} | {value: classes.get(name, 0) for value, name in sorted(pairs)}
+    return {re.sub(r"[^A-Za-z0-9._-]+", "-", name): value for value, name in sorted(pairs)}
 
 
 def case_name(path: Path) -> str:

@@ -1,0 +1,99 @@
+"""The report's part on masks of whole scans: volumes as a table and a chart."""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+from typing import Any
+
+import pandas as pd
+
+from covidseg.errors import UserError
+from covidseg.freshness import masks_problem
+from covidseg.plan import Plan
+from covidseg.tables.caption import differences, leak_finding
+
+SHOWN = 30  # scans in the table; volumes.csv has all
+HEADINGS = {
+    "case": "scan",
+    "role": "role",
+    "slices": "slices",
+    "models": "models",
+    "lesion_ml": "lesion, ml",
+    "true_lesion_ml": "true lesion, ml",
+    "lung_ml": "lung, ml",
+    "lesion_in_lung_percent": "lesion in lung, %",
+    "empty_because": "empty because",
+}
+
+
+def section(plan: Plan, run_id: str) -> dict[str, Any]:
+    """Return run, table, chart and caption of a run's masks. Raises UserError when they are not today's models'."""
+    run, folder = plan.run(run_id), plan.paths.masks(run_id)
+    if problem := masks_problem(plan, run):
+        raise UserError(f"{folder / 'masks.json'}: {problem}; run covidseg masks {run_id} again (or snakemake)")
+    frame = pd.read_csv(folder / "volumes.csv", dtype={"case": str}, keep_default_na=False)
+    for column in [c for c in frame.columns if c not in ("case", "role", "empty_because")]:
+        frame[column] = pd.to_numeric(frame[column])
+    left_out = json.loads((folder / "masks.json").read_text())["left_out"]
+    blind = f"; {len(left_out)} on which all models trained have none" if left_out else ""
+    rest = f" The first {SHOWN} scans; volumes.csv has all." if len(frame) > SHOWN else ""
+    caption = (
+        f"{len(frame)} scans of {run.spec.dataset}{blind}. Each mask is from the mean probability of the models that "
+        f"did not train or validate on the scan, split {run.spec.split}. Volumes: voxels times spacing. Lesion in "
+        f"lung: lesion voxels inside the lungs by lung voxels. Lung masks: {run.spec.lungs}. Masks and volumes.csv: "
+        f"{folder}.{rest} Mode {plan.config.mode}, preset {plan.preset_name}. {' '.join(differences(plan, [run]))} "
+        f"{leak_finding(plan, run.spec.dataset, run.spec.split)}"
+    )
+    return {"run": run_id, "table": _table(frame.head(SHOWN)), "chart": chart(frame), "caption": caption}
+
+
+def _table(frame: pd.DataFrame) -> str:
+    own = {column: column.removeprefix("ml_") + ", ml" for column in frame.columns if column.startswith("ml_")}
+    columns = HEADINGS | (own if len(own) > 1 else {})
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in columns.values())
+    lines = ["".join(f"<td>{_cell(row[column])}</td>" for column in columns) for row in frame.to_dict("records")]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "–" if pd.isna(value) else f"{value:.1f}"
+    return html.escape(str(value))
+
+
+def chart(frame: pd.DataFrame) -> str:
+    """Return an SVG: lesion volumes in ascending order, and where truth exists predicted against true (Bland-Altman:
+    difference over mean, with the mean difference and 1.96 standard deviations). Empty without volumes."""
+    known = frame[frame.lesion_ml.notna()]
+    both = known[known.true_lesion_ml.notna()]
+    if known.empty:
+        return ""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    matplotlib.rcParams["svg.hashsalt"] = "covidseg"  # the same bytes for the same volumes
+    panels = 1 + bool(len(both))
+    drawing, axes = pyplot.subplots(1, panels, figsize=(4 * panels, 2.8), layout="constrained", squeeze=False)
+    volumes = known.lesion_ml.sort_values().to_numpy()
+    axes[0, 0].bar(range(1, len(volumes) + 1), volumes, color="#1f5fbf", width=0.9)
+    axes[0, 0].set(xlabel="scans by predicted volume", ylabel="lesion, ml")
+    axes[0, 0].xaxis.get_major_locator().set_params(integer=True)
+    if len(both):
+        mean, gap = (both.lesion_ml + both.true_lesion_ml) / 2, both.lesion_ml - both.true_lesion_ml
+        axes[0, 1].plot(mean, gap, "o", color="#1f5fbf", markerfacecolor="none")
+        spread = 1.96 * gap.std(ddof=1) if len(gap) > 1 else 0
+        for shift, style in ((0, "-"), (-spread, ":"), (spread, ":")):
+            axes[0, 1].axhline(gap.mean() + shift, color="#d9822b", linestyle=style)
+        axes[0, 1].set(xlabel="mean of predicted and true, ml", ylabel="predicted minus true, ml")
+    for axis in axes[0]:
+        axis.grid(alpha=0.3)
+        axis.set_axisbelow(True)
+    text = io.StringIO()
+    drawing.savefig(text, format="svg", metadata={"Date": None})
+    pyplot.close(drawing)
+    return "<svg" + text.getvalue().split("<svg", 1)[1]

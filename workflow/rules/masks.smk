@@ -1,0 +1,30 @@
+# Masks of whole scans and their volumes, by all models of a run that did not see the scan's labels. The masks are as many
+# as the scans, so the record stands for them. A killed job goes on with the next scan.
+
+
+rule masks:
+    input:
+        lambda w: jobs_of(run_of(w).id, "run.json"),
+        lambda w: jobs_of(run_of(w).id, "model.safetensors"),
+        lambda w: P.canonical(run_of(w).spec.dataset) / "import.json",
+        lambda w: P.canonical(run_of(w).spec.dataset) / "lungs.json",
+        split=lambda w: PLAN.split_path(run_of(w).spec.split),
+    output:
+        record=P.masks("{paper}/{run}") / "masks.json",
+        volumes=P.masks("{paper}/{run}") / "volumes.csv",
+    log:
+        LOGS / "masks" / "{paper}" / "{run}.log",
+    conda:
+        ENV
+    threads: lambda w: run_of(w).spec.threads
+    resources:
+        gpu=device.gpus(PLAN.config.device),
+        mem_mb=lambda w, attempt: attempt * (2000 + PLAN.memory_mb(run_of(w).spec)),
+        runtime=1440,
+    params:
+        spec=lambda w: PLAN.masks_hash(run_of(w).id),
+        code=code("masks"),
+    message:
+        "masks {wildcards.paper}/{wildcards.run}"
+    shell:
+        "covidseg masks {wildcards.paper:q}/{wildcards.run:q} 2> {log:q}"
