@@ -1,5 +1,10 @@
 """Rows resolve to specs: described or released, the row's own settings, the preset, the mode, stand-ins."""
 
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from covidseg.errors import UserError
@@ -189,3 +194,69 @@ def test_class_values_join_unions() -> None:
     assert plan.class_values("covid-ct-seg", ["lung"]) == {"lung": ()}
     with pytest.raises(UserError, match="no class 'ggoo'; did you mean 'ggo'"):
         plan.class_values("covid-semiseg", ["ggoo"])
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]:
+    """Return a function that plans a paper file with scans of one's own, in a catalogue of its own."""
+    shutil.copytree("workflow", tmp_path / "workflow")
+    monkeypatch.chdir(tmp_path)
+    for k in range(7):
+        for kind in ("imagesTr", "labelsTr"):
+            (tmp_path / "scans" / kind).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "scans" / kind / f"{k}.nii.gz").touch()
+    named = {"background": 0, "ground glass": 1, "consolidation": 4, "lung": 2, "ignore": 5}
+    (tmp_path / "scans" / "dataset.json").write_text(json.dumps({"labels": named}))
+
+    def plan(dataset: dict | None = None, **keys: object) -> Plan:
+        paper = {"paper": {"title": "Ours"}, "dataset": {"folder": "scans", **(dataset or {})}, "runs": {"a": None}}
+        paper["defaults"] = {"net": {"name": "unet"}, "losses": {"dice": {}}}
+        (tmp_path / "workflow/papers/mine.yaml").write_text(json.dumps(paper | keys))
+        return Plan.load({**REAL, "papers": ["mine"]})
+
+    return plan
+
+
+def test_a_folder_is_enough(own: Callable[..., Plan]) -> None:
+    plan = own(masks=["a"])
+    run, dataset = plan.run("mine/a"), plan.dataset("mine")
+    assert (run.spec.dataset, run.spec.split, run.folds) == ("mine", "mine-folds-5", (0, 1, 2, 3, 4))
+    assert run.spec.values == {"ground-glass": (1,), "consolidation": (4,)}
+    assert (dataset.title, dataset.window, plan.lungs("mine")) == ("Ours", (-1250, 250), "threshold")
+    assert plan.runs() == plan.masks() == ["mine/a"]
+    assert plan.split_path("mine-folds-5") == Path("data/paper/splits/mine-folds-5.csv")
+    assert plan.leak_sets() == [("mine", "mine-folds-5")]
+
+
+def test_what_a_folder_may_say(own: Callable[..., Plan]) -> None:
+    one = own({"classes": ["consolidation"], "keep": "lesion"}, masks=["a"])
+    assert one.run("mine/a").spec.values == {"consolidation": (4,)}
+    joined = own({"unions": {"infection": ["ground-glass", "consolidation"]}}, masks=["a"])
+    assert joined.run("mine/a").spec.values == {"infection": (1, 4)}
+    Path("scans/labelsTs").mkdir()
+    Path("scans/labelsTs/t.nii.gz").touch()
+    assert own(masks=["a"]).run("mine/a").spec.split == "mine-hold-out"
+
+
+def test_a_written_split_goes_before_a_made_one(own: Callable[..., Plan]) -> None:
+    Path("workflow/splits/mine-folds-5.csv").write_text("fold,case,role\n3,0,train\n3,1,test\n")
+    plan = own(masks=["a"])
+    assert plan.made_split("mine-folds-5") is None
+    assert plan.run("mine/a").folds == (3,)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "keys", "message"),
+    [
+        ({"fodler": "x"}, {}, "workflow/papers/mine.yaml: dataset.fodler: unknown key; did you mean 'folder'?"),
+        ({"folder": "nowhere"}, {"masks": ["a"]}, "nowhere/dataset.json: no such file; write one with the labels"),
+        ({"classes": ["ggo"]}, {"masks": ["a"]}, "scans/dataset.json: no label named 'ggo'; its labels:"),
+        ({}, {"masks": ["b"]}, "workflow/papers/mine.yaml: masks: unknown name 'b'; legal: a"),
+    ],
+)
+def test_what_is_wrong_with_ones_own_is_named(
+    own: Callable[..., Plan], dataset: dict, keys: dict, message: str
+) -> None:
+    with pytest.raises(UserError) as e:
+        own(dataset, **keys)
+    assert str(e.value).startswith(message)

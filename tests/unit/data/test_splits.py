@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from covidseg.data.importers.patients import patient
-from covidseg.data.splits import read
+from covidseg.data.splits import folds_of, make, read, rule_of, write
 from covidseg.errors import UserError
 from tests.unit.data.small import WORKFLOW
 
@@ -105,3 +105,53 @@ def test_what_is_not_there(tmp_path):
         split.cases(0, "tests")
     with pytest.raises(UserError, match="no such split"):
         read(tmp_path / "none.csv")
+
+
+def scans(count, role="train"):
+    return [(f"{role}{k}", f"{role}{k}", role) for k in range(count)]
+
+
+@pytest.mark.parametrize(("count", "rule", "sizes"), [(50, "folds-5", (36, 4, 10)), (3, "folds-3", (1, 1, 1)),
+                                                      (2, "folds-2", (1, 0, 1))])  # fmt: skip
+def test_folds_are_made_of_the_labelled_scans(count, rule, sizes, tmp_path):
+    split = make(rule, scans(count) + scans(4, "test"), tmp_path / "s.csv")
+    assert split.folds == folds_of(rule)
+    tested = [case for fold in split.folds for case in split.cases(fold, "test")]
+    assert sorted(tested) == sorted(name for name, _, _ in scans(count))  # held-out scans stay out
+    for fold in split.folds:
+        assert tuple(len(split.cases(fold, role)) for role in ("train", "val", "test")) == sizes
+        assert len({case for role in ("train", "val", "test") for case in split.cases(fold, role)}) == count
+    assert make(rule, scans(count)[::-1] + scans(4, "test"), tmp_path / "s.csv").folds == split.folds
+    write(split, "made")
+    assert read(tmp_path / "s.csv") == split
+
+
+def test_hold_out_tests_what_the_folder_holds_out(tmp_path):
+    split = make("hold-out", scans(20) + scans(3, "test"), tmp_path)
+    assert split.cases(0, "test") == ["test0", "test1", "test2"]
+    assert (len(split.cases(0, "val")), len(split.cases(0, "train"))) == (2, 18)
+
+
+def test_a_patients_scans_stay_together(tmp_path):
+    cases = [(f"p{k}-{visit}", f"p{k}", "train") for k in range(6) for visit in (1, 2)]
+    split = make("folds-3", cases, tmp_path)
+    for fold in split.folds:
+        sides = [{case.split("-")[0] for case in split.cases(fold, role)} for role in ("train", "val", "test")]
+        assert [len(side) for side in sides] == [3, 1, 2]
+        assert len(set.union(*sides)) == 6
+
+
+@pytest.mark.parametrize(("rule", "cases", "message"), [
+    ("folds-5", scans(4), "4 labelled patients for folds-5; label more, or make fewer folds"),
+    ("hold-out", scans(4), "no labelled test scans"),
+    ("hold-out", scans(4, "test"), "no labelled scans to train on"),
+])  # fmt: skip
+def test_too_few_for_a_rule(rule, cases, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        make(rule, cases, tmp_path / "s.csv")
+
+
+def test_names_of_made_splits():
+    assert rule_of("mine-folds-5") == ("mine", "folds-5")
+    assert rule_of("covid-ct-seg-hold-out") == ("covid-ct-seg", "hold-out")
+    assert [rule_of(name) for name in ("ma5", "folds-5", "mine-folds-1", "mine-folds-21")] == [None] * 4
