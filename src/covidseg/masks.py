@@ -117,7 +117,9 @@ def volumes(found: U8, lung: U8 | None, truth: U8 | None, spacing: Any, classes:
     def ml(voxels: npt.NDArray[np.bool_] | None) -> float | None:
         return round(np.count_nonzero(voxels) * voxel, 4) if known and voxels is not None else None
 
-    lesion, inside = np.isin(found, lesions), None if lung is None else lung > 0
+    is_lesion = np.zeros(256, bool)
+    is_lesion[lesions] = True
+    lesion, inside = is_lesion[found], None if lung is None else lung > 0
     share = None
     if known and inside is not None and inside.any():
         share = round(100 * np.count_nonzero(lesion & inside) / np.count_nonzero(inside), 3)
@@ -129,7 +131,7 @@ def volumes(found: U8, lung: U8 | None, truth: U8 | None, spacing: Any, classes:
     return {
         **{f"ml_{name}": ml(found == k) for k, name in enumerate(classes, 1)},
         "lesion_ml": ml(lesion),
-        "true_lesion_ml": None if truth is None else ml(np.isin(truth, lesions)),
+        "true_lesion_ml": None if truth is None else ml(is_lesion[truth]),
         "lung_ml": ml(inside),
         "lesion_in_lung_percent": share,
         "empty_because": "; ".join(reason for reason, holds in reasons.items() if holds),

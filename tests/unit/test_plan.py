@@ -260,3 +260,27 @@ def test_what_is_wrong_with_ones_own_is_named(
     with pytest.raises(UserError) as e:
         own(dataset, **keys)
     assert str(e.value).startswith(message)
+
+
+def test_three_files_say_the_same(own: Callable[..., Plan]) -> None:
+    head = {"title": "t", "about": "a", "licence": "l", "importer": "folder", "folder": "scans", "classes": {"lung": 2}}
+    Path("workflow/datasets/ours.yaml").write_text(json.dumps(head))
+    Path("workflow/splits/ours.csv").write_text("fold,case,role\n0,0,train\n0,1,test\n")
+    defaults = {
+        "dataset": "ours",
+        "split": "ours",
+        "classes": ["lung"],
+        "net": {"name": "unet"},
+        "losses": {"dice": {}},
+    }
+    paper = {"paper": {"title": "Ours"}, "runs": {"a": None, "b": {"split": "folds-2"}}, "defaults": defaults}
+    Path("workflow/papers/three.yaml").write_text(json.dumps(paper))
+    plan = Plan.load({**REAL, "papers": ["three"]})
+    assert (plan.run("three/a").spec.dataset, plan.run("three/a").folds) == ("ours", (0,))
+    assert (plan.run("three/b").spec.split, plan.run("three/b").folds) == ("ours-folds-2", (0, 1))
+
+
+def test_one_name_is_one_data_set(own: Callable[..., Plan]) -> None:
+    Path("workflow/datasets/mine.yaml").write_text("{}")
+    with pytest.raises(UserError, match=r"papers/mine\.yaml describes a data set of this name too; rename one"):
+        own(masks=["a"])

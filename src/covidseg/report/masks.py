@@ -42,8 +42,10 @@ def section(plan: Plan, run_id: str) -> dict[str, Any]:
     caption = (
         f"{len(frame)} scans of {run.spec.dataset}{blind}. Each mask is from the mean probability of the models that "
         f"did not train or validate on the scan, split {run.spec.split}. Volumes: voxels times spacing. Lesion in "
-        f"lung: lesion voxels inside the lungs by lung voxels. Lung masks: {run.spec.lungs}. Masks and volumes.csv: "
-        f"{folder}.{rest} Mode {plan.config.mode}, preset {plan.preset_name}. {' '.join(differences(plan, [run]))} "
+        "lung: lesion voxels inside the lungs by lung voxels. Chart: each scan's lesion; where there are labels, "
+        "predicted minus true over their mean, with mean and 1.96 standard deviations. Lung masks: "
+        f"{run.spec.lungs}. Masks and volumes.csv: {folder}.{rest} Mode {plan.config.mode}, preset "
+        f"{plan.preset_name}. {' '.join(differences(plan, [run]))} "
         f"{leak_finding(plan, run.spec.dataset, run.spec.split)}"
     )
     return {"run": run_id, "table": _table(frame.head(SHOWN)), "chart": chart(frame), "caption": caption}

@@ -21,7 +21,8 @@ def show(plan: Plan) -> None:
     """Print every finished table and claim, then where the report is."""
     console = Console(width=None if Console().is_terminal else WIDEST, highlight=False)
     paths = [plan.paths.table(paper, name, "csv") for paper, name, _ in plan.tables()]
-    if not any(path.is_file() for path in paths):
+    masks = [run for run in plan.masks() if (plan.paths.masks(run) / "masks.json").is_file()]
+    if not masks and not any(path.is_file() for path in paths):
         console.print(f"No table is made yet in mode {plan.config.mode}: run make demo, or snakemake.")
         return
     for (paper, name, table), path in zip(plan.tables(), paths, strict=True):
@@ -34,9 +35,8 @@ def show(plan: Plan) -> None:
     for paper in plan.claims():
         if plan.paths.claims(paper, "csv").is_file():
             console.print(_claims(pd.read_csv(plan.paths.claims(paper, "csv")), f"{paper}, claims"))
-    for run in plan.masks():
-        if (plan.paths.masks(run) / "masks.json").is_file():
-            console.print(f"Masks and volumes.csv: {plan.paths.masks(run)}", soft_wrap=True)
+    for run in masks:
+        console.print(f"Masks and volumes.csv: {plan.paths.masks(run)}", soft_wrap=True)
     if plan.config.mode == "demo":
         console.print("Demo mode: phantom CT. The numbers show that everything runs, not that a paper's claim holds.")
     if plan.paths.report.is_file():
