@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import ROOT, Project
 
 VERBS = (
-    *["fetch", "import", "lungs", "tensors", "split", "leaks", "train", "score", "masks"],
+    *["fetch", "import", "lungs", "tensors", "split", "leaks", "train", "stage", "score", "masks"],
     *["table", "figure", "claims", "report", "show", "trace", "params", "doctor", "adopt"],
 )
 
