@@ -37,7 +37,8 @@ def _qualitative(plan: Plan, paper: str, name: str, figure: QualitativeFigure) -
     return [
         f"Data: {'; '.join(data)}",
         f"Slices: {qualitative.RULE}",
-        "Dice is a slice's mean over the classes; the box marks the largest region where the methods disagree",
+        "Dice is a slice's mean over its classes, 1 for one neither there nor found",
+        "The box marks the largest region where the methods disagree",
         *(["Bars: each class's share of the slice"] if figure.shares else []),
         f"Mode {plan.config.mode}, preset {plan.preset_name}",
         *differences(plan, [plan.run(run) for run in dict.fromkeys(plan.figure_runs(paper, name))]),
