@@ -329,7 +329,9 @@ class Plan:
         folds, seeds = self.split_folds(split_name), self.config.seeds
         if run.startswith(f"{SUPPORT}/"):  # a model to use, not to compare: trained once
             folds, seeds = folds[:1], seeds[:1]
-        wanted = folds if self.config.folds == "all" else [k for k in self.config.folds if k in folds]
+        wanted = (
+            folds[: self.preset.folds] if self.config.folds == "all" else [f for f in self.config.folds if f in folds]
+        )
         if not wanted and len(folds) > 1:
             raise UserError(f"{self.source}: folds: split {split_name!r} has folds {', '.join(map(str, folds))} only")
         return Run(

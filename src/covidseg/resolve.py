@@ -67,6 +67,9 @@ def scale(spec: RunSpec, preset: Preset) -> tuple[RunSpec, list[str]]:
     for options in raw["losses"].values():
         if "from_epoch" in options:
             options["from_epoch"] = _scaled(options["from_epoch"], preset.epochs)
+    optimizer = raw["train"]["optimizer"]
+    optimizer["lr"] *= preset.lr
+    optimizer["step"] = optimizer["step"] if preset.step is None else preset.step
     for key in ("batch", "accumulate", "validate_every", "slices_per_epoch"):
         value = getattr(preset, key)
         raw["train"][key] = value if value is not None else raw["train"][key]

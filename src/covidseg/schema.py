@@ -501,6 +501,9 @@ class Preset(Strict):
     validate_every: int | None = Field(None, ge=1)
     slices_per_epoch: int | None = Field(None, ge=0)
     rounds: int | None = Field(None, ge=1, description="At most so many rounds of pseudo labels.")
+    folds: int | None = Field(None, ge=1, description="At most so many folds, the first ones.")
+    lr: Finite = Field(1.0, gt=0, le=100, description="Factor on the learning rate.")
+    step: int | None = Field(None, ge=0, description="Epochs until the rate decays; 0: never.")
     threads: int = Field(4, ge=1)
 
 
