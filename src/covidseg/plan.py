@@ -50,6 +50,7 @@ WORKFLOW = Path("workflow")
 SUPPORT = "lungmask"  # a paper file without tables: the models that make lung masks
 PHANTOM_LUNGS = f"{SUPPORT}/phantom"
 METRIC_PROSE = {"title", "about", "better", "digits", "unit", "not_comparable"}
+MOST_MEMORY = 4 << 20  # MiB of one training; no machine has more
 STANDARD = "standard"  # the protocol under which every prediction is scored, besides its table's own
 
 
@@ -304,7 +305,8 @@ class Plan:
         raise UserError(f"no paper has {net!r} as its default network; name one that has")
 
     def _resolve(self, run: str, raw: dict[str, Any], released: list[str], where: str) -> Run:
-        raw["losses"] = {name: options or {} for name, options in raw.get("losses", {}).items() if options is not False}
+        if isinstance(given := raw.get("losses"), dict):
+            raw["losses"] = {name: options or {} for name, options in given.items() if options is not False}
         spec = parse(RunSpec, raw, where)
         nets.check(spec.net, where)
         losses.check(spec.losses, where, len(spec.classes))
@@ -326,6 +328,8 @@ class Plan:
         )
         if spec.input.mode != "slice" and spec.lungs == "phantom" and "lung" in spec.classes:
             raise UserError(f"{where}: the lung network cannot take lung masks as input; use input.mode: slice")
+        if (needed := self.memory_mb(spec)) > MOST_MEMORY:
+            raise UserError(f"{where}: would need {needed >> 20} TiB; lower net.width, input.size or train.batch")
         folds, seeds = self.split_folds(split_name), self.config.seeds
         if run.startswith(f"{SUPPORT}/"):  # a model to use, not to compare: trained once
             folds, seeds = folds[:1], seeds[:1]

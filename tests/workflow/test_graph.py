@@ -234,3 +234,14 @@ def test_a_lock_left_behind_is_said_with_its_remedy(fork: Fork) -> None:
     (project.folder / "results/demo/report.html").unlink()
     text = project.snakemake("--logger", "covidseg", "--quiet", "all", fails=True)
     assert "another snakemake works here, or one was killed; if none does, run: snakemake --unlock" in text
+
+
+def test_snakemake_refuses_a_doubled_key_and_runs_nothing_from_a_file(fork: Fork) -> None:
+    project = fork()
+    config = project.folder / "config.yaml"
+    text = config.read_text()
+    config.write_text(text + "mode: paper\n")
+    assert "config.yaml: not valid YAML at line 18: key 'mode' twice" in project.snakemake("--dry-run", fails=True)
+    config.write_text(text + "__use_yte__: true\n? __import__('os').system('touch pwned')\n: 1\n")
+    assert "config.yaml: __use_yte__: unknown key" in project.snakemake("--dry-run", fails=True)
+    assert list(project.folder.rglob("pwned")) == []

@@ -132,4 +132,4 @@ def by_natural_order(paths: Iterable[Path]) -> list[Path]:
     """Sort paths so that 10 comes after 9."""
     import re
 
-    return sorted(paths, key=lambda p: [int(t) if t.isdigit() else t for t in re.split(r"(\d+)", stem(p))])
+    return sorted(paths, key=lambda p: [int(t) if t.isdecimal() else t for t in re.split(r"(\d+)", stem(p))])
