@@ -20,6 +20,7 @@ import yaml
 from covidseg import losses, nets
 from covidseg.data import splits
 from covidseg.data.importers import IMPORTERS
+from covidseg.data.importers.folder import names as names_below
 from covidseg.errors import UserError, nearest
 from covidseg.files import need, write_text
 from covidseg.paths import Paths
@@ -745,6 +746,8 @@ class Plan:
                 self._check_figure(paper_name, figure, f"{where}: figures.{name}")
             self._known(paper.masks, paper.runs, f"{where}: masks")
             self._check_claims(paper_name, paper.claims, where)
+        for dataset, split in self.leak_sets():
+            self._check_cases(dataset, split)
         asked = [self.run(run).all_folds for run in self.runs()]
         for fold in self.config.folds if self.config.folds != "all" else []:
             if asked and not any(fold in folds for folds in asked):
@@ -776,6 +779,16 @@ class Plan:
                 self._known([row.cls], legal, f"{at}.rows.{k}.class")
             if (row.label, row.cls) in [(other.label, other.cls) for other in table.rows[:k]]:
                 raise UserError(f"{at}.rows.{k}.label: two rows are {row.label!r}; rename one, or give it a class")
+
+    def _check_cases(self, dataset: str, split: str) -> None:
+        """Check that a user's folder has the cases of a split; of other data sets that is known once they are there."""
+        folder = self.dataset(dataset).folder
+        if folder is None or self.dataset(dataset).importer != "folder":
+            return
+        there = names_below(folder)
+        for name in self.split(split).names:
+            if name not in there:
+                raise UserError(f"{self.split_path(split)}: {folder} has no case {name!r}; {nearest(name, there)}")
 
     def _check_claims(self, paper: str, claims: list[Claim], where: str) -> None:
         """Check the runs and metrics of claims, and that runs compared have the same test slices."""

