@@ -90,6 +90,7 @@ class Plan:
     def __init__(self, config: Config, source: str = "config.yaml") -> None:
         self.config = config
         self.source = source
+        self._only = frozenset(config.only)
         self.preset_name = config.preset
         if config.preset == "auto":
             self.preset_name = "tiny" if config.mode == "demo" else "full"
@@ -431,7 +432,7 @@ class Plan:
 
     def wanted(self, run: str) -> bool:
         """Return whether ``only`` lets a run be made."""
-        return not self.config.only or run in self.config.only
+        return not self._only or run in self._only
 
     def known(self, run: str) -> bool:
         """Return whether a run belongs to a paper that was read."""
@@ -471,6 +472,7 @@ class Plan:
             names.append(self.run(PHANTOM_LUNGS).spec.dataset)
         return list(dict.fromkeys(names))
 
+    @functools.cache  # noqa: B019
     def leak_sets(self) -> list[tuple[str, str]]:
         """Return (data set, split) of the runs: what is checked for leaks."""
         specs = [self.run(run).spec for run in self.runs()]
@@ -697,30 +699,45 @@ class Plan:
 
     def shown_in(self, run: str) -> str:
         """Return where a run shows, as ``table 3, figure 5``; for a model behind the data, what it is for."""
-        tables = [
-            f"table {n}" for p, n, t in self.tables() if isinstance(t, ResultTable) and run in self.table_runs(p, t)
-        ]
-        figures = [f"figure {n}" for p, n in self.figures() if run in self.figure_runs(p, n)]
-        claims = ["claims"] if any(run in self.claim_runs(paper) for paper in self.claims()) else []
-        masks = ["masks"] if run in self.masks() else []
         other = "lung masks" if run.startswith(f"{SUPPORT}/") else "no table"
-        return ", ".join([*tables, *figures, *masks] or claims) or other
+        return ", ".join(self._places().get(run, [])) or other
+
+    @functools.cache  # noqa: B019
+    def _places(self) -> dict[str, list[str]]:
+        """Return run -> the tables and figures that show it, and masks; claims, where nothing else does."""
+        found: dict[str, list[str]] = {}
+        for paper, name, table in self.tables():
+            for run in dict.fromkeys(self.table_runs(paper, table) if isinstance(table, ResultTable) else ()):
+                found.setdefault(run, []).append(f"table {name}")
+        for paper, name in self.figures():
+            for run in dict.fromkeys(self.figure_runs(paper, name)):
+                found.setdefault(run, []).append(f"figure {name}")
+        for run in dict.fromkeys(self.masks()):
+            found.setdefault(run, []).append("masks")
+        for paper in self.claims():
+            for run in self.claim_runs(paper):
+                found.setdefault(run, ["claims"])
+        return found
 
     def protocols(self, run: str) -> list[str]:
         """Return the protocols under which a run is scored: those of its tables and claims, and the standard one."""
-        own = [
-            table.protocol
-            for paper in self.papers
-            for table in self.papers[paper].tables.values()
-            if isinstance(table, ResultTable) and any(r.run and qualified(paper, r.run) == run for r in table.rows)
-        ]
-        own += [
-            claim.protocol
-            for paper in self.papers
-            for claim in self.papers[paper].claims
-            if run in [qualified(paper, name) for name in claim.runs]
-        ]
-        return list(dict.fromkeys([*own, STANDARD]))
+        return list(dict.fromkeys([*self._protocols().get(run, []), STANDARD]))
+
+    @functools.cache  # noqa: B019
+    def _protocols(self) -> dict[str, list[str]]:
+        """Return run -> the protocols of its tables, then of its claims."""
+        found: dict[str, list[str]] = {}
+        for paper, model in self.papers.items():
+            for table in model.tables.values():
+                if isinstance(table, ResultTable):
+                    for row in table.rows:
+                        if row.run:
+                            found.setdefault(qualified(paper, row.run), []).append(table.protocol)
+        for paper, model in self.papers.items():
+            for claim in model.claims:
+                for run in claim.runs:
+                    found.setdefault(qualified(paper, run), []).append(claim.protocol)
+        return found
 
     def _check_names(self) -> None:
         """Check every name that one file uses of another, so that a typo stops before the graph is built."""
@@ -783,7 +800,7 @@ class Plan:
     def _check_cases(self, dataset: str, split: str) -> None:
         """Check that a user's folder has the cases of a split; of other data sets that is known once they are there."""
         folder = self.dataset(dataset).folder
-        if folder is None or self.dataset(dataset).importer != "folder":
+        if folder is None or self.dataset(dataset).importer != "folder" or self.made_split(split):
             return
         there = names_below(folder)
         for name in self.split(split).names:
