@@ -105,8 +105,9 @@ def results(folder: Path) -> None:
         run = plan.run(run_id)
         for fold, seed in run.jobs:
             job = plan.paths.job(run_id, fold, seed)
+            files = {"inputs": {"split": sha256(plan.split_path(run.spec.split))}, "outputs": {}}
             spec = {"spec_hash": run.hash, "spec": run.spec.model_dump(mode="json")}
-            write_json(job / "run.json", {**spec, **trained, "outputs": {}, "device": "cpu"})
+            write_json(job / "run.json", {**spec, **trained, **files, "device": "cpu"})
             (job / "history.csv").write_text("epoch,loss,val_dsc\n0,1,0.4\n1,1,0.5\n")
         columns = ["protocol", "fold", "seed", "unit", "case", "slice", "class"]
         columns += ["dsc", "hd95_rowset", "mae", "nsd", "dice", "sen", "spe", "hd95"]

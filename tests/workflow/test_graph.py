@@ -1,7 +1,10 @@
 """What reruns, and what does not; what is refused before anything runs."""
 
 import json
+import shutil
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -214,6 +217,24 @@ def test_a_folder_name_is_never_run_as_a_command(fork: Fork) -> None:
     project.snakemake("--quiet", "all", "--config", *settings)
     assert list(project.folder.rglob("pwned")) == []
     assert (project.folder / "$(touch pwned) `touch pwned`" / "demo" / "report.html").is_file()
+
+
+def test_python_data_and_mirror_may_lie_in_folders_of_any_name(fork: Fork) -> None:
+    if not (Path(sys.prefix) / "pyvenv.cfg").is_file():
+        pytest.skip("not a virtual environment; it cannot be had under another name")
+    project = fork()
+    python = project.folder.parent / "a b'c$(touch pwned){x}\"d"
+    (python / "bin").mkdir(parents=True)
+    (python / "bin/python").symlink_to(sys.executable)
+    (python / "lib").symlink_to(Path(sys.prefix) / "lib")
+    shutil.copy(Path(sys.prefix) / "pyvenv.cfg", python)
+    mirror, data = 'm "$(touch pwned)', 'd "1" `touch pwned`'
+    (project.folder / mirror).mkdir()
+    raw = f"{data}/demo/raw/covid-ct-seg/fetched.json"
+    settings = ["--config", f"data='{data}'", f"mirror='{mirror}'", "only=[ssanet/m1]", "--", raw]
+    project.run(str(python / "bin/python"), "-m", "snakemake", "--cores", "2", *settings)
+    assert (project.folder / raw).is_file()
+    assert list(project.folder.parent.rglob("pwned*")) == []
 
 
 @pytest.mark.parametrize("name", ["$(touch pwned)", "../m3", "a b", "{x}", ""])
