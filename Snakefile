@@ -5,9 +5,6 @@
 #   snakemake -n                                          what would be made
 #
 # Rules follow stages; what is made is decided by covidseg.plan from config.yaml and workflow/papers.
-configfile: "config.yaml"
-
-
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/lungs.smk"

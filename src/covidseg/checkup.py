@@ -87,7 +87,7 @@ def _states(plan: Plan) -> tuple[int, list[tuple[Path, str]]]:
     return done, stale
 
 
-def adopt(plan: Plan, config: Path) -> str:
+def adopt(plan: Plan) -> str:
     """Check pulled data and results against their DVC records and today's rows, then let Snakemake accept them.
 
     Raises UserError naming the first result of another spec, or what DVC finds changed.
@@ -99,7 +99,7 @@ def adopt(plan: Plan, config: Path) -> str:
     if "up to date" not in status.stdout:
         detail = " ".join((status.stdout or status.stderr).split())[:200]
         raise UserError(f"dvc status is not clean: {detail}; run dvc pull, or dvc repro")
-    touched = _run("snakemake", "--touch", "--cores", "1", "--configfile", str(config), "--quiet", "all")
+    touched = _run("snakemake", "--touch", "--cores", "1", "--configfile", str(plan.snapshot()), "--quiet", "all")
     if touched.returncode:
         raise UserError(f"snakemake --touch failed: {touched.stderr.strip().splitlines()[-1]}")
     return "accepted: snakemake -n now has nothing to do unless something changed"

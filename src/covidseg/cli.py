@@ -234,7 +234,7 @@ def adopt(context: typer.Context) -> None:
     """After dvc pull: make Snakemake accept what is there, where it was made from today's rows."""
     from covidseg import steps
 
-    typer.echo(steps.adopt(_plan(context), context.obj))
+    typer.echo(steps.adopt(_plan(context)))
 
 
 def _fail(message: str) -> NoReturn:

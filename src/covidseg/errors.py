@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+LONGEST = 1000  # characters of a message
 
 
 class UserError(Exception):
-    """Bad input: one line that names the file or key and the remedy. The command line prints it and exits with 2."""
+    """Bad input: one line that names the file or key and the remedy. The command line prints it and exits with 2.
+
+    Whatever a message quotes, it stays one line of bounded length, without control characters and passwords.
+    """
+
+    def __init__(self, message: str) -> None:
+        line = " ".join(redacted(message).split())
+        line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+        super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}")
+
+
+def redacted(text: str) -> str:
+    """Return a text without the user names and passwords of its addresses."""
+    return re.sub(r"(:/+)[^/\s]*@", r"\1***@", text)
 
 
 def nearest(name: str, legal: Iterable[str]) -> str:

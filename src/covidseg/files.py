@@ -23,8 +23,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises UserError when the disk is full, so that the message names the file and nothing partial stays.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    except OSError as e:
+        why = "no space left on the disk" if e.errno in FULL else e.strerror
+        raise UserError(f"{path}: cannot be written ({why}); correct data: or results:, or the folder's rights") from e
     os.close(fd)
     os.chmod(name, 0o644)
     temporary = Path(name)

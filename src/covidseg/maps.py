@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from covidseg.errors import UserError
+from covidseg.nifti import load
 
 Array = np.ndarray[Any, Any]
 
@@ -82,11 +83,12 @@ def _read_nifti(path: Path) -> Map:
     import nibabel as nib
 
     try:
-        image: Any = nib.load(path)  # type: ignore[attr-defined]
-        voxels = np.asanyarray(image.dataobj)
+        image, voxels = load(path)
         zooms = [float(z) for z in image.header.get_zooms()]
-        affine = image.affine
         known = int(image.header["sform_code"]) > 0 or int(image.header["qform_code"]) > 0
+        codes = nib.orientations.aff2axcodes(image.affine) if known else ()
+        if None in codes:
+            raise ValueError("the header gives no orientation")
     except Exception as e:  # nibabel, gzip and zlib raise a dozen kinds
         raise UserError(f"{path}: corrupt NIfTI ({_line(e)}); write it again") from e
     while voxels.ndim > 3 and voxels.shape[-1] == 1:
@@ -100,7 +102,7 @@ def _read_nifti(path: Path) -> Map:
     if voxels.dtype == np.bool_:
         voxels = voxels.astype(np.uint8)
     # The slice axis is the one along the body, wherever the file keeps it.
-    axes = "".join(nib.orientations.aff2axcodes(affine)) if known else ""
+    axes = "".join(codes)
     along = next((k for k, code in enumerate(axes) if code in "SI"), 2)
     order = (along, *(k for k in (1, 0) if k != along), *((2,) if along != 2 else ()))
     dz, dy, dx = ((zooms + [np.nan] * 3)[k] for k in order)

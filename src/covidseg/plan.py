@@ -20,6 +20,7 @@ import yaml
 from covidseg import losses, nets
 from covidseg.data import splits
 from covidseg.data.importers import IMPORTERS
+from covidseg.data.importers.folder import names as names_below
 from covidseg.errors import UserError, nearest
 from covidseg.files import need, write_text
 from covidseg.paths import Paths
@@ -50,6 +51,7 @@ WORKFLOW = Path("workflow")
 SUPPORT = "lungmask"  # a paper file without tables: the models that make lung masks
 PHANTOM_LUNGS = f"{SUPPORT}/phantom"
 METRIC_PROSE = {"title", "about", "better", "digits", "unit", "not_comparable"}
+MOST_MEMORY = 4 << 20  # MiB of one training; no machine has more
 STANDARD = "standard"  # the protocol under which every prediction is scored, besides its table's own
 
 
@@ -88,6 +90,7 @@ class Plan:
     def __init__(self, config: Config, source: str = "config.yaml") -> None:
         self.config = config
         self.source = source
+        self._only = frozenset(config.only)
         self.preset_name = config.preset
         if config.preset == "auto":
             self.preset_name = "tiny" if config.mode == "demo" else "full"
@@ -304,7 +307,8 @@ class Plan:
         raise UserError(f"no paper has {net!r} as its default network; name one that has")
 
     def _resolve(self, run: str, raw: dict[str, Any], released: list[str], where: str) -> Run:
-        raw["losses"] = {name: options or {} for name, options in raw.get("losses", {}).items() if options is not False}
+        if isinstance(given := raw.get("losses"), dict):
+            raw["losses"] = {name: options or {} for name, options in given.items() if options is not False}
         spec = parse(RunSpec, raw, where)
         nets.check(spec.net, where)
         losses.check(spec.losses, where, len(spec.classes))
@@ -326,6 +330,8 @@ class Plan:
         )
         if spec.input.mode != "slice" and spec.lungs == "phantom" and "lung" in spec.classes:
             raise UserError(f"{where}: the lung network cannot take lung masks as input; use input.mode: slice")
+        if (needed := self.memory_mb(spec)) > MOST_MEMORY:
+            raise UserError(f"{where}: would need {needed >> 20} TiB; lower net.width, input.size or train.batch")
         folds, seeds = self.split_folds(split_name), self.config.seeds
         if run.startswith(f"{SUPPORT}/"):  # a model to use, not to compare: trained once
             folds, seeds = folds[:1], seeds[:1]
@@ -428,7 +434,7 @@ class Plan:
 
     def wanted(self, run: str) -> bool:
         """Return whether ``only`` lets a run be made."""
-        return not self.config.only or run in self.config.only
+        return not self._only or run in self._only
 
     def known(self, run: str) -> bool:
         """Return whether a run belongs to a paper that was read."""
@@ -468,6 +474,7 @@ class Plan:
             names.append(self.run(PHANTOM_LUNGS).spec.dataset)
         return list(dict.fromkeys(names))
 
+    @functools.cache  # noqa: B019
     def leak_sets(self) -> list[tuple[str, str]]:
         """Return (data set, split) of the runs: what is checked for leaks."""
         specs = [self.run(run).spec for run in self.runs()]
@@ -694,30 +701,45 @@ class Plan:
 
     def shown_in(self, run: str) -> str:
         """Return where a run shows, as ``table 3, figure 5``; for a model behind the data, what it is for."""
-        tables = [
-            f"table {n}" for p, n, t in self.tables() if isinstance(t, ResultTable) and run in self.table_runs(p, t)
-        ]
-        figures = [f"figure {n}" for p, n in self.figures() if run in self.figure_runs(p, n)]
-        claims = ["claims"] if any(run in self.claim_runs(paper) for paper in self.claims()) else []
-        masks = ["masks"] if run in self.masks() else []
         other = "lung masks" if run.startswith(f"{SUPPORT}/") else "no table"
-        return ", ".join([*tables, *figures, *masks] or claims) or other
+        return ", ".join(self._places().get(run, [])) or other
+
+    @functools.cache  # noqa: B019
+    def _places(self) -> dict[str, list[str]]:
+        """Return run -> the tables and figures that show it, and masks; claims, where nothing else does."""
+        found: dict[str, list[str]] = {}
+        for paper, name, table in self.tables():
+            for run in dict.fromkeys(self.table_runs(paper, table) if isinstance(table, ResultTable) else ()):
+                found.setdefault(run, []).append(f"table {name}")
+        for paper, name in self.figures():
+            for run in dict.fromkeys(self.figure_runs(paper, name)):
+                found.setdefault(run, []).append(f"figure {name}")
+        for run in dict.fromkeys(self.masks()):
+            found.setdefault(run, []).append("masks")
+        for paper in self.claims():
+            for run in self.claim_runs(paper):
+                found.setdefault(run, ["claims"])
+        return found
 
     def protocols(self, run: str) -> list[str]:
         """Return the protocols under which a run is scored: those of its tables and claims, and the standard one."""
-        own = [
-            table.protocol
-            for paper in self.papers
-            for table in self.papers[paper].tables.values()
-            if isinstance(table, ResultTable) and any(r.run and qualified(paper, r.run) == run for r in table.rows)
-        ]
-        own += [
-            claim.protocol
-            for paper in self.papers
-            for claim in self.papers[paper].claims
-            if run in [qualified(paper, name) for name in claim.runs]
-        ]
-        return list(dict.fromkeys([*own, STANDARD]))
+        return list(dict.fromkeys([*self._protocols().get(run, []), STANDARD]))
+
+    @functools.cache  # noqa: B019
+    def _protocols(self) -> dict[str, list[str]]:
+        """Return run -> the protocols of its tables, then of its claims."""
+        found: dict[str, list[str]] = {}
+        for paper, model in self.papers.items():
+            for table in model.tables.values():
+                if isinstance(table, ResultTable):
+                    for row in table.rows:
+                        if row.run:
+                            found.setdefault(qualified(paper, row.run), []).append(table.protocol)
+        for paper, model in self.papers.items():
+            for claim in model.claims:
+                for run in claim.runs:
+                    found.setdefault(qualified(paper, run), []).append(claim.protocol)
+        return found
 
     def _check_names(self) -> None:
         """Check every name that one file uses of another, so that a typo stops before the graph is built."""
@@ -743,6 +765,8 @@ class Plan:
                 self._check_figure(paper_name, figure, f"{where}: figures.{name}")
             self._known(paper.masks, paper.runs, f"{where}: masks")
             self._check_claims(paper_name, paper.claims, where)
+        for dataset, split in self.leak_sets():
+            self._check_cases(dataset, split)
         asked = [self.run(run).all_folds for run in self.runs()]
         for fold in self.config.folds if self.config.folds != "all" else []:
             if asked and not any(fold in folds for folds in asked):
@@ -774,6 +798,16 @@ class Plan:
                 self._known([row.cls], legal, f"{at}.rows.{k}.class")
             if (row.label, row.cls) in [(other.label, other.cls) for other in table.rows[:k]]:
                 raise UserError(f"{at}.rows.{k}.label: two rows are {row.label!r}; rename one, or give it a class")
+
+    def _check_cases(self, dataset: str, split: str) -> None:
+        """Check that a user's folder has the cases of a split; of other data sets that is known once they are there."""
+        folder = self.dataset(dataset).folder
+        if folder is None or self.dataset(dataset).importer != "folder" or self.made_split(split):
+            return
+        there = names_below(folder)
+        for name in self.split(split).names:
+            if name not in there:
+                raise UserError(f"{self.split_path(split)}: {folder} has no case {name!r}; {nearest(name, there)}")
 
     def _check_claims(self, paper: str, claims: list[Claim], where: str) -> None:
         """Check the runs and metrics of claims, and that runs compared have the same test slices."""

@@ -7,14 +7,15 @@ the nearest legal name. Nothing here imports torch, and nothing here reads data.
 from __future__ import annotations
 
 import json
+import re
 import typing
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
-from covidseg.errors import UserError, nearest
+from covidseg.errors import UserError, nearest, redacted
 
 Mode = Literal["demo", "paper"]
 Follow = Literal["described", "released"]
@@ -26,6 +27,7 @@ InputMode = Literal["slice", "slice+lung", "masked"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 RunId = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
 T = TypeVar("T")
 
 
@@ -41,15 +43,44 @@ def _rising(window: tuple[float, float]) -> tuple[float, float]:
     return window
 
 
+def _folder(path: Path) -> Path:
+    """Refuse what is no folder, and braces: in the path of a rule's output they would be a wildcard."""
+    if ":/" in str(path):
+        raise ValueError("expected a folder, not an address")
+    if not str(path).isprintable() or set("{}") & set(str(path)):
+        raise ValueError("a folder's name cannot hold braces or control characters")
+    return path
+
+
+def _inside(name: str) -> str:
+    if not name.isprintable() or PurePosixPath(name).is_absolute() or {"", "..", "."} & set(name.split("/")):
+        raise ValueError("expected a path inside the data set's folder")
+    return name
+
+
+def _address(url: str) -> str:
+    """Refuse what is no download, and passwords, which would stand in logs and records."""
+    if not re.fullmatch(r"https?://[^/\s]+/\S*|figshare:\d+", url) or not url.isprintable():
+        raise ValueError("expected https://..., http://... or figshare:ARTICLE")
+    if redacted(url) != url:
+        raise ValueError("a password does not belong here; put the file into the mirror folder")
+    return url
+
+
 Once = AfterValidator(_once)
+Folder = Annotated[Path, AfterValidator(_folder)]
+Inside = Annotated[str, AfterValidator(_inside)]
+Address = Annotated[str, AfterValidator(_address)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Positive = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Pixels = Annotated[int, Field(ge=16, le=8192)]
 
 
 def _told_by(key: str, default: str) -> Discriminator:
     """Tell the members of a family apart by a key, which may be absent for one of them."""
 
     def tag(value: Any) -> str:
-        return str(value.get(key, default) if isinstance(value, dict) else getattr(value, key))
+        return str(value.get(key, default) if isinstance(value, dict) else getattr(value, key, default))
 
     tag.__name__ = key  # what a message calls it
     return Discriminator(tag)
@@ -80,9 +111,9 @@ class Config(Strict):
         "all", description="Folds to make, or all."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one.")
-    data: Path = Field(Path("data"), description="Where raw, canonical and tensor data go.")
-    results: Path = Field(Path("results"), description="Where results go, by mode.")
-    mirror: Path | None = Field(None, description="A local folder asked before any download.")
+    data: Folder = Field(Path("data"), description="Where raw, canonical and tensor data go.")
+    results: Folder = Field(Path("results"), description="Where results go, by mode.")
+    mirror: Folder | None = Field(None, description="A local folder asked before any download.")
     stand_ins: dict[Name, Name] = Field({}, description="Data set -> data set used in its place; said in captions.")
     lungs: dict[Name, LungSource] = Field({}, description="Data set -> where its lung masks come from.")
 
@@ -93,29 +124,29 @@ class Config(Strict):
 class Source(Strict):
     """One file or folder of a data set: where it lies and how to know that it is whole."""
 
-    name: str = Field(description="Path below the data set's raw folder, and below the mirror.")
-    urls: list[str] = []
+    name: Inside = Field(description="Path below the data set's raw folder, and below the mirror.")
+    urls: list[Address] = []
     sha256: str | None = None
     md5: str | None = None
-    manifest: str | None = Field(None, description="CSV beside the data set's YAML with one file,sha256 per line.")
+    manifest: Inside | None = Field(None, description="CSV beside the data set's YAML with one file,sha256 per line.")
     unpack: bool = False
 
 
 class Phantom(Strict):
     """How the generated twin of a data set looks."""
 
-    seed: int
-    size: int = Field(description="Width and height of a slice; larger ones follow from the data set's quirks.")
-    slices: int = Field(1, description="Slices per volume.")
-    lung: float = Field(description="Share of lung pixels over the slices with lesion.")
-    ggo: float = Field(description="Share of ground-glass pixels over the slices with lesion.")
-    consolidation: float = Field(description="Share of consolidation pixels over the slices with lesion.")
+    seed: Count
+    size: Pixels = Field(description="Width and height of a slice; larger ones follow from the data set's quirks.")
+    slices: Positive = Field(1, description="Slices per volume.")
+    lung: Share = Field(description="Share of lung pixels over the slices with lesion.")
+    ggo: Share = Field(description="Share of ground-glass pixels over the slices with lesion.")
+    consolidation: Share = Field(description="Share of consolidation pixels over the slices with lesion.")
 
 
 class Crop(Strict):
     """Cut larger slices to ``size`` round the lungs' centre of gravity (SSA-Net, section 4.2)."""
 
-    size: int = Field(ge=16)
+    size: Pixels
 
 
 class Dataset(Strict):
@@ -139,9 +170,9 @@ class Dataset(Strict):
         description="Slices that enter tensors: all, lesion (any class shows), or a class or union to show.",
     )
     lungs: LungSource = "none"
-    splits: dict[str, str] = Field({}, description="Split name -> this data set's own version of it.")
+    splits: dict[Name, Name] = Field({}, description="Split name -> this data set's own version of it.")
     phantom: Phantom | None = None
-    folder: Path | None = Field(None, description="importer folder: where the user's data lie.")
+    folder: Folder | None = Field(None, description="importer folder: where the user's data lie.")
     joins: Annotated[list[Name], Once] = Field(
         [], description="importer joined: the data sets it consists of; classes, keep and crop are those of each."
     )
@@ -157,7 +188,9 @@ class Dataset(Strict):
 class OwnScans(Strict):
     """Scans of the user's own, described where they are used; the data set has the name of that file."""
 
-    folder: Path = Field(description="Folder in the nnU-Net or MSD layout: imagesTr, labelsTr, imagesTs, dataset.json.")
+    folder: Folder = Field(
+        description="Folder in the nnU-Net or MSD layout: imagesTr, labelsTr, imagesTs, dataset.json."
+    )
     classes: Annotated[list[Name], Once] | None = Field(None, description="Labels of dataset.json to use; absent: all.")
     unions: dict[Name, list[Name]] = Field({}, description="Name -> classes it joins.")
     window: Annotated[tuple[Finite, Finite], AfterValidator(_rising)] = Field(
@@ -174,7 +207,7 @@ class OwnScans(Strict):
 class Input(Strict):
     """What a network sees."""
 
-    size: int = Field(512, ge=16)
+    size: Pixels = 512
     mode: InputMode = "slice+lung"
 
     @property
@@ -190,7 +223,7 @@ class Optimizer(Strict):
     lr: Finite = Field(1e-3, gt=0)
     weight_decay: Finite = Field(0.0, ge=0)
     momentum: Finite = Field(0.0, ge=0, lt=1)
-    step: int = Field(0, ge=0)
+    step: Count = 0
     factor: Finite = Field(0.1, ge=0)
     collapse: bool = Field(False, description="The factor of each epoch multiplies what the last one left.")
     clamp: Finite = Field(0.0, ge=0, description="Each component of a gradient is cut to +-clamp; 0: none is.")
@@ -210,15 +243,15 @@ class Pool(Strict):
 class Training(Strict):
     """What every method has: epochs, batches and the optimizer of one training."""
 
-    epochs: int = Field(150, ge=1)
-    batch: int = Field(2, ge=1)
-    accumulate: int = Field(1, ge=1)
+    epochs: Positive = 150
+    batch: Positive = 2
+    accumulate: Positive = 1
     scales: Annotated[tuple[Annotated[float, Field(gt=0, le=4)], ...], Once] = Field(
         (1.0,), min_length=1, description="Each batch is learned at each of these sizes, rounded to 32 pixels, in turn."
     )
     optimizer: Optimizer = Optimizer()
-    validate_every: int = Field(1, ge=1)
-    slices_per_epoch: int = Field(0, ge=0, description="At most so many, drawn anew each epoch; 0: all.")
+    validate_every: Positive = 1
+    slices_per_epoch: Count = Field(0, description="At most so many, drawn anew each epoch; 0: all.")
 
     @property
     def stages(self) -> list[str]:
@@ -265,12 +298,12 @@ class RunSpec(Strict):
     dataset: Name
     split: Name
     lungs: LungSource = "none"
-    classes: list[str] = Field(min_length=1, description="Foreground classes. One: sigmoid; more: softmax.")
+    classes: list[Name] = Field(min_length=1, description="Foreground classes. One: sigmoid; more: softmax.")
     input: Input = Input()
     net: dict[str, Any] = Field(description="name, and the arguments of that network's class.")
     losses: dict[str, dict[str, Any]] = Field(description="Loss -> weight, from_epoch, and its function's arguments.")
     train: Method = Supervised()
-    threads: int = 1
+    threads: Positive = 1
     values: dict[str, tuple[int, ...]] = Field({}, description="Filled in: the label values that each class joins.")
 
     @property
@@ -347,7 +380,7 @@ class Group(Strict):
     label: str = Field("", description="Stands beside the rows.")
     runs: dict[str, RunId] = Field(min_length=1, description="Column heading -> run.")
     slices: int = Field(2, ge=1, le=20)
-    fold: int = Field(0, ge=0)
+    fold: Count = 0
 
 
 class QualitativeFigure(Strict):
@@ -411,13 +444,13 @@ class Claim(Strict):
     id: str = Field(pattern="^[a-z0-9-]+$")
     says: str = Field(description="What the paper claims, in our words.")
     where: str = Field(description="Section and table of the paper.")
-    better: str = Field(description="A run.")
-    than: str = Field(description="A run.")
-    beyond: tuple[str, str] | None = Field(None, description="Two runs whose difference has to be exceeded.")
+    better: RunId = Field(description="A run.")
+    than: RunId = Field(description="A run.")
+    beyond: tuple[RunId, RunId] | None = Field(None, description="Two runs whose difference has to be exceeded.")
     protocol: Name
-    metric: str
+    metric: Name
     cls: ShownClass = None
-    by: float | None = Field(None, description="The printed difference; above zero is in the claim's favour.")
+    by: Finite | None = Field(None, description="The printed difference; above zero is in the claim's favour.")
 
     @property
     def runs(self) -> list[str]:
@@ -468,7 +501,7 @@ class Metric(Strict):
 
     title: str
     better: Literal["higher", "lower"]
-    digits: int = 4
+    digits: int = Field(4, ge=0, le=12)
     unit: str = ""
     about: str
     measure: str | None = Field(None, description="What computes it (metrics/pair.py); absent: the metric's own name.")
@@ -483,7 +516,7 @@ class Protocol(Strict):
     engine: Literal["masks", "toolbox"]
     threshold: Finite = Field(0.5, gt=0, le=1)
     unit: Literal["slice", "case"] = Field("slice", description="What a table averages over.")
-    metrics: dict[str, Metric]
+    metrics: dict[Name, Metric]
     tolerance: Finite = Field(3.0, ge=0, description="Of the surface Dice, in px or mm.")
     spacing: Literal["px", "mm"] = Field("px", description="mm: lengths in mm where the spacing is known, else in px.")
     cases: Literal["mean", "volume"] = Field("mean", description="A case's score: its slices' mean, or 3-D.")
@@ -493,25 +526,25 @@ class Preset(Strict):
     """``workflow/presets/NAME.yaml``: scales a run, never a method. Absent: as the paper prints it."""
 
     about: str
-    size: int | None = Field(None, ge=16)
+    size: Pixels | None = None
     width: Finite | None = Field(None, gt=0, le=4)
     epochs: Finite = Field(1.0, gt=0, le=100, description="Factor on every setting counted in epochs.")
-    batch: int | None = Field(None, ge=1)
-    accumulate: int | None = Field(None, ge=1)
-    validate_every: int | None = Field(None, ge=1)
-    slices_per_epoch: int | None = Field(None, ge=0)
-    rounds: int | None = Field(None, ge=1, description="At most so many rounds of pseudo labels.")
-    folds: int | None = Field(None, ge=1, description="At most so many folds, the first ones.")
+    batch: Positive | None = None
+    accumulate: Positive | None = None
+    validate_every: Positive | None = None
+    slices_per_epoch: Count | None = None
+    rounds: Positive | None = Field(None, description="At most so many rounds of pseudo labels.")
+    folds: Positive | None = Field(None, description="At most so many folds, the first ones.")
     lr: Finite = Field(1.0, gt=0, le=100, description="Factor on the learning rate.")
-    step: int | None = Field(None, ge=0, description="Epochs until the rate decays; 0: never.")
-    threads: int = Field(4, ge=1)
+    step: Count | None = Field(None, description="Epochs until the rate decays; 0: never.")
+    threads: Positive = 4
 
 
 # ---- loading ---------------------------------------------------------------------------------------------------------
 
 M = TypeVar("M", bound=BaseModel)
-# These, and types like list[int], stand in pydantic's paths but are no keys.
-UNION_TAGS = ("results", "datasets", "qualitative", "examples", "supervised", "self_training")
+TYPE = re.compile(r"\[key\]|[a-z-]+\[.+\]")  # these, as list[int], stand in pydantic's paths but are no keys
+TAGS = {"tables": 2, "figures": 2, "train": 1}  # nor are the names of a union's members, which stand in such a place
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -536,7 +569,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as e:
         raise UserError(f"{path}: cannot be read ({e})") from e
-    except (yaml.YAMLError, RecursionError, ValueError) as e:
+    except Exception as e:  # values such as "!!timestamp x" make PyYAML raise almost anything
         mark = getattr(e, "problem_mark", None)
         at = f" at line {mark.line + 1}" if mark else ""
         raise UserError(f"{path}: not valid YAML{at}: {getattr(e, 'problem', e)}") from e
@@ -577,10 +610,13 @@ def json_schemas() -> dict[str, str]:
 def explain(model: type[BaseModel], error: ValidationError) -> str:
     """Return the first problem as ``path.to.key: what is wrong; the nearest legal name``."""
     first = error.errors(include_url=False)[0]
-    loc = [str(part) for part in first["loc"] if part not in UNION_TAGS and "[" not in str(part)]
+    loc = [str(part) for part in first["loc"] if not TYPE.fullmatch(str(part))]
+    if loc and (at := TAGS.get(loc[0])):
+        del loc[at : at + 1]
     path = ".".join(loc) or "(top level)"
     if first["type"] == "extra_forbidden":
-        return f"{path}: unknown key; {nearest(loc[-1], _keys(model, [str(p) for p in first['loc'][:-1]]))}"
+        keys = _keys(model, [str(p) for p in first["loc"][:-1]])
+        return f"{path}: unknown key; {nearest(loc[-1], keys)}"
     if first["type"] == "missing":
         return f"{path}: missing"
     if first["type"] == "union_tag_invalid":
@@ -595,7 +631,7 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
     if first["type"] == "string_pattern_mismatch":
         return f"{path}: unusable name {str(first['input'])[:60]!r}; use letters, digits, dot, dash and underscore"
     said = first["msg"].removeprefix("Value error, ")
-    return f"{path}: {said[0].lower()}{said[1:]} (found {str(first['input'])[:60]!r})"
+    return f"{path}: {said[0].lower()}{said[1:]} (found {redacted(str(first['input']))[:60]!r})"
 
 
 def _keys(model: Any, loc: list[str]) -> list[str]:

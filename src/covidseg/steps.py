@@ -359,8 +359,8 @@ def doctor(config: Path) -> tuple[list[str], bool]:
     return checkup.examine(config)
 
 
-def adopt(plan: Plan, config: Path) -> str:
+def adopt(plan: Plan) -> str:
     """Make Snakemake accept pulled results that were made from today's rows."""
     from covidseg import checkup
 
-    return checkup.adopt(plan, config)
+    return checkup.adopt(plan)

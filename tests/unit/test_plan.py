@@ -152,6 +152,49 @@ def test_unknown_names_are_refused(config: dict, message: str) -> None:
     assert str(e.value).startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ("{net: {width: 1.0e+9}}", "runs.m4.net.width: must be above 0 and at most 64 (found 1e+09)"),
+        ("{net: {width: -1}}", "runs.m4.net.width: must be above 0 and at most 64 (found -1)"),
+        ("{train: {batch: 9000000}}", "runs.m4: would need 3645 TiB; lower net.width, input.size or train.batch"),
+        ("{train: {batch: 1" + "0" * 400 + "}}", "runs.m4: train.batch: input should be less than or equal to"),
+        ("{losses: [dice]}", "runs.m4: losses: input should be a valid dictionary (found"),
+        ("{split: ../ma5}", "runs.m4: split: unusable name '../ma5'"),
+    ],
+)
+def test_absurd_settings_are_refused_before_anything_runs(
+    own: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree("workflow", tmp_path / "workflow")
+    monkeypatch.chdir(tmp_path)
+    file = Path("workflow/papers/ssanet.yaml")
+    file.write_text(file.read_text().replace("  m4: {}", f"  m4: {own}"))
+    with pytest.raises(UserError) as e:
+        Plan.load(REAL)
+    assert str(e.value).startswith(f"workflow/papers/ssanet.yaml: {message}")
+
+
+def test_a_split_of_cases_that_a_folder_lacks_is_refused_while_planning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree("workflow", tmp_path / "workflow")
+    monkeypatch.chdir(tmp_path)
+    for name in ("imagesTr/scan01_0000.nii.gz", "imagesTs/scan02.nii.gz"):
+        (tmp_path / "my scans" / name).parent.mkdir(parents=True)
+        (tmp_path / "my scans" / name).touch()
+    text = Path("workflow/datasets/covid-ct-seg.yaml").read_text().replace("importer: covid_ct_seg", "importer: folder")
+    Path("workflow/datasets/mine.yaml").write_text(f"{text}\nfolder: my scans\n")
+    Path("workflow/splits/mine.csv").write_text("fold,case,role\n0,scan01,train\n0,scan02,test\n")
+    file = Path("workflow/papers/ssanet.yaml")
+    file.write_text(file.read_text().replace("  m4: {}", "  m4: {}\n  mine: {dataset: mine, split: mine}"))
+    config = {**REAL, "only": ["ssanet/mine"]}
+    assert Plan.load(config).runs() == ["ssanet/mine"]
+    Path("workflow/splits/mine.csv").write_text("fold,case,role\n0,scan01,train\n0,scan20,test\n")
+    with pytest.raises(UserError, match=r"mine\.csv: my scans has no case 'scan20'; did you mean 'scan02'\?"):
+        Plan.load(config)
+
+
 def test_merge_goes_mapping_by_mapping() -> None:
     base = {"net": {"name": "a", "width": 1}, "x": 1}
     assert merge(base, {"net": {"width": 2}, "x": {"y": 1}}) == {"net": {"name": "a", "width": 2}, "x": {"y": 1}}

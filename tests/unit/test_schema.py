@@ -1,11 +1,12 @@
 """Bad YAML gives one line with the path to the key and the nearest legal name."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from covidseg.errors import UserError
-from covidseg.schema import Config, Paper, json_schemas, load, parse
+from covidseg.schema import Config, Dataset, Paper, json_schemas, load, parse
 
 HEAD = {"paper": {"title": "a", "authors": "b", "venue": "c", "doi": "d"}, "defaults": {}}
 ROWS = {"caption": "x", "protocol": "p", "metrics": {}}
@@ -21,6 +22,9 @@ ROWS = {"caption": "x", "protocol": "p", "metrics": {}}
         ({"seeds": [0, 0]}, "config.yaml: seeds: each may stand once only (found '[0, 0]')"),
         ({"folds": []}, "config.yaml: folds: list should have at least 1 item"),
         ({"papers": ["../ssanet"]}, "config.yaml: papers.0: unusable name '../ssanet'; use letters, digits, dot, dash"),
+        ({"results": "a{b}"}, "config.yaml: results: a folder's name cannot hold braces or control characters"),
+        ({"data": "a\0b"}, "config.yaml: data: a folder's name cannot hold braces or control characters"),
+        ({"mirror": "s3://bucket/x"}, "config.yaml: mirror: expected a folder, not an address (found 's3://bucket/x')"),
         ({"device": "tpu"}, "config.yaml: device: unknown value 'tpu'; did you mean 'cpu'?"),
     ],
 )
@@ -38,12 +42,13 @@ def test_config_errors_name_the_key(value: dict, message: str) -> None:
             {**ROWS, "rows": [{"label": "a", "prited": 1}]},
             "tables.3.rows.0.prited: unknown key; did you mean 'printed'?",
         ),
+        ("text", "tables.3: input should be a valid dictionary or instance of ResultTable (found 'text')"),
         ({"captoin": "x", **ROWS, "rows": []}, "tables.3.captoin: unknown key; did you mean 'caption'?"),
         ({"protocol": "p", "metrics": {}, "rows": []}, "tables.3.caption: missing"),
         ({"kind": "datasets", "caption": "x", "rows": []}, "tables.3.columns: missing"),
     ],
 )
-def test_paper_errors_name_the_path(table: dict, message: str) -> None:
+def test_paper_errors_name_the_path(table: object, message: str) -> None:
     with pytest.raises(UserError) as e:
         parse(Paper, {**HEAD, "tables": {"3": table}}, "p.yaml")
     assert str(e.value) == f"p.yaml: {message}"
@@ -71,6 +76,9 @@ def test_figure_errors_name_the_path(figure: dict, message: str) -> None:
         ("mode: [\n", "not valid YAML at line 2"),
         ("- a\n- b\n", "expected keys and values, found list"),
         ("a: 1\nb: : 2\n", "not valid YAML at line 2"),
+        ("mode: !!timestamp x\n", "not valid YAML: "),
+        ("'[[]]': 1\n", "[[]]: unknown key; legal: data,"),
+        ('"a\\nb\\0": 1\n', "a b\\x00: unknown key"),
         ("mode: demo\nmode: paper\n", "not valid YAML at line 2: key 'mode' twice"),
     ],
 )
@@ -81,6 +89,30 @@ def test_a_broken_file_is_one_line(tmp_path: Path, text: str, message: str) -> N
         load(Config, path)
     assert str(e.value).startswith(f"{path}: {message}")
     assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({"name": "../a.zip"}, "expected a path inside the data set's folder (found '../a.zip')"),
+        ({"name": "/a.zip"}, "expected a path inside the data set's folder"),
+        ({"name": "a", "manifest": "../../m.csv"}, "expected a path inside the data set's folder"),
+        ({"name": "a", "urls": ["file:///etc/passwd"]}, "expected https://..., http://... or figshare:ARTICLE"),
+        ({"name": "a", "urls": ["https://me:secret@host/a"]}, "a password does not belong here; put the file into the"),
+    ],
+)
+def test_sources_stay_in_their_folder_and_tell_no_passwords(source: dict, message: str) -> None:
+    head = {"title": "a", "about": "b", "licence": "c", "importer": "folder", "classes": {"x": 1}}
+    with pytest.raises(UserError, match=re.escape(message)) as e:
+        parse(Dataset, head | {"sources": [source]}, "d.yaml")
+    assert "secret" not in str(e.value)
+
+
+def test_a_message_is_one_short_line_without_passwords() -> None:
+    text = str(UserError(f"https://me:secret@host/a:\nbroken\x1b[31m {'x' * 3000}"))
+    assert text.startswith("https://***@host/a: broken\\x1b[31m xxx")
+    assert text.isprintable()
+    assert len(text) < 1010
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -1,12 +1,38 @@
-"""Data, models and results travel by DVC: repro, push, clone, pull, repro finds nothing to do."""
+"""Data, models and results travel by DVC, over a folder and over S3: make, push, clone, pull, adopt, nothing to do."""
 
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
 
 from tests.conftest import Project
 
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret-key", "AWS_DEFAULT_REGION": "us-east-1"}
 
-def test_clone_pull_and_repro_are_clean(fork: Callable[[], Project]) -> None:
+
+@contextmanager
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Run an S3 server on this machine with an empty bucket; yield its address."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket="covidseg")
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+def test_clone_pull_and_adopt_from_a_folder_and_from_s3(
+    fork: Callable[[], Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = fork()
     for folder in ("data", "results", ".snakemake"):  # repro makes everything, stage by stage
         shutil.rmtree(project.folder / folder)
@@ -20,17 +46,47 @@ def test_clone_pull_and_repro_are_clean(fork: Callable[[], Project]) -> None:
     project.run("git", "add", "dvc.lock")
     project.run("git", "commit", "-qm", "lock")
 
-    project.run("git", "clone", "-q", str(project.folder), str(project.folder.parent / "clone"))
-    clone = Project(project.folder.parent / "clone")
+    clone = cloned(project, "clone")
     clone.run("dvc", "pull", "--quiet")
     assert "up to date" in clone.run("dvc", "status")
-    assert "accepted" in clone.run("covidseg", "adopt")
-    assert clone.planned() == {}
+    accepted(clone, project)
     assert "didn't change, skipping" in clone.run("dvc", "repro")
-    name = "results/demo/tables/ssanet/3.csv"
-    assert (clone.folder / name).read_bytes() == (project.folder / name).read_bytes()
+
+    with s3(monkeypatch) as address:
+        project.environment |= CREDENTIALS
+        project.run("dvc", "remote", "add", "cloud", "s3://covidseg/store")
+        project.run("dvc", "remote", "modify", "cloud", "endpointurl", address)
+        project.run("dvc", "push", "--quiet", "--remote", "cloud")
+        project.run("git", "commit", "-qam", "remote")
+        far = cloned(project, "far")
+        far.environment |= CREDENTIALS
+        far.run("dvc", "pull", "--quiet", "--remote", "cloud")
+    accepted(far, project)
+    assert not holds(far.folder, "secret-key")
 
     clone.edit("workflow/presets/small.yaml", "epochs: 0.02", "epochs: 0.04")
     assert "made from another spec (train.epochs was 3, is 6); run snakemake" in clone.run(
         "covidseg", "adopt", fails=True
     )
+
+
+def cloned(project: Project, name: str) -> Project:
+    """Clone a project; what DVC holds is not in it yet."""
+    project.run("git", "clone", "-q", str(project.folder), str(project.folder.parent / name))
+    clone = Project(project.folder.parent / name)
+    assert not (clone.folder / "results/demo/runs").exists()
+    return clone
+
+
+def accepted(clone: Project, original: Project) -> None:
+    """Check that Snakemake takes what was pulled, and that it is what was pushed."""
+    assert "accepted" in clone.run("covidseg", "adopt")
+    assert clone.planned() == {}
+    for name in ("results/demo/tables/ssanet/3.csv", "results/demo/runs/ssanet/m1/fold0-seed0/model.safetensors"):
+        assert (clone.folder / name).read_bytes() == (original.folder / name).read_bytes()
+
+
+def holds(folder: Path, text: str) -> bool:
+    """Tell whether any file below a folder, but Git's and DVC's own stores, holds a text."""
+    files = (Path(top) / name for top, _, names in os.walk(folder) for name in names)
+    return any(text.encode() in path.read_bytes() for path in files if ".git" not in path.parts)

@@ -1,7 +1,10 @@
 """What reruns, and what does not; what is refused before anything runs."""
 
 import json
+import shutil
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -216,6 +219,24 @@ def test_a_folder_name_is_never_run_as_a_command(fork: Fork) -> None:
     assert (project.folder / "$(touch pwned) `touch pwned`" / "demo" / "report.html").is_file()
 
 
+def test_python_data_and_mirror_may_lie_in_folders_of_any_name(fork: Fork) -> None:
+    if not (Path(sys.prefix) / "pyvenv.cfg").is_file():
+        pytest.skip("not a virtual environment; it cannot be had under another name")
+    project = fork()
+    python = project.folder.parent / "a b'c$(touch pwned){x}\"d"
+    (python / "bin").mkdir(parents=True)
+    (python / "bin/python").symlink_to(sys.executable)
+    (python / "lib").symlink_to(Path(sys.prefix) / "lib")
+    shutil.copy(Path(sys.prefix) / "pyvenv.cfg", python)
+    mirror, data = 'm "$(touch pwned)', 'd "1" `touch pwned`'
+    (project.folder / mirror).mkdir()
+    raw = f"{data}/demo/raw/covid-ct-seg/fetched.json"
+    settings = ["--config", f"data='{data}'", f"mirror='{mirror}'", "only=[ssanet/m1]", "--", raw]
+    project.run(str(python / "bin/python"), "-m", "snakemake", "--cores", "2", *settings)
+    assert (project.folder / raw).is_file()
+    assert list(project.folder.parent.rglob("pwned*")) == []
+
+
 @pytest.mark.parametrize("name", ["$(touch pwned)", "../m3", "a b", "{x}", ""])
 def test_a_name_that_is_no_name_is_refused(fork: Fork, name: str) -> None:
     project = fork()
@@ -234,3 +255,14 @@ def test_a_lock_left_behind_is_said_with_its_remedy(fork: Fork) -> None:
     (project.folder / "results/demo/report.html").unlink()
     text = project.snakemake("--logger", "covidseg", "--quiet", "all", fails=True)
     assert "another snakemake works here, or one was killed; if none does, run: snakemake --unlock" in text
+
+
+def test_snakemake_refuses_a_doubled_key_and_runs_nothing_from_a_file(fork: Fork) -> None:
+    project = fork()
+    config = project.folder / "config.yaml"
+    text = config.read_text()
+    config.write_text(text + "mode: paper\n")
+    assert "config.yaml: not valid YAML at line 18: key 'mode' twice" in project.snakemake("--dry-run", fails=True)
+    config.write_text(text + "__use_yte__: true\n? __import__('os').system('touch pwned')\n: 1\n")
+    assert "config.yaml: __use_yte__: unknown key" in project.snakemake("--dry-run", fails=True)
+    assert list(project.folder.rglob("pwned")) == []

@@ -3,12 +3,18 @@ import re
 import shlex
 import sys
 
+from pathlib import Path
+
 from covidseg import device, record
 from covidseg.errors import UserError
 from covidseg.plan import PHANTOM_LUNGS, Plan
+from covidseg.resolve import merge
+from covidseg.schema import read_yaml
 
 try:
-    PLAN = Plan.load(config)
+    # Not by "configfile:", whose reader takes a key that stands twice and runs Python where a file asks for it. Here
+    # "config" holds what --config and --configfile say; they go before the file.
+    PLAN = Plan.load(merge(read_yaml(Path("config.yaml")), config))
     RUNS = PLAN.all_runs()
     DATA = PLAN.tensor_sets()
     TABLES = {(paper, name): table for paper, name, table in PLAN.tables()}
@@ -16,6 +22,7 @@ try:
     CLAIMS = list(PLAN.claims())
     MASKS = PLAN.masks()
     LEAKS = PLAN.leak_sets()
+    CONFIG = shlex.quote(str(PLAN.snapshot()))
 except UserError as e:
     sys.exit(f"covidseg: {e}")
 
@@ -23,7 +30,7 @@ P = PLAN.paths
 # Rules call the verbs as a person would. In a conda environment the package is used from src, else from this Python.
 CONDA = "conda" in {str(m) for m in workflow.deployment_settings.deployment_method}
 PYTHON = "PYTHONPATH=src python" if CONDA else shlex.quote(sys.executable)
-CONFIG = shlex.quote(str(PLAN.snapshot()))
+PYTHON = PYTHON.replace("{", "{{").replace("}", "}}")  # the prefix is a format
 shell.prefix(f'covidseg() {{{{ {PYTHON} -m covidseg --config {CONFIG} "$@"; }}}}; ')
 
 LOGS = P.results / "logs"

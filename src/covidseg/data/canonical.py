@@ -97,6 +97,10 @@ def write(cases: Iterable[Case], dataset: Dataset, out: Path) -> None:
 
 def _check(case: Case, dataset: Dataset) -> None:
     """Raise UserError when a case cannot be stored as it is."""
+    if not case.name.isprintable():
+        raise UserError(
+            f"{case.name!r}: a case's name cannot hold line breaks, control or broken characters; rename it"
+        )
     if case.image.ndim != 3 or 0 in case.image.shape:
         raise UserError(f"{case.name}: expected slices x rows x columns, found shape {case.image.shape}")
     if case.image.dtype.kind == "f" and not np.isfinite(case.image).all():

@@ -177,21 +177,28 @@ def _download(
     for url in source.urls:
         try:
             exact, address = _resolve(source, url)
-            progress(f"{source.name} from {address}")
+            progress(f"{source.name} from {_said(address)}")
             target.parent.mkdir(parents=True, exist_ok=True)
             with clear_when_full(target):
                 _get(address, part)
             if problem := _mismatch(part, exact):
-                raise UserError(f"{address}: {problem}; the file is truncated or another version, fetch it again")
+                raise UserError(
+                    f"{_said(address)}: {problem}; the file is truncated or another version, fetch it again"
+                )
             check(part)
             part.replace(target)
-            return address
+            return _said(address)
         except UserError:
             part.unlink(missing_ok=True)
             raise
         except (OSError, ValueError) as e:
-            problems.append(f"{url}: {str(e).splitlines()[0] if str(e) else type(e).__name__}")
+            problems.append(f"{_said(url)}: {str(e).splitlines()[0] if str(e) else type(e).__name__}")
     raise UserError(f"{source.name}: cannot be downloaded ({'; '.join(problems)}); try again or set mirror:")
+
+
+def _said(address: str) -> str:
+    """Return an address as records and messages may hold it: without its query, which may be a signature or a token."""
+    return address.partition("?")[0]
 
 
 def _resolve(source: Source, url: str) -> tuple[Source, str]:

@@ -44,6 +44,11 @@ class Split:
         """Return the numbers of the folds, ascending."""
         return sorted(self.table)
 
+    @property
+    def names(self) -> list[str]:
+        """Return the cases of all folds, each once."""
+        return list(dict.fromkeys(case for roles in self.table.values() for cases in roles.values() for case in cases))
+
     def cases(self, fold: int, role: str) -> list[str]:
         """Return the cases of a role in a fold. Raises UserError for an unknown role or a fold that is not there."""
         if role not in ROLES:

@@ -6,7 +6,6 @@ import shutil
 import stat
 import tempfile
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 from covidseg.errors import UserError
@@ -33,8 +32,10 @@ def unpack(path: Path, target: Path) -> None:
         if target.exists():
             shutil.rmtree(target)
         temporary.rename(target)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as e:
-        raise UserError(f"{path}: not a whole zip file ({e}); delete it and fetch again") from e
+    except UserError:
+        raise
+    except Exception as e:  # zipfile and its decompressors have a dozen ways to stumble over a broken file
+        raise UserError(f"{path}: not a whole zip file ({type(e).__name__}: {e}); delete it and fetch again") from e
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -49,6 +50,7 @@ def check(archive: zipfile.ZipFile, path: Path) -> None:
             raise UserError(f"{path}: entry {entry.orig_filename!r} would land outside its folder; do not use it")
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise UserError(f"{path}: entry {entry.orig_filename!r} is a link; do not use this file")
-    unpacked, packed = sum(e.file_size for e in entries), sum(e.compress_size for e in entries)
+    unpacked = sum(e.file_size for e in entries)
+    packed = min(sum(e.compress_size for e in entries), path.stat().st_size)  # entries may share their bytes
     if len(entries) > MAX_FILES or unpacked > MAX_BYTES or (unpacked > SMALL and unpacked > MAX_RATIO * packed):
         raise UserError(f"{path}: {len(entries)} entries of {unpacked} bytes from {packed}: a zip bomb; do not use it")

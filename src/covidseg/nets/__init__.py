@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 NETS = Registry("covidseg.nets", "network", ("dynunet", "fcn8s", "infnet", "ssanet", "unet"), positional=3)
 
+WIDEST = 64  # times the channels that a paper prints
+
 
 def options(name: str) -> dict[str, Parameter]:
     """Return the options of a network by key. Raises UserError when there is no such network."""
@@ -27,6 +29,8 @@ def check(net: dict[str, Any], where: str) -> None:
     if "name" not in net:
         raise UserError(f"{where}.net.name: missing; legal: {', '.join(sorted(NETS.names))}")
     NETS.check(net["name"], _options(net), f"{where}.net", f"{where}.net.name")
+    if not 0 < net.get("width", 1) <= WIDEST:
+        raise UserError(f"{where}.net.width: must be above 0 and at most {WIDEST} (found {net['width']:g})")
 
 
 def build(net: dict[str, Any], in_channels: int, out_channels: int) -> nn.Module:

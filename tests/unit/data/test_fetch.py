@@ -65,6 +65,17 @@ def test_download_with_a_zip(tmp_path, server):
     assert got["files"]["scans.zip"]["from"] == f"{server}/scans.zip"
 
 
+def test_what_follows_the_question_mark_is_not_repeated(tmp_path, server):
+    (tmp_path / "www" / "a.bin").write_bytes(b"scan")
+    source = {"name": "a.bin", "urls": [f"{server}/gone?token=secret", f"{server}/a.bin?token=secret"]}
+    said: list[str] = []
+    got = fetch("mine", own(sources=[source]), tmp_path / "raw", None, tmp_path, said.append)
+    assert got["files"]["a.bin"]["from"] == f"{server}/a.bin"
+    with pytest.raises(UserError, match="cannot be downloaded") as e:
+        fetch("mine", own(sources=[{**source, "name": "b", "urls": source["urls"][:1]}]), tmp_path, None, tmp_path)
+    assert "secret" not in json.dumps([said, got, str(e.value)])
+
+
 def test_a_manifest_names_the_files_of_a_folder(tmp_path, server):
     (tmp_path / "www" / "Set").mkdir()
     for name in ("0.jpg", "1.jpg"):
@@ -177,7 +188,12 @@ def test_bombs_and_broken_zips(tmp_path):
     whole.write_bytes(whole.read_bytes()[:2000])
     with pytest.raises(UserError, match="not a whole zip file"):
         unpack(whole, tmp_path / "y")
-    assert files_below(tmp_path) == ["y.zip", "z.zip"]
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("a", "a file")
+        archive.writestr("a/b", "and a folder")
+    with pytest.raises(UserError, match=r"x.zip: not a whole zip file \((NotADirectory|FileExists)Error"):
+        unpack(tmp_path / "x.zip", tmp_path / "x")
+    assert files_below(tmp_path) == ["x.zip", "y.zip", "z.zip"]
 
 
 def test_manifests_stay_inside(tmp_path):

@@ -2,14 +2,16 @@
 
 import gzip
 import json
+import struct
 from collections import Counter
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from covidseg.data import importers
+from covidseg.data import canonical, importers
 from covidseg.data.canonical import Case
+from covidseg.data.importers import folder
 from covidseg.data.importers.covid_semiseg import LABELLED
 from covidseg.data.importers.patients import patient, volume
 from covidseg.data.importers.read import grey, nifti, nifti_mask, whole
@@ -110,6 +112,43 @@ def test_folders_that_are_refused(tmp_path):
     refused(
         "unknown name 'foldr'; did you mean 'folder'?", lambda: list(importers.cases(tmp_path, own(importer="foldr")))
     )
+
+
+def test_names_below_a_folder_are_those_of_its_cases(tmp_path):
+    user_folder(tmp_path)
+    assert folder.names(tmp_path) == {case.name for case in importers.cases(tmp_path, own())} == {"a", "b", "c", "d"}
+
+
+@pytest.mark.parametrize("value", [256, -1, 1.5, float("inf"), True, 10**400])
+def test_a_label_map_holds_values_of_an_8_bit_mask(value, tmp_path):
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "lesion": value}}))
+    refused(
+        "is no label of 0 to 255|cannot convert", lambda: folder.label_map(tmp_path / "dataset.json", {"lesion": 1})
+    )
+
+
+def test_names_with_quotes_and_signs_are_only_names(tmp_path):
+    names = ["a b'c\"$(touch pwned)", "²", "{x}; `touch pwned`", "-rf"]
+    user_folder(tmp_path / "in", names)
+    data = own(window=[-1250, 250])
+    canonical.write(importers.cases(tmp_path / "in", data), data, tmp_path / "out")
+    assert {row["case"] for row in canonical.read_table(tmp_path / "out" / "slices.csv")} >= set(names)
+    for bad in ("a\nb", "a\udcff"):
+        user_folder(tmp_path / repr(bad), [bad])
+        cases = importers.cases(tmp_path / repr(bad), data)
+        refused(r"a case's name cannot hold", lambda cases=cases: canonical.write(cases, data, tmp_path / "bad"))
+    assert not list((tmp_path / "bad").iterdir())
+
+
+def test_a_header_that_names_more_than_the_file_holds(tmp_path):
+    path = write_nifti(tmp_path / "a.nii.gz", np.zeros((4, 4, 4), np.int16))
+    data = bytearray(gzip.decompress(path.read_bytes()))
+    data[42:48] = struct.pack("<3h", 32767, 32767, 32767)
+    path.write_bytes(gzip.compress(bytes(data)))
+    refused("the header names 70362301923326 bytes of voxels, more than the file can hold", lambda: nifti(path))
+    data[42:48] = struct.pack("<3h", 9, 9, 9)
+    (tmp_path / "b.nii").write_bytes(bytes(data))
+    refused("the header names 1458 bytes", lambda: nifti(tmp_path / "b.nii"))
 
 
 def test_a_label_outside_the_map(tmp_path):

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from covidseg.data.canonical import Case
 from covidseg.data.importers.read import by_natural_order, grey, listing, nifti, nifti_mask, relabel, same_shape, stem
@@ -71,6 +72,12 @@ def default_split(folder: Path) -> str:
     return f"folds-{min(5, max(2, len(labelled)))}"
 
 
+def names(root: Path) -> set[str]:
+    """Return the names of the cases that ``cases`` would yield; no file is opened."""
+    found = [listing(root / images, SUFFIXES) for images, _ in ROLES.values() if (root / images).is_dir()]
+    return {case_name(path) for paths in found for path in paths}
+
+
 def label_map(path: Path, classes: Mapping[str, int]) -> dict[int, int]:
     """Return value in the user's masks -> value in the store; labels that are no class become background."""
     known = labels(path)
@@ -87,18 +94,25 @@ def labels(path: Path) -> dict[str, int]:
     """
     try:
         found = json.loads(path.read_text())["labels"]
-        pairs = {(int(k), str(v)) if str(k).isdigit() else (int(v), str(k)) for k, v in found.items()}
+        pairs = {(_value(k), str(v)) if str(k).isdecimal() else (_value(v), str(k)) for k, v in found.items()}
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; write one with the labels, as nnU-Net does") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         raise UserError(f"{path}: expected labels as name: whole number ({type(e).__name__}: {e})") from e
     return {re.sub(r"[^A-Za-z0-9._-]+", "-", name): value for value, name in sorted(pairs)}
+
+
+def _value(value: Any) -> int:
+    """Return a label's value. Raises ValueError when it is none of an 8-bit mask."""
+    if isinstance(value, bool | float) or not 0 <= int(value) <= 255:
+        raise ValueError(f"{str(value)[:20]} is no label of 0 to 255")
+    return int(value)
 
 
 def case_name(path: Path) -> str:
     """Return a scan's name without suffix and channel. Raises UserError for a second channel."""
     name, _, channel = stem(path).rpartition("_")
-    if not name or len(channel) != 4 or not channel.isdigit():
+    if not name or len(channel) != 4 or not channel.isdecimal():
         return stem(path)
     if channel != "0000":
         raise UserError(f"{path}: a second channel; CT has one, keep the files that end in _0000")

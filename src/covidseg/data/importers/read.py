@@ -12,6 +12,7 @@ import numpy.typing as npt
 from covidseg.data.canonical import U8
 from covidseg.data.orientation import spacing_to_store, to_store
 from covidseg.errors import UserError
+from covidseg.nifti import load
 
 
 @dataclass
@@ -32,14 +33,11 @@ def nifti(path: Path) -> Volume:
     import nibabel as nib
 
     try:
-        image = nib.nifti1.load(path)
-        array = np.asanyarray(image.dataobj)
+        image, array = load(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; fetch the data set again") from None
-    except MemoryError:
-        raise
     except Exception as e:  # nibabel, gzip and zlib each have their own idea of a broken file
-        raise UserError(f"{path}: corrupt or not NIfTI ({str(e).splitlines()[0]}); fetch it again") from e
+        raise UserError(f"{path}: corrupt or not NIfTI ({type(e).__name__}: {e}); fetch it again") from e
     if array.dtype.kind not in "iuf":
         raise UserError(f"{path}: RGB or complex voxels; expected one number per voxel")
     while array.ndim > 3 and array.shape[-1] == 1:
@@ -132,4 +130,4 @@ def by_natural_order(paths: Iterable[Path]) -> list[Path]:
     """Sort paths so that 10 comes after 9."""
     import re
 
-    return sorted(paths, key=lambda p: [int(t) if t.isdigit() else t for t in re.split(r"(\d+)", stem(p))])
+    return sorted(paths, key=lambda p: [int(t) if t.isdecimal() else t for t in re.split(r"(\d+)", stem(p))])
