@@ -426,7 +426,9 @@ class Plan:
 
     def mask_runs(self, paper: str) -> list[str]:
         """Return the ids of the runs of which a paper wants masks of whole scans, within ``only``."""
-        return [run for name in self.papers[paper].masks if self.wanted(run := qualified(paper, name))]
+        model = self.papers[paper]
+        names = model.masks if model.masks is not None else model.runs if model.dataset else []
+        return [run for name in names if self.wanted(run := qualified(paper, name))]
 
     def masks(self) -> list[str]:
         """Return the ids of all runs of which masks are wanted."""
@@ -763,7 +765,7 @@ class Plan:
                     self._known(printed, headings, f"{at}: printed of {label!r}")
             for name, figure in paper.figures.items():
                 self._check_figure(paper_name, figure, f"{where}: figures.{name}")
-            self._known(paper.masks, paper.runs, f"{where}: masks")
+            self._known(paper.masks or [], paper.runs, f"{where}: masks")
             self._check_claims(paper_name, paper.claims, where)
         for dataset, split in self.leak_sets():
             self._check_cases(dataset, split)

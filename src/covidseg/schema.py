@@ -188,9 +188,7 @@ class Dataset(Strict):
 class OwnScans(Strict):
     """Scans of the user's own, described where they are used; the data set has the name of that file."""
 
-    folder: Folder = Field(
-        description="Folder in the nnU-Net or MSD layout, with dataset.json."
-    )
+    folder: Folder = Field(description="Folder in the nnU-Net or MSD layout, with dataset.json.")
     classes: Annotated[list[Name], Once] | None = Field(None, description="Labels of dataset.json to use; absent: all.")
     unions: dict[Name, list[Name]] = Field({}, description="Name -> classes it joins.")
     window: Annotated[tuple[Finite, Finite], AfterValidator(_rising)] = Field(
@@ -487,7 +485,9 @@ class Paper(Strict):
     defaults: dict[str, Any]
     deviations: dict[str, Deviation] = {}
     runs: dict[Name, dict[str, Any] | None] = {}
-    masks: Annotated[list[Name], Once] = Field([], description="Runs whose masks of whole scans are wanted as files.")
+    masks: Annotated[list[Name], Once] | None = Field(
+        None, description="Runs whose masks of whole scans are wanted as files; absent: all of own scans, else none."
+    )
     tables: dict[Name, Table] = {}
     figures: dict[Name, Figure] = {}
     claims: list[Claim] = []

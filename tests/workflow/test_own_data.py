@@ -93,7 +93,7 @@ def test_the_readmes_file_is_enough(tmp_path: Path) -> None:
     }  # fmt: skip
     assert {(row["dz"], row["dy"], row["dx"]) for row in slices if row["case"] == "new"} == {("5", "1.25", "1.5")}
 
-    masks = results / "masks/mine/m4"
+    masks = results / "masks/mine/ours"
     assert sorted(path.name for path in masks.iterdir()) == [
         "masks.json", "new.nii.gz", "scan01.nii.gz", "scan02.nii.gz", "scan03.nii.gz", "volumes.csv",
     ]  # fmt: skip
@@ -112,10 +112,14 @@ def test_the_readmes_file_is_enough(tmp_path: Path) -> None:
         ml = np.count_nonzero(voxels) * (5 * 1.25 * 1.5 if case == "new" else 5 * 1.5 * 1.5) / 1000
         assert float(row["lesion_ml"]) == pytest.approx(ml, abs=1e-4)
         assert float(row["lung_ml"]) > 20
+    made = json.loads((results / "runs/mine/ours/fold0-seed0/run.json").read_text())
+    assert [line["pseudo"] for line in made["rounds"]] == [0, 1, 2, 3][: len(made["rounds"])]  # a fifth of 3 slices: 1
+    assert {line["pool"] for line in made["rounds"][1:]} <= {3}
+    assert (results / "figures/mine/1.pdf").read_bytes().startswith(b"%PDF")
     truth = np.count_nonzero(scan(0)[1])
     assert float(volumes["scan01"]["true_lesion_ml"]) == pytest.approx(truth * 5 * 1.5 * 1.5 / 1000, abs=1e-4)
     assert volumes["new"]["true_lesion_ml"] == ""
-    assert "Masks of whole scans, mine/m4" in (results / "report.html").read_text()
+    assert "Masks of whole scans, mine/ours" in (results / "report.html").read_text()
 
     # what was made from other models is refused by name, and made again
     record = json.loads((masks / "masks.json").read_text())
@@ -123,6 +127,6 @@ def test_the_readmes_file_is_enough(tmp_path: Path) -> None:
     (masks / "masks.json").write_text(json.dumps(record))
     snapshot = max((results / "configs").glob("*.yaml"), key=lambda path: path.stat().st_mtime)
     said = project.run("covidseg", "--config", str(snapshot), "report", fails=True)
-    assert "masks.json: made from other models or data; run covidseg masks mine/m4 again" in said
-    project.run("covidseg", "--config", str(snapshot), "masks", "mine/m4")
+    assert "masks.json: made from other models or data; run covidseg masks mine/ours again" in said
+    project.run("covidseg", "--config", str(snapshot), "masks", "mine/ours")
     assert json.loads((masks / "masks.json").read_text())["made_from"]["models"]["fold0-seed0"] != "0"
