@@ -188,9 +188,7 @@ class Dataset(Strict):
 class OwnScans(Strict):
     """Scans of the user's own, described where they are used; the data set has the name of that file."""
 
-    folder: Folder = Field(
-        description="Folder in the nnU-Net or MSD layout, with dataset.json."
-    )
+    folder: Folder = Field(description="Folder in the nnU-Net or MSD layout, with dataset.json.")
     classes: Annotated[list[Name], Once] | None = Field(None, description="Labels of dataset.json to use; absent: all.")
     unions: dict[Name, list[Name]] = Field({}, description="Name -> classes it joins.")
     window: Annotated[tuple[Finite, Finite], AfterValidator(_rising)] = Field(
