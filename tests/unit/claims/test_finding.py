@@ -40,7 +40,8 @@ def write_scores(
     """
     full = plan.run(f"ssanet/{run}")
     for job in full.jobs:
-        write_json(plan.paths.job(full.id, *job) / "run.json", {"spec_hash": full.hash})
+        split = sha256(plan.split_path(full.spec.split))
+        write_json(plan.paths.job(full.id, *job) / "run.json", {"spec_hash": full.hash, "inputs": {"split": split}})
     rows = [
         {"protocol": "ssanet", "fold": fold, "seed": seed, "unit": "slice", "case": case, "slice": f"{case}/{s}"}
         | {"class": cls, "dsc": dsc + k * steps + more, **columns}
@@ -156,7 +157,7 @@ def test_phantoms_support_nothing(tmp_path: Path) -> None:
     write_scores(plan, "m1", 0.5)
     found = next(findings(plan, "ssanet"))
     assert (found.verdict, found.low) == (PHANTOMS, pytest.approx(0.1))
-    assert found.caveats.startswith("phantom CT, not patients; preset tiny; one seed")
+    assert found.caveats.startswith("phantom CT, not patients; folds 0, 1, 2 of 5; preset tiny; one seed")
 
 
 def test_runs_left_out_are_not_run(tmp_path: Path) -> None:
@@ -213,7 +214,7 @@ def test_slices_without_a_value_are_left_out_and_said(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"better": "m33"}, "claims.a: unknown name 'm33'; did you mean 'm3'?"),
-        ({"beyond": ["m1", "e7"]}, "claims.a: unknown name 'e7'; legal: e1, e2,"),
+        ({"beyond": ["m1", "e7"]}, "claims.a: unknown name 'e7'; legal: d3, d3-clean,"),
         ({"metric": "dcs"}, "claims.a.metric: unknown name 'dcs'; did you mean 'dsc'?"),
         ({"protocol": "sanet"}, "unknown protocol 'sanet'; did you mean 'ssanet'?"),
         ({"better": "m4-dataset2"}, "claims.a: m4-dataset2 over m1: their data set, split or classes differ"),
