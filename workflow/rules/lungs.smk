@@ -25,4 +25,4 @@ rule lungs:
     message:
         "lung masks of {wildcards.dataset}"
     shell:
-        "covidseg lungs {wildcards.dataset:q} 2> {log:q}"
+        "covidseg lungs {wildcards.dataset:q} --gpus {resources.gpu} 2> {log:q}"

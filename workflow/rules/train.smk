@@ -25,7 +25,7 @@ rule stage:
         " ({SHOWN:{wildcards.paper}/{wildcards.run}})"
     shell:
         "covidseg stage {wildcards.paper:q}/{wildcards.run:q} {wildcards.stage:q}"
-        " --fold {wildcards.fold:q} --seed {wildcards.seed:q} 2> {log:q}"
+        " --fold {wildcards.fold:q} --seed {wildcards.seed:q} --gpus {resources.gpu} 2> {log:q}"
 
 
 rule train:
@@ -52,4 +52,4 @@ rule train:
         "train {wildcards.paper}/{wildcards.run} fold {wildcards.fold} seed {wildcards.seed}"
         " ({SHOWN:{wildcards.paper}/{wildcards.run}})"
     shell:
-        "covidseg train {wildcards.paper:q}/{wildcards.run:q} --fold {wildcards.fold:q} --seed {wildcards.seed:q} 2> {log:q}"
+        "covidseg train {wildcards.paper:q}/{wildcards.run:q} --fold {wildcards.fold:q} --seed {wildcards.seed:q} --gpus {resources.gpu} 2> {log:q}"
