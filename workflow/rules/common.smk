@@ -59,6 +59,11 @@ def code(*modules):
     return record.code_fingerprint(*modules)
 
 
+def growing(amount):
+    """Memory or minutes that grow with each attempt of a job."""
+    return lambda wildcards, attempt: attempt * amount
+
+
 def run_of(wildcards):
     return PLAN.run(f"{wildcards.paper}/{wildcards.run}")
 

@@ -44,7 +44,7 @@ rule train:
     resources:
         gpu=device.gpus(PLAN.config.device),
         mem_mb=lambda w, attempt: attempt * PLAN.memory_mb(run_of(w).spec),
-        runtime=lambda w: PLAN.minutes(run_of(w).spec),
+        runtime=lambda w: PLAN.minutes(run_of(w).spec),  # does not grow: a training that is cut off goes on
     params:
         spec=lambda w: run_of(w).hash,
         code=lambda w: code(*PLAN.train_modules(run_of(w).spec)),
