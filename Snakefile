@@ -47,5 +47,9 @@ rule models:
         [P.run(r) / "cases.csv" for r in RUNS],
 
 
+onstart:
+    begin()
+
+
 onsuccess:
     shell("covidseg show")

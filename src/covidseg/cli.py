@@ -239,6 +239,16 @@ def adopt(context: typer.Context) -> None:
     typer.echo(steps.adopt(_plan(context)))
 
 
+@app.command()
+def resume(
+    orphans: Annotated[str | None, typer.Option(help="wait or cancel, where jobs are still in the queue.")] = None,
+) -> None:
+    """After a killed Snakemake: deal with the jobs it left on a cluster, unlock, repeat its command."""
+    from covidseg import steps
+
+    raise typer.Exit(steps.resume(orphans))
+
+
 def _fail(message: str) -> NoReturn:
     typer.echo(f"covidseg: {message}", err=True)
     raise SystemExit(2)

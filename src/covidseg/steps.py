@@ -377,3 +377,10 @@ def adopt(plan: Plan) -> str:
     from covidseg import checkup
 
     return checkup.adopt(plan)
+
+
+def resume(orphans: str | None) -> int:
+    """Go on after a Snakemake that was killed; return the exit code of the command that was repeated."""
+    from covidseg import orphans as left
+
+    return left.resume(orphans, _say)

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from covidseg import orphans
 from tests.conftest import ROOT
 
 
@@ -16,6 +17,7 @@ def profile(name: str) -> dict[str, Any]:
 def test_a_killed_job_is_made_again_and_never_by_slurm_itself() -> None:
     assert profile("default")["rerun-incomplete"]
     slurm = profile("slurm")
+    assert slurm["slurm-jobname-prefix"] == orphans.PREFIX
     assert (slurm["rerun-incomplete"], slurm["retries"], slurm["slurm-no-requeue"]) == (True, 2, True)
 
 

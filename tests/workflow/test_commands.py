@@ -14,7 +14,7 @@ from tests.conftest import ROOT, Project
 
 VERBS = (
     *["fetch", "import", "lungs", "tensors", "split", "leaks", "train", "stage", "score", "masks"],
-    *["table", "figure", "claims", "report", "show", "trace", "params", "doctor", "adopt"],
+    *["table", "figure", "claims", "report", "show", "trace", "params", "doctor", "adopt", "resume"],
 )
 
 
@@ -197,6 +197,8 @@ def test_phantom_and_stores_are_the_same_bytes_again(finished: Project, fork: Ca
         ("table ssanet 33", "unknown table '33'"),
         ("claims ssanett", "unknown paper 'ssanett'; did you mean 'ssanet'?"),
         ("claims lungmask", "workflow/papers/lungmask.yaml: claims: there is none to test"),
+        ("resume", "no Snakemake was killed here; run snakemake"),
+        ("resume --orphans wiat", "--orphans: unknown value 'wiat'; legal: wait, cancel"),
         ("params ssanett", "did you mean 'ssanet'?"),
     ],
 )

@@ -5,7 +5,7 @@ import sys
 
 from pathlib import Path
 
-from covidseg import device, record
+from covidseg import device, orphans, record
 from covidseg.errors import UserError
 from covidseg.plan import PHANTOM_LUNGS, Plan
 from covidseg.resolve import merge
@@ -35,6 +35,14 @@ shell.prefix(f'covidseg() {{{{ {PYTHON} -m covidseg --config {CONFIG} "$@"; }}}}
 
 LOGS = P.results / "logs"
 ENV = f"../../envs/{'cuda' if device.asks_for_gpu(PLAN.config.device) else 'cpu'}.yaml"
+
+
+def begin():
+    """Before the first job: never beside the jobs of a Snakemake that was killed."""
+    try:
+        orphans.begin(PLAN, slurm=workflow.executor_plugin.name == "slurm")
+    except UserError as e:
+        sys.exit(f"covidseg: {e}")
 
 
 def one_of(names):
