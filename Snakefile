@@ -2,6 +2,7 @@
 #
 #   snakemake --cores 8 --resources gpu=2                 everything config.yaml asks for
 #   snakemake --cores 8 --resources gpu=2 --config mode=paper preset=cpu
+#   snakemake --workflow-profile workflow/profiles/slurm  on a cluster
 #   snakemake -n                                          what would be made
 #
 # Rules follow stages; what is made is decided by covidseg.plan from config.yaml and workflow/papers.
@@ -18,10 +19,12 @@ include: "workflow/rules/claims.smk"
 include: "workflow/rules/report.smk"
 
 
+# Downloads too: on a cluster, only the login node may have a way out.
 localrules:
     all,
     data,
     models,
+    fetch,
 
 
 rule all:
@@ -42,6 +45,10 @@ rule models:
     input:
         [j for r in RUNS for j in jobs_of(r, "run.json")],
         [P.run(r) / "cases.csv" for r in RUNS],
+
+
+onstart:
+    begin()
 
 
 onsuccess:

@@ -25,7 +25,7 @@ def examine(config: Path) -> tuple[list[str], bool]:
         (sys.version_info[:2] == (3, 11), f"Python {sys.version.split()[0]} (3.11 wanted)"),
         (
             True,
-            f"torch {importlib.metadata.version('torch')}, GPU {'found' if device.has_gpu() else 'none: runs on CPU'}",
+            f"torch {importlib.metadata.version('torch')}, GPU {', '.join(device.devices()) or 'none: runs on CPU'}",
         ),
     ]
     here = Path(sys.executable).parent

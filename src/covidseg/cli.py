@@ -26,6 +26,7 @@ RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run, as ssanet/m4
 PaperName = Annotated[str, typer.Argument(metavar="PAPER", help="A name in workflow/papers.")]
 Fold = Annotated[int, typer.Option(help="Fold of the run's split.")]
 Seed = Annotated[int, typer.Option(help="Seed of the training.")]
+Gpus = Annotated[int, typer.Option(min=0, help="GPUs to hold; 0: one where there is one.")]
 
 
 @app.callback()
@@ -62,11 +63,11 @@ def import_(context: typer.Context, dataset: DatasetName) -> None:
 
 
 @app.command()
-def lungs(context: typer.Context, dataset: DatasetName) -> None:
+def lungs(context: typer.Context, dataset: DatasetName, gpus: Gpus = 0) -> None:
     """Make a data set's lung masks, from the source that the config or the data set names."""
     from covidseg import steps
 
-    steps.lungs(_plan(context), dataset)
+    steps.lungs(_plan(context), dataset, gpus)
 
 
 @app.command()
@@ -99,11 +100,11 @@ def leaks(context: typer.Context, dataset: DatasetName, split: Annotated[str, ty
 
 
 @app.command()
-def train(context: typer.Context, run: RunName, fold: Fold = 0, seed: Seed = 0) -> None:
+def train(context: typer.Context, run: RunName, fold: Fold = 0, seed: Seed = 0, gpus: Gpus = 0) -> None:
     """Train one run, fold and seed; keep the best model and its test predictions. A killed training goes on."""
     from covidseg import steps
 
-    steps.train(_plan(context), run, fold, seed)
+    steps.train(_plan(context), run, fold, seed, gpus)
 
 
 @app.command()
@@ -113,11 +114,12 @@ def stage(
     name: Annotated[str, typer.Argument(help="As round0, labels1, round1.")],
     fold: Fold = 0,
     seed: Seed = 0,
+    gpus: Gpus = 0,
 ) -> None:
     """Do one of the jobs before a training's last: a round of self-training, or the labelling before it."""
     from covidseg import steps
 
-    steps.stage(_plan(context), run, fold, seed, name)
+    steps.stage(_plan(context), run, fold, seed, name, gpus)
 
 
 @app.command()
@@ -235,6 +237,16 @@ def adopt(context: typer.Context) -> None:
     from covidseg import steps
 
     typer.echo(steps.adopt(_plan(context)))
+
+
+@app.command()
+def resume(
+    orphans: Annotated[str | None, typer.Option(help="wait or cancel, where jobs are still in the queue.")] = None,
+) -> None:
+    """After a killed Snakemake: deal with the jobs it left on a cluster, unlock, repeat its command."""
+    from covidseg import steps
+
+    raise typer.Exit(steps.resume(orphans))
 
 
 def _fail(message: str) -> NoReturn:

@@ -673,11 +673,12 @@ class Plan:
         """Return a training's memory in MiB: libraries, weights and copies, activations; as measured, and a third.
 
         Measured on the hungriest network, the U-Net: SSA-Net's activations take a quarter of its.
+        300 more are for Snakemake, which runs beside the training in a batch system's job.
         """
         width = spec.net.get("width", 1.0)
         side = spec.input.size * max(spec.train.scales)
         activations = spec.train.batch * side**2 * width * 7e-3
-        return round(1.35 * (350 + 800 * width**2 + activations))
+        return round(300 + 1.35 * (350 + 800 * width**2 + activations))
 
     def minutes(self, spec: RunSpec) -> int:
         """Return a generous run time in minutes, by epochs and size."""

@@ -5,13 +5,14 @@ Every step writes its record last, so a record means that the step is done.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from covidseg import record
+from covidseg import device, record
 from covidseg.errors import UserError, nearest
 from covidseg.files import need, sha256, write_json
 from covidseg.plan import PHANTOM_LUNGS, WORKFLOW, Plan, Run
@@ -68,31 +69,39 @@ def import_(plan: Plan, name: str) -> None:
     _finish(out / "import.json", [out / "slices.h5", out / "slices.csv"], dataset=name)
 
 
-def lungs(plan: Plan, name: str) -> None:
-    """Make a data set's lung masks."""
+def lungs(plan: Plan, name: str, gpus: int = 0) -> None:
+    """Make a data set's lung masks; a network holds ``gpus`` GPUs meanwhile, see ``device.lease``."""
     from covidseg import lungs as masks
-    from covidseg.lungs.threshold import WINDOW
 
     folder, source = plan.paths.canonical(name), plan.lungs(name)
     need(folder / "import.json", f"import {name}")
+    own = device.lease(plan.config.device, gpus, _say) if plan.lung_network(name) else contextlib.nullcontext()
+    with own:
+        predict = _lung_predictor(plan, name, source)
+        (folder / "lungs.json").unlink(missing_ok=True)
+        masks.write_masks(folder, folder / "lungs.h5", source, predict)
+    _finish(folder / "lungs.json", [folder / "lungs.h5"], dataset=name, source=source)
+
+
+def _lung_predictor(plan: Plan, name: str, source: str) -> Any:
+    """Return what makes lung masks from images; None where they are not made from images."""
+    from covidseg.lungs.threshold import WINDOW
+
     window = plan.dataset(name).window or WINDOW
-    predict: Any = None
     if source == "threshold":
         from covidseg.lungs.threshold import threshold
 
-        predict = functools.partial(threshold, window=window)
-    elif source == "phantom":
+        return functools.partial(threshold, window=window)
+    if source == "phantom":
         from covidseg.lungs import trained
 
         run = plan.run(PHANTOM_LUNGS)
-        predict = trained.predictor(plan.paths.job(run.id, *run.jobs[0]), run.spec, plan.config.device)
-    elif source.startswith("r231"):
+        return trained.predictor(plan.paths.job(run.id, *run.jobs[0]), run.spec, plan.config.device)
+    if source.startswith("r231"):
         from covidseg.lungs import published
 
-        predict = published.predictor(source, plan.config.data / "weights", plan.mirror, plan.config.device, window)
-    (folder / "lungs.json").unlink(missing_ok=True)
-    masks.write_masks(folder, folder / "lungs.h5", source, predict)
-    _finish(folder / "lungs.json", [folder / "lungs.h5"], dataset=name, source=source)
+        return published.predictor(source, plan.config.data / "weights", plan.mirror, plan.config.device, window)
+    return None
 
 
 def tensors(plan: Plan, name: str, size: int) -> None:
@@ -143,29 +152,31 @@ def leaks(plan: Plan, name: str, split: str) -> None:
 # ---- training and scoring
 
 
-def train(plan: Plan, run_id: str, fold: int, seed: int) -> None:
-    """Train one run, fold and seed."""
+def train(plan: Plan, run_id: str, fold: int, seed: int, gpus: int = 0) -> None:
+    """Train one run, fold and seed, holding ``gpus`` GPUs, see ``device.lease``."""
     from covidseg import train as training
     from covidseg.train.progress import Progress
 
-    run, started = plan.run(run_id), time.time()
+    run = plan.run(run_id)
     job, inputs = _job(plan, run, fold, seed, run.spec.train.stages)
-    facts = training.run(job, Progress(f"{run_id} fold {fold} seed {seed}"))
+    with device.lease(plan.config.device, gpus, _say) as held:
+        started = time.time()
+        facts = training.run(job, Progress(f"{run_id} fold {fold} seed {seed}"))
     stages = [record.read(plan.paths.stage(run_id, fold, seed, name) / STAGE) for name in run.spec.train.stages]
     files = {name: sha256(job.out / name) for name in training.OUTPUTS}
     command = f"covidseg --config {plan.source} train {run_id} --fold {fold} --seed {seed}"
     about = _about(plan, run, fold, seed, started, job.code, inputs, command)
     about["wall_seconds"] = round(about["wall_seconds"] + sum(made["wall_seconds"] for made in stages), 2)
     about["peak_memory_mb"] = max([record.peak_memory_mb(), *(made["peak_memory_mb"] for made in stages)])
-    record.write(job.out / "run.json", **about, outputs=files, **facts)
+    record.write(job.out / "run.json", **about, outputs=files, gpus=held, **facts)
 
 
-def stage(plan: Plan, run_id: str, fold: int, seed: int, name: str) -> None:
-    """Do one of the jobs that come before a training's last, as a round of self-training."""
+def stage(plan: Plan, run_id: str, fold: int, seed: int, name: str, gpus: int = 0) -> None:
+    """Do one of the jobs that come before a training's last, as a round of self-training, holding ``gpus`` GPUs."""
     from covidseg import train as training
     from covidseg.train.progress import Progress
 
-    run, started = plan.run(run_id), time.time()
+    run = plan.run(run_id)
     stages = run.spec.train.stages
     if name not in stages:
         legal = nearest(name, stages) if stages else "its method has none; use covidseg train"
@@ -173,7 +184,9 @@ def stage(plan: Plan, run_id: str, fold: int, seed: int, name: str) -> None:
     job, inputs = _job(plan, run, fold, seed, stages[: stages.index(name)])
     path = plan.paths.stage(run_id, fold, seed, name) / STAGE
     path.unlink(missing_ok=True)
-    facts = training.stage(job, name, Progress(f"{run_id} fold {fold} seed {seed} {name}"))
+    with device.lease(plan.config.device, gpus, _say):
+        started = time.time()
+        facts = training.stage(job, name, Progress(f"{run_id} fold {fold} seed {seed} {name}"))
     if facts["passed"]:
         _say(f"{run_id} fold {fold} seed {seed}: {name} passed, the rounds are over")
     command = f"covidseg --config {plan.source} stage {run_id} {name} --fold {fold} --seed {seed}"
@@ -364,3 +377,10 @@ def adopt(plan: Plan) -> str:
     from covidseg import checkup
 
     return checkup.adopt(plan)
+
+
+def resume(orphans: str | None) -> int:
+    """Go on after a Snakemake that was killed; return the exit code of the command that was repeated."""
+    from covidseg import orphans as left
+
+    return left.resume(orphans, _say)

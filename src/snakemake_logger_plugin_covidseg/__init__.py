@@ -80,7 +80,9 @@ def _text(record: LogRecord) -> str:
     """Return what an error says, with the remedy where Snakemake's own is hard to find."""
     text = f"{getattr(record, 'exception', None) or ''} {record.getMessage()}".strip()
     if "LockException" in text:
-        return "another snakemake works here, or one was killed; if none does, run: snakemake --unlock"
+        return (
+            "another snakemake works here, or one was killed; if none does, run: covidseg resume, or snakemake --unlock"
+        )
     if "IncompleteFiles" in text:
         return "some files are of a job that was killed; run again with: --rerun-incomplete"
     return "" if text.endswith("None") else text

@@ -14,7 +14,7 @@ from tests.conftest import ROOT, Project
 
 VERBS = (
     *["fetch", "import", "lungs", "tensors", "split", "leaks", "train", "stage", "score", "masks"],
-    *["table", "figure", "claims", "report", "show", "trace", "params", "doctor", "adopt"],
+    *["table", "figure", "claims", "report", "show", "trace", "params", "doctor", "adopt", "resume"],
 )
 
 
@@ -100,6 +100,8 @@ def test_the_report_is_one_file_without_links_out(finished: Project) -> None:
     for part in ("Table 3", "Demo mode: every slice is phantom CT", "ssanet/m1", "ssanet/m3", "claim-sc-helps"):
         assert part in page
     assert re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', page) == []
+    # asked beside used: minutes and MiB; no GPU here
+    assert re.search(r"<td>\d\.\d \(30\)</td><td>\d{3,4} \(\d{3,4}\)</td><td>–</td><td>cpu</td>", page)
 
 
 def test_a_figure_of_two_runs(fork: Callable[[], Project]) -> None:
@@ -195,6 +197,8 @@ def test_phantom_and_stores_are_the_same_bytes_again(finished: Project, fork: Ca
         ("table ssanet 33", "unknown table '33'"),
         ("claims ssanett", "unknown paper 'ssanett'; did you mean 'ssanet'?"),
         ("claims lungmask", "workflow/papers/lungmask.yaml: claims: there is none to test"),
+        ("resume", "no Snakemake was killed here; run snakemake"),
+        ("resume --orphans wiat", "--orphans: unknown value 'wiat'; legal: wait, cancel"),
         ("params ssanett", "did you mean 'ssanet'?"),
     ],
 )

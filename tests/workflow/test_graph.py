@@ -254,7 +254,7 @@ def test_a_lock_left_behind_is_said_with_its_remedy(fork: Fork) -> None:
         lock.write_text("results/demo/report.html\n")
     (project.folder / "results/demo/report.html").unlink()
     text = project.snakemake("--logger", "covidseg", "--quiet", "all", fails=True)
-    assert "another snakemake works here, or one was killed; if none does, run: snakemake --unlock" in text
+    assert "another snakemake works here, or one was killed; if none does, run: covidseg resume" in text
 
 
 def test_snakemake_refuses_a_doubled_key_and_runs_nothing_from_a_file(fork: Fork) -> None:

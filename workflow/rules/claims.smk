@@ -19,8 +19,8 @@ rule claims:
     conda:
         ENV
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         spec=lambda w: PLAN.claims_hash(w.paper),
         code=code("claims"),

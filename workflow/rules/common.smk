@@ -5,7 +5,7 @@ import sys
 
 from pathlib import Path
 
-from covidseg import device, record
+from covidseg import device, orphans, record
 from covidseg.errors import UserError
 from covidseg.plan import PHANTOM_LUNGS, Plan
 from covidseg.resolve import merge
@@ -37,6 +37,14 @@ LOGS = P.results / "logs"
 ENV = f"../../envs/{'cuda' if device.asks_for_gpu(PLAN.config.device) else 'cpu'}.yaml"
 
 
+def begin():
+    """Before the first job: never beside the jobs of a Snakemake that was killed."""
+    try:
+        orphans.begin(PLAN, slurm=workflow.executor_plugin.name == "slurm")
+    except UserError as e:
+        sys.exit(f"covidseg: {e}")
+
+
 def one_of(names):
     return "|".join(re.escape(str(name)) for name in sorted(set(names))) or "none"
 
@@ -57,6 +65,11 @@ wildcard_constraints:
 def code(*modules):
     """Fingerprint of the code behind a rule: comments and docstrings do not count."""
     return record.code_fingerprint(*modules)
+
+
+def growing(amount):
+    """Memory or minutes that grow with each attempt of a job."""
+    return lambda wildcards, attempt: attempt * amount
 
 
 def run_of(wildcards):

@@ -7,12 +7,12 @@ rule fetch:
         P.raw("{dataset}") / "fetched.json",
     log:
         LOGS / "fetch" / "{dataset}.log",
-    retries: 2 if PLAN.config.mode == "paper" else 0
+    retries: 2 if PLAN.config.mode == "paper" else None  # None: what the command line or profile says
     conda:
         ENV
     resources:
-        mem_mb=1000,
-        runtime=240,
+        mem_mb=growing(1000),
+        runtime=growing(240),
     params:
         spec=lambda w: PLAN.fetch_hash(w.dataset),
         code=code("data.phantom") if PLAN.config.mode == "demo" else "",
@@ -34,8 +34,8 @@ rule canonical:
     conda:
         ENV
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=growing(4000),
+        runtime=growing(60),
     params:
         spec=lambda w: PLAN.import_hash(w.dataset),
         code=lambda w: code(
@@ -58,8 +58,8 @@ rule split:
     conda:
         ENV
     resources:
-        mem_mb=500,
-        runtime=20,
+        mem_mb=growing(500),
+        runtime=growing(20),
     params:
         spec=lambda w: PLAN.split_hash(w.split),
         code=code("data.splits"),
@@ -84,8 +84,8 @@ rule tensors:
     conda:
         ENV
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         spec=lambda w: PLAN.tensors_hash(w.dataset),
         code=code("data.tensors"),

@@ -18,8 +18,8 @@ rule figure:
     conda:
         ENV
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         spec=lambda w: PLAN.figure_hash(w.paper, w.figure),
         code=code("figures"),

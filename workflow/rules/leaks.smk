@@ -18,8 +18,8 @@ rule leaks:
     conda:
         ENV
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         spec=lambda w: PLAN.leaks_hash(w.dataset, w.split),
         code=code("leaks"),

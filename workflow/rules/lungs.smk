@@ -17,12 +17,12 @@ rule lungs:
         gpu=lambda w: (
             device.gpus(PLAN.config.device) if PLAN.lung_network(w.dataset) else 0
         ),
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     params:
         source=lambda w: PLAN.lungs_hash(w.dataset),
         code=lambda w: code(*PLAN.lung_modules(w.dataset)),
     message:
         "lung masks of {wildcards.dataset}"
     shell:
-        "covidseg lungs {wildcards.dataset:q} 2> {log:q}"
+        "covidseg lungs {wildcards.dataset:q} --gpus {resources.gpu} 2> {log:q}"

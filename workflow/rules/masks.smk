@@ -20,7 +20,7 @@ rule masks:
     resources:
         gpu=device.gpus(PLAN.config.device),
         mem_mb=lambda w, attempt: attempt * (2000 + PLAN.memory_mb(run_of(w).spec)),
-        runtime=1440,
+        runtime=growing(1440),
     params:
         spec=lambda w: PLAN.masks_hash(run_of(w).id),
         code=code("masks"),

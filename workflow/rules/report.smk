@@ -20,8 +20,8 @@ rule report:
     conda:
         ENV
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         spec=PLAN.report_hash(),
         code=code("report"),

@@ -13,8 +13,8 @@ rule score:
     conda:
         ENV
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         spec=lambda w: PLAN.score_hash(run_of(w).id),
         code=code("predictions"),

@@ -20,8 +20,8 @@ rule table:
     conda:
         ENV
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=growing(1000),
+        runtime=growing(20),
     params:
         spec=lambda w: PLAN.table_hash(w.paper, w.table),
         code=code("tables"),

@@ -25,7 +25,7 @@ rule stage:
         " ({SHOWN:{wildcards.paper}/{wildcards.run}})"
     shell:
         "covidseg stage {wildcards.paper:q}/{wildcards.run:q} {wildcards.stage:q}"
-        " --fold {wildcards.fold:q} --seed {wildcards.seed:q} 2> {log:q}"
+        " --fold {wildcards.fold:q} --seed {wildcards.seed:q} --gpus {resources.gpu} 2> {log:q}"
 
 
 rule train:
@@ -44,7 +44,7 @@ rule train:
     resources:
         gpu=device.gpus(PLAN.config.device),
         mem_mb=lambda w, attempt: attempt * PLAN.memory_mb(run_of(w).spec),
-        runtime=lambda w: PLAN.minutes(run_of(w).spec),
+        runtime=lambda w: PLAN.minutes(run_of(w).spec),  # does not grow: a training that is cut off goes on
     params:
         spec=lambda w: run_of(w).hash,
         code=lambda w: code(*PLAN.train_modules(run_of(w).spec)),
@@ -52,4 +52,4 @@ rule train:
         "train {wildcards.paper}/{wildcards.run} fold {wildcards.fold} seed {wildcards.seed}"
         " ({SHOWN:{wildcards.paper}/{wildcards.run}})"
     shell:
-        "covidseg train {wildcards.paper:q}/{wildcards.run:q} --fold {wildcards.fold:q} --seed {wildcards.seed:q} 2> {log:q}"
+        "covidseg train {wildcards.paper:q}/{wildcards.run:q} --fold {wildcards.fold:q} --seed {wildcards.seed:q} --gpus {resources.gpu} 2> {log:q}"

@@ -170,7 +170,12 @@ def _runs(plan: Plan) -> list[dict[str, Any]]:
                     f"{facts['val_dsc']:.3f}" if facts.get("val_dsc") is not None else "–" for facts in made
                 ),
                 "seconds": sum(facts["wall_seconds"] for facts in made),
+                "longest": max(facts["wall_seconds"] for facts in made) / 60,
+                "minutes": plan.minutes(run.spec),
                 "memory": max(facts["peak_memory_mb"] for facts in made),
+                "memory_asked": plan.memory_mb(run.spec),
+                "gpus": max(len(facts.get("gpus", ())) for facts in made),
+                "gpu_memory": max(facts.get("peak_gpu_memory_mb", 0) for facts in made),
                 "device": ", ".join(dict.fromkeys(str(facts["device"]) for facts in made)),
                 "notes": "; ".join(notes),
                 "folder": str(plan.paths.run(run_id)),

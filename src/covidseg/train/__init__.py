@@ -27,7 +27,7 @@ def run(job: Job, progress: Progress) -> dict[str, Any]:
     """
     with contextlib.closing(progress) if hasattr(progress, "close") else contextlib.nullcontext():
         facts: dict[str, Any] = _method(job).train(job, progress)
-    return facts
+    return facts | {"peak_gpu_memory_mb": importlib.import_module("covidseg.train.device").peak_gpu_memory_mb()}
 
 
 def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:

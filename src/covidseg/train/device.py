@@ -33,6 +33,13 @@ def prepare(name: str, threads: int) -> torch.device:
     return device
 
 
+def peak_gpu_memory_mb() -> int:
+    """Return the most memory in MiB that torch held on GPUs in this process; 0 on a CPU."""
+    if not torch.cuda.is_initialized():
+        return 0
+    return max(torch.cuda.max_memory_reserved(k) for k in range(torch.cuda.device_count())) >> 20
+
+
 def place(model: nn.Module, device: torch.device) -> nn.Module:
     """Return the model on a device, its convolutions with channels last, which is faster on both kinds."""
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -1,0 +1,228 @@
+"""``covidseg resume``: after a Snakemake was killed, deal with the jobs it left in a cluster's queue, then go on.
+
+A killed Snakemake leaves a lock, and jobs that run on. Unlocking beside them runs each of them twice, and what they
+make is not taken for whole, because only Snakemake notes that a job is done. So every Snakemake that makes something
+leaves a note of what it was asked, locked for as long as it lives; one that starts beside jobs of a dead one refuses;
+and ``resume`` waits for those jobs or cancels them, takes over what they finished, unlocks and repeats the command.
+"""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from covidseg.errors import UserError
+from covidseg.files import replacing
+from covidseg.plan import WORKFLOW, Plan
+
+PREFIX = "covidseg"  # of our jobs' names: slurm-jobname-prefix in workflow/profiles/slurm
+STATE = Path(".snakemake")
+NOTES = STATE / "covidseg"
+POLL = 5.0  # seconds between two looks at the queue
+WAYS = ("wait", "cancel")
+_held: list[IO[str]] = []  # locks of this process's notes: freed when it ends
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job in the queue."""
+
+    id: str
+    state: str
+    what: str
+
+
+# ---- in Snakemake
+
+
+def begin(plan: Plan, slurm: bool) -> None:
+    """Note what this Snakemake was asked to make; to be called before it starts jobs.
+
+    Raises UserError while jobs of a killed one are in the queue, whether or not this one is to use ``slurm``.
+    """
+    there = notes()
+    if not any(map(alive, there)):  # else the jobs in the queue are its own
+        if (slurm or any(_read(note)["slurm"] for note in there)) and (left := jobs()):
+            raise UserError(
+                f"{_count(left)} of a Snakemake that was killed; run: covidseg resume --orphans wait (or cancel)"
+            )
+        for note in there:
+            note.unlink(missing_ok=True)
+    note = NOTES / f"{platform.node()}-{os.getpid()}.json"
+    facts = {
+        "arguments": sys.argv[1:],
+        "config": str(plan.snapshot()),
+        "identity": identity(),
+        "slurm": slurm,
+        "started": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+    with replacing(note) as hidden:  # locked before others can see it
+        hidden.chmod(0o600)  # a command may hold what others need not read
+        hidden.write_text(json.dumps(facts, indent=2))
+        file = hidden.open()
+        with contextlib.suppress(OSError):  # a file system without locks: then nobody can tell whether we live
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _held.append(file)
+    atexit.register(note.unlink, missing_ok=True)  # kill -9 leaves it
+
+
+def _read(note: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(note.read_text()))
+    except (OSError, ValueError) as e:
+        raise UserError(f"{note}: damaged ({e}); see that no job of it runs, then delete it") from e
+
+
+def notes() -> list[Path]:
+    """Return the notes of Snakemakes that run here or were killed here, oldest first."""
+    return sorted(NOTES.glob("*.json"), key=lambda note: note.stat().st_mtime)
+
+
+def alive(note: Path) -> bool:
+    """Return whether the Snakemake of a note still runs, on this machine or, by the file system's locks, another."""
+    try:
+        with note.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # gone in between, or a file system without locks
+        return False
+    return False
+
+
+def identity() -> str:
+    """Return a hash of all files that decide what jobs make: results of jobs that ran before a change are not taken."""
+    found = hashlib.sha256()
+    for folder, kinds in ((WORKFLOW, ("*.yaml", "*.csv", "*.smk")), (Path(__file__).parent, ("*.py", "*.j2", "*.css"))):
+        for file in sorted(path for kind in kinds for path in folder.rglob(kind)):
+            found.update(f"{file.relative_to(folder)} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return found.hexdigest()
+
+
+# ---- the queue
+
+
+def jobs() -> list[Job]:
+    """Return our jobs of this folder that wait or run in Slurm's queue; none where there is no Slurm.
+
+    Raises UserError when Slurm does not answer: jobs may be there.
+    """
+    if shutil.which("squeue") is None:
+        return []
+    command = ["squeue", "--noheader", "--me", "--format", "%i|%T|%j|%k|%Z"]
+    try:
+        text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError) as e:
+        raise UserError(f"squeue does not answer ({_reason(e)}): jobs may still run; try again when it does") from e
+    here = Path.cwd().resolve()
+    found = []
+    for line in text.splitlines():
+        number, state, name, comment, folder = line.split("|", 4)
+        if name.startswith(f"{PREFIX}_") and Path(folder).resolve() == here:
+            found.append(Job(number, state.lower(), comment.removeprefix("rule_").replace("_wildcards_", " ")))
+    return found
+
+
+def cancel(found: list[Job]) -> None:
+    """Cancel jobs."""
+    subprocess.run(["scancel", *(job.id for job in found)], check=False, capture_output=True, timeout=60)
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "stderr", None) or str(error)
+    return " ".join(str(text).split())[:120]
+
+
+def _count(found: list[Job]) -> str:
+    return f"{len(found)} {'job is' if len(found) == 1 else 'jobs are'} still in the queue"
+
+
+# ---- covidseg resume
+
+
+def resume(way: str | None, say: Callable[[str], None]) -> int:
+    """Deal with the jobs of killed Snakemakes, unlock, and repeat what those were asked; return the exit code.
+
+    ``way``: wait for the jobs, or cancel them; None where there must be none. Raises UserError when there are some, or
+    when a Snakemake still runs here.
+    """
+    if way not in (None, *WAYS):
+        raise UserError(f"--orphans: unknown value {way!r}; legal: {', '.join(WAYS)}")
+    running = [note for note in notes() if alive(note)]
+    if running:
+        raise UserError(f"a Snakemake still runs here ({running[0].stem}); stop it first, or leave it to its work")
+    if not notes():
+        raise UserError("no Snakemake was killed here; run snakemake")
+    facts: list[dict[str, Any]] = [_read(note) for note in notes()]
+    since = min(note.stat().st_mtime for note in notes())
+    if left := jobs():
+        for job in left:
+            say(f"{job.id} {job.state}: {job.what}")
+        if way is None:
+            raise UserError(f"{_count(left)}; say --orphans wait or --orphans cancel")
+        _clear(left, way, say)
+    config = facts[-1]["config"]
+    _snakemake("--unlock", "--configfile", config)
+    if all(fact["identity"] == identity() for fact in facts):
+        lines = _snakemake("--summary", "--rerun-incomplete", "--configfile", config).splitlines()
+        if whole := _finished([line.split("\t")[0] for line in lines[1:]], since):
+            _snakemake("--touch", "--rerun-incomplete", "--configfile", config, "--quiet", "all", "--", *whole)
+            say(f"taken over: {len(whole)} files of jobs that ended well, whether or not Snakemake saw it")
+    else:
+        say("settings or code changed since: what the jobs made is made again")
+    done = 0
+    for arguments in list(dict.fromkeys(tuple(fact["arguments"]) for fact in facts)):
+        say(f"snakemake {' '.join(arguments)}")
+        done = done or subprocess.run([sys.executable, "-m", "snakemake", "--rerun-incomplete", *arguments]).returncode
+    return done
+
+
+def _clear(left: list[Job], way: str, say: Callable[[str], None]) -> None:
+    """Wait until no job is in the queue, having cancelled them where asked to."""
+    if way == "cancel":
+        cancel(left)
+    say(f"waiting for {len(left)} jobs to {'end' if way == 'cancel' else 'finish'}")
+    while left:
+        time.sleep(POLL)
+        before, left = left, jobs()
+        for job in before:
+            if job.id not in {other.id for other in left}:
+                say(f"{job.id} has ended: {job.what}")
+
+
+def _finished(outputs: list[str], since: float) -> list[str]:
+    """Return the outputs that are of jobs which ended well after ``since``.
+
+    Snakemake marks the outputs of a job that starts; the job itself, where it ends well, takes the marks away.
+    """
+    marked = set()
+    for mark in (STATE / "incomplete").rglob("*"):
+        with contextlib.suppress(ValueError):  # a folder: long names are cut in pieces
+            name = "".join(part.removeprefix("@") for part in mark.relative_to(STATE / "incomplete").parts)
+            marked.add(base64.urlsafe_b64decode(name).decode())
+    there = [Path(file) for file in outputs if file not in marked and Path(file).is_file()]
+    return [str(file) for file in there if file.stat().st_mtime >= since]
+
+
+def _snakemake(*arguments: str) -> str:
+    """Run Snakemake to look or to note, never to make; return what it prints."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--no-hooks", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise UserError(f"snakemake {arguments[0]} failed: {last}")
+    return done.stdout

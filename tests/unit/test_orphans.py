@@ -1,0 +1,121 @@
+"""What a killed Snakemake leaves behind, and what of it may be taken for whole."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from covidseg import orphans
+from covidseg.errors import UserError
+
+SNAKEMAKE = """
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from covidseg import orphans
+orphans.begin(SimpleNamespace(snapshot=lambda: Path("settings.yaml")), slurm=sys.argv[1] == "slurm")
+print("begun", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture(autouse=True)
+def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "workflow").mkdir()
+
+
+def begin(executor: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SNAKEMAKE, executor, "--cores", "2"],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "begun\n"
+    return process
+
+
+def queue(folder: Path, *lines: str) -> None:
+    """Put a squeue on the path that prints these lines."""
+    program = folder / "bin" / "squeue"
+    program.parent.mkdir(exist_ok=True)
+    program.write_text("#!/bin/sh\ncat <<'END'\n" + "".join(f"{line}\n" for line in lines) + "END\n")
+    program.chmod(0o755)
+    os.environ["PATH"] = f"{program.parent}:{os.environ['PATH']}"
+
+
+def test_a_note_lives_and_dies_with_its_snakemake() -> None:
+    ended, killed = begin("local"), begin("local")
+    assert [orphans.alive(note) for note in orphans.notes()] == [True, True]
+    with pytest.raises(UserError, match="a Snakemake still runs here"):
+        orphans.resume(None, print)
+    ended.communicate("\n")
+    killed.kill()
+    killed.wait()
+    (left,) = orphans.notes()
+    assert not orphans.alive(left)
+    assert left.stem.endswith(f"-{killed.pid}")
+    assert json.loads(left.read_text())["arguments"] == ["local", "--cores", "2"]
+
+
+def test_another_snakemake_refuses_beside_jobs_of_a_killed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    queue(tmp_path)
+    first, here = begin("slurm"), Path.cwd()
+    queue(
+        tmp_path,
+        f"7|RUNNING|covidseg_0a1b|rule_train_wildcards_ssanet_m1_0_0|{here}",
+        f"8|PENDING|other_0a1b|rule_train|{here}",
+        "9|RUNNING|covidseg_0a1b|rule_train|/elsewhere",
+    )
+    assert orphans.jobs() == [orphans.Job("7", "running", "train ssanet_m1_0_0")]
+    begin("slurm").communicate("\n")  # beside a living one these are its jobs
+    first.kill()
+    first.wait()
+    refused = subprocess.run([sys.executable, "-c", SNAKEMAKE, "slurm"], capture_output=True, text=True)
+    assert "1 job is still in the queue of a Snakemake that was killed; run: covidseg resume" in refused.stderr
+    refused = subprocess.run([sys.executable, "-c", SNAKEMAKE, "local"], capture_output=True, text=True)
+    assert "1 job is still in the queue" in refused.stderr
+    with pytest.raises(UserError, match="1 job is still in the queue; say --orphans wait or --orphans cancel"):
+        orphans.resume(None, print)
+
+
+def test_jobs_that_ended_by_themselves_hinder_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    queue(tmp_path)
+    killed = begin("slurm")
+    killed.kill()
+    killed.wait()
+    again = begin("slurm")
+    assert [note.stem.rpartition("-")[2] for note in orphans.notes()] == [str(again.pid)]
+    again.communicate("\n")
+    assert orphans.notes() == []
+
+
+def test_only_outputs_that_are_new_and_unmarked_are_whole() -> None:
+    long = f"results/{'x' * 150}.csv"
+    outputs = ["results/new.csv", "results/old.csv", "results/marked.csv", "results/missing.csv", long]
+    for file, time in zip(outputs, (200, 99, 200, None, 200), strict=True):
+        if time:
+            Path(file).parent.mkdir(exist_ok=True)
+            Path(file).write_text("")
+            os.utime(file, (time, time))
+    for file in ("results/marked.csv", long):  # Snakemake's marks; long names are cut in pieces
+        name = base64.urlsafe_b64encode(file.encode()).decode()
+        path = Path(".snakemake/incomplete", *(["@" + name[:100], name[100:]] if len(name) > 100 else [name]))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    assert orphans._finished(outputs, since=100) == ["results/new.csv"]
+
+
+def test_a_change_of_settings_changes_the_identity() -> None:
+    before = orphans.identity()
+    Path("workflow/paper.yaml").write_text("a: 1\n")
+    assert orphans.identity() != before
