@@ -123,11 +123,11 @@ def stage(
 
 
 @app.command()
-def masks(context: typer.Context, run: RunName) -> None:
+def masks(context: typer.Context, run: RunName, gpus: Gpus = 0) -> None:
     """Predict whole scans with a run's models: masks on each scan's own grid, and volumes.csv. Goes on where it was."""
     from covidseg import steps
 
-    steps.masks(_plan(context), run)
+    steps.masks(_plan(context), run, gpus)
 
 
 @app.command()

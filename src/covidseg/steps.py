@@ -252,11 +252,12 @@ def _about(
     }
 
 
-def masks(plan: Plan, run_id: str) -> None:
-    """Predict whole scans with a run's models."""
+def masks(plan: Plan, run_id: str, gpus: int = 0) -> None:
+    """Predict whole scans with a run's models, holding ``gpus`` GPUs, see ``device.lease``."""
     from covidseg import masks as making
 
-    making.write(plan, plan.run(run_id), _say)
+    with device.lease(plan.config.device, gpus, _say):
+        making.write(plan, plan.run(run_id), _say)
 
 
 def score(plan: Plan, run_id: str) -> None:

@@ -20,11 +20,11 @@ rule masks:
     resources:
         gpu=device.gpus(PLAN.config.device),
         mem_mb=lambda w, attempt: attempt * (2000 + PLAN.memory_mb(run_of(w).spec)),
-        runtime=growing(1440),
+        runtime=1440,
     params:
         spec=lambda w: PLAN.masks_hash(run_of(w).id),
         code=code("masks"),
     message:
         "masks {wildcards.paper}/{wildcards.run}"
     shell:
-        "covidseg masks {wildcards.paper:q}/{wildcards.run:q} 2> {log:q}"
+        "covidseg masks {wildcards.paper:q}/{wildcards.run:q} --gpus {resources.gpu} 2> {log:q}"
