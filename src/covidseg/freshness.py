@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from covidseg import record
+from covidseg.errors import UserError
 from covidseg.files import need, sha256
 from covidseg.plan import Plan, Run
 
@@ -23,7 +24,23 @@ def training_problem(plan: Plan, run: Run, fold: int, seed: int) -> str | None:
             return "made from other data"
     if made.get("inputs", {}).get("split") != sha256(_split(plan, run)):
         return f"made with another split {run.spec.split}"
+    if prior := plan.prior(run.id, run.spec):
+        model = record.read(plan.paths.job(prior, fold, seed) / "run.json").get("outputs", {}).get("model.safetensors")
+        if made.get("inputs", {}).get("prior") != model:
+            return f"made with another model of {prior}"
     return None
+
+
+def usable_model(plan: Plan, run: Run, fold: int, seed: int) -> Path:
+    """Return the file of a training's model. Raises UserError when it is missing or not today's row's."""
+    folder = plan.paths.job(run.id, fold, seed)
+    model = need(folder / "model.safetensors", f"train {run.id} --fold {fold} --seed {seed}")
+    problem = training_problem(plan, run, fold, seed)
+    named = record.read(folder / "run.json").get("outputs", {}).get("model.safetensors")
+    if problem or named != sha256(model):
+        said = problem or "model.safetensors is not the file that it names"
+        raise UserError(f"{folder / 'run.json'}: {said}; run snakemake to make it again")
+    return model
 
 
 def scores_problem(plan: Plan, run: Run) -> str | None:

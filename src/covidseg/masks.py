@@ -7,6 +7,7 @@ averaged. One scan is in memory at a time, and a run that was killed goes on wit
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import time
@@ -24,13 +25,14 @@ from covidseg.data.importers import folder as own_folder
 from covidseg.data.orientation import from_store
 from covidseg.data.tensors import Window, crop_window, fit, lung_of, resize
 from covidseg.errors import UserError
-from covidseg.files import need, replacing, sha256, write_json
-from covidseg.freshness import masks_made_from, training_problem
+from covidseg.files import replacing, sha256, write_json
+from covidseg.freshness import masks_made_from, usable_model
 from covidseg.metrics.overlap import label_map
 from covidseg.plan import Plan, Run, fingerprint_of
 
 BLOCK = 32  # slices predicted at once: probability maps of a thin-slice volume would fill the memory
-Predictor = Callable[[U8, U8], U8]  # images and lung masks (n, H, W) to 8-bit probabilities (n, K, H, W)
+Cut = Callable[[int], tuple[U8, U8]]  # a network's size to images and lung masks (n, size, size)
+Predictor = Callable[[Cut], U8]  # to 8-bit probabilities (n, K, size, size)
 
 
 def write(plan: Plan, run: Run, say: Callable[[str], None]) -> None:
@@ -87,15 +89,24 @@ def predicted(image: U8, lung: U8 | None, plan: Plan, run: Run, predictors: Sequ
     out = np.zeros(image.shape, np.uint8)
     for start in range(0, len(image), BLOCK):
         block = range(start, min(start + BLOCK, len(image)))
-        x = np.stack([fit(image, k, window, size, "image") for k in block])
-        mask = np.stack([fit(lung, k, window, size, "lung") for k in block])
-        total = np.zeros((len(x), len(run.spec.classes), size, size), np.uint32)
+        cut = _cut(image, lung, window, block)
+        total = np.zeros((len(block), len(run.spec.classes), size, size), np.uint32)
         for predict in predictors:
-            total += predict(x, mask)
+            total += predict(cut)
         mean = ((total + len(predictors) // 2) // len(predictors)).astype(np.uint8)
         for k, maps_KHW in zip(block, mean, strict=True):
             out[k] = native(maps_KHW, window, image.shape[1:])
     return out
+
+
+def _cut(image: U8, lung: U8 | None, window: Window, block: range) -> Cut:
+    @functools.cache  # all predictors ask for the same
+    def cut(size: int) -> tuple[U8, U8]:
+        pairs = ((image, "image"), (lung, "lung"))
+        x, mask = (np.stack([fit(array, k, window, size, key) for k in block]) for array, key in pairs)
+        return x, mask
+
+    return cut
 
 
 def native(maps_KHW: U8, window: Window, shape: tuple[int, ...]) -> U8:
@@ -178,17 +189,18 @@ def _write_mask(out: Path, case: str, found: U8, values: Sequence[int], attrs: d
 
 
 def _predictor(plan: Plan, run: Run, fold: int, seed: int) -> Predictor:
+    """Return what predicts slices by a training's model, and before it by that of its prior."""
     from covidseg.train.predict import load_model, predict
 
-    folder = plan.paths.job(run.id, fold, seed)
-    need(folder / "model.safetensors", f"train {run.id} --fold {fold} --seed {seed}")
-    problem = training_problem(plan, run, fold, seed)
-    named = record.read(folder / "run.json").get("outputs", {}).get("model.safetensors")
-    if problem or named != sha256(folder / "model.safetensors"):
-        said = problem or "model.safetensors is not the file that it names"
-        raise UserError(f"{folder / 'run.json'}: {said}; run snakemake to make it again")
-    model = load_model(folder, run.spec)
-    return lambda image, lung: predict(model, image, lung, run.spec, plan.config.device)
+    model = load_model(usable_model(plan, run, fold, seed).parent, run.spec)
+    other, size = plan.prior(run.id, run.spec), run.spec.input.size
+    guide = _predictor(plan, plan.run(other), fold, seed) if other else None
+
+    def found(cut: Cut) -> U8:
+        prior = None if guide is None else [resize(map_, (size, size)) for map_ in guide(cut)[:, 0]]
+        return predict(model, *cut(size), run.spec, plan.config.device, prior)
+
+    return found
 
 
 def _blind(plan: Plan, run: Run, case: str) -> list[tuple[int, int]]:

@@ -279,7 +279,7 @@ class Plan:
         where = f"{WORKFLOW}/papers/{paper_name}.yaml: runs.{name}"
         own = copy.deepcopy(paper.runs[name] or {})
         follow = own.pop("follow", "described")
-        raw, released = described_or_released(paper, follow, where)
+        raw, released = described_or_released(paper, follow, where, name)
         return self._resolve(run, merge(self._own(paper_name) | raw, own), released, where)
 
     def _own(self, paper: str) -> dict[str, Any]:
@@ -363,6 +363,22 @@ class Plan:
         """Return the id of the run whose model a run's method starts from."""
         name = getattr(spec.train, "start", None)
         return qualified(run.partition("/")[0], name) if name else None
+
+    def prior(self, run: str, spec: RunSpec) -> str | None:
+        """Return the id of the run whose maps are the prior that a run's network sees."""
+        return qualified(run.partition("/")[0], spec.input.prior.run) if spec.input.prior else None
+
+    def models_for(self, run: str) -> list[str]:
+        """Return the ids of the runs whose models, of the same fold and seed, a run needs."""
+        spec = self.run(run).spec
+        return [other for other in (self.start(run, spec), self.prior(run, spec)) if other]
+
+    def with_models(self) -> list[str]:
+        """Return ``runs`` and those whose models they need, and so on, each once."""
+        found = list(self.runs())
+        for run in found:  # grows on the way
+            found += [other for other in self.models_for(run) if other not in found]
+        return found
 
     # -- what is asked for
 
@@ -456,16 +472,15 @@ class Plan:
         return list(found)
 
     def all_runs(self) -> list[str]:
-        """Return ``runs``, those whose models they start from, and the models that their data's lung masks need."""
-        runs = self.runs()
-        runs += [start for run in runs if (start := self.start(run, self.run(run).spec))]
+        """Return ``runs``, those whose models they need, and the models that their data's lung masks need."""
+        runs = self.with_models()
         if any(self.lungs(name) == "phantom" for name in self.all_datasets()):
             runs.append(PHANTOM_LUNGS)
         return list(dict.fromkeys(runs))
 
     def all_datasets(self) -> list[str]:
         """Return the data sets that runs, their pools, tables and figures use, parts before what joins them."""
-        names = [name for run in self.runs() for name, _ in self.tensors_of(self.run(run).spec)]
+        names = [name for run in self.with_models() for name, _ in self.tensors_of(self.run(run).spec)]
         for _, _, table in self.tables():
             if isinstance(table, DatasetTable):
                 names += self.table_datasets(table)
@@ -496,7 +511,7 @@ class Plan:
         unlabelled slices.
         """
         pools: dict[str, set[str]] = {}
-        for spec in (self.run(run).spec for run in self.runs()):
+        for spec in (self.run(run).spec for run in self.with_models()):
             if spec.pool and (dataset is None or (spec.dataset, spec.split) == (dataset, split)):
                 without = set(spec.pool.without)
                 pools[spec.pool.dataset] = pools.get(spec.pool.dataset, without) & without
@@ -754,6 +769,9 @@ class Plan:
             where = f"{WORKFLOW}/papers/{paper_name}.yaml"
             for name in paper.runs:
                 self._check_start(f"{paper_name}/{name}", f"{where}: runs.{name}")
+                self._check_prior(f"{paper_name}/{name}", f"{where}: runs.{name}")
+            for name, deviation in paper.deviations.items():
+                self._known(deviation.runs or [], paper.runs, f"{where}: deviations.{name}.runs")
             for name, table in paper.tables.items():
                 at = f"{where}: tables.{name}"
                 headings: dict[str, str] = table.columns if isinstance(table, DatasetTable) else table.metrics
@@ -788,6 +806,19 @@ class Plan:
             raise UserError(
                 f"{where}.train.start: {name} differs in {', '.join(differ)}; make it equal or leave it out"
             )
+
+    def _check_prior(self, run: str, where: str) -> None:
+        """Check that a run's prior can be made: one map of each slice that the run sees."""
+        spec = self.run(run).spec
+        if (name := self.prior(run, spec)) is None:
+            return
+        other, where = self.run(name).spec, f"{where}.input.prior"
+        if spec.pool:
+            raise UserError(f"{where}: slices of train.pool have none; use train.method: supervised")
+        if (other.dataset, other.split) != (spec.dataset, spec.split):
+            raise UserError(f"{where}.run: {name} has another data set or split; make them equal")
+        if len(other.classes) > 1 or other.input.prior:
+            raise UserError(f"{where}.run: {name} has several classes or itself a prior; name a run of one class")
 
     def _check_rows(self, paper: str, table: ResultTable, at: str) -> None:
         """Check the runs and classes of a table of scores, and that no two rows look the same."""

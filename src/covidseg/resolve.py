@@ -26,17 +26,22 @@ def _renamed(below: dict[str, Any], own: dict[str, Any]) -> bool:
     return "name" in own and own["name"] != below.get("name")
 
 
-def described_or_released(paper: Paper, follow: Any, where: str) -> tuple[dict[str, Any], list[str]]:
-    """Return the paper's defaults with every deviation decided, and the names of those that follow the release."""
-    choice: dict[str, Follow] = follow if isinstance(follow, dict) else dict.fromkeys(paper.deviations, follow)
+def described_or_released(
+    paper: Paper, follow: Any, where: str, run: str | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the paper's defaults with every deviation of a run decided, and the names of those that follow the
+    release; of no run: those of all runs.
+    """
+    deviations = {name: d for name, d in paper.deviations.items() if d.runs is None or run in d.runs}
+    choice: dict[str, Follow] = follow if isinstance(follow, dict) else dict.fromkeys(deviations, follow)
     for name, value in choice.items():
-        if name not in paper.deviations:
-            raise UserError(f"{where}.follow: unknown deviation {name!r}; {nearest(name, paper.deviations)}")
+        if name not in deviations:
+            raise UserError(f"{where}.follow: unknown deviation {name!r}; {nearest(name, deviations)}")
         if value not in ("described", "released"):
             raise UserError(f"{where}.follow: unknown value {value!r}; legal: described, released")
     raw = copy.deepcopy(paper.defaults)
     released = []
-    for name, deviation in paper.deviations.items():
+    for name, deviation in deviations.items():
         taken = choice.get(name, "described")
         _set(raw, deviation, taken, where)
         if taken == "released":

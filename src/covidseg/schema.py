@@ -202,16 +202,36 @@ class OwnScans(Strict):
 # ---- runs ------------------------------------------------------------------------------------------------------------
 
 
+class Prior(Strict):
+    """A map of each slice by another run's model of the same fold and seed (Inf-Net, section III-D).
+
+    That model learned from the same training slices, so that its maps of them are better than those of test slices.
+    """
+
+    run: RunId = Field(description="A run of one class, with the same data set and split.")
+    train: Literal["predicted", "truth"] = Field(
+        "predicted", description="What stands in for the map of a training slice: nothing, or that class's truth."
+    )
+
+
 class Input(Strict):
     """What a network sees."""
 
     size: Pixels = 512
     mode: InputMode = "slice+lung"
+    prior: Prior | None = Field(
+        None, exclude_if=lambda prior: prior is None, description="Absent: none. Else a last channel with this map."
+    )
 
     @property
     def channels(self) -> int:
         """Return the number of input channels."""
-        return 2 if self.mode == "slice+lung" else 1
+        return (2 if self.mode == "slice+lung" else 1) + (self.prior is not None)
+
+    @property
+    def in_words(self) -> str:
+        """Return what the channels show, as ``slice+prior``."""
+        return f"{self.mode}+prior" if self.prior else self.mode
 
 
 class Optimizer(Strict):
@@ -309,6 +329,11 @@ class RunSpec(Strict):
         """Return the unlabelled slices that the method uses."""
         return getattr(self.train, "pool", None)
 
+    @property
+    def stages(self) -> list[str]:
+        """Return the jobs that come before the last one, in order: that of the prior, then the method's own."""
+        return [*(["prior"] if self.input.prior else []), *self.train.stages]
+
 
 # ---- papers ----------------------------------------------------------------------------------------------------------
 
@@ -317,6 +342,7 @@ class Deviation(Strict):
     """A place where the released code differs from the text; ``key`` is the setting it decides."""
 
     key: str
+    runs: list[Name] | None = Field(None, description="The runs that have this setting; absent: all.")
     described: Any
     released: Any
     why: str

@@ -158,11 +158,11 @@ def train(plan: Plan, run_id: str, fold: int, seed: int, gpus: int = 0) -> None:
     from covidseg.train.progress import Progress
 
     run = plan.run(run_id)
-    job, inputs = _job(plan, run, fold, seed, run.spec.train.stages)
+    job, inputs = _job(plan, run, fold, seed, run.spec.stages)
     with device.lease(plan.config.device, gpus, _say) as held:
         started = time.time()
         facts = training.run(job, Progress(f"{run_id} fold {fold} seed {seed}"))
-    stages = [record.read(plan.paths.stage(run_id, fold, seed, name) / STAGE) for name in run.spec.train.stages]
+    stages = [record.read(plan.paths.stage(run_id, fold, seed, name) / STAGE) for name in run.spec.stages]
     files = {name: sha256(job.out / name) for name in training.OUTPUTS}
     command = f"covidseg --config {plan.source} train {run_id} --fold {fold} --seed {seed}"
     about = _about(plan, run, fold, seed, started, job.code, inputs, command)
@@ -177,7 +177,7 @@ def stage(plan: Plan, run_id: str, fold: int, seed: int, name: str, gpus: int = 
     from covidseg.train.progress import Progress
 
     run = plan.run(run_id)
-    stages = run.spec.train.stages
+    stages = run.spec.stages
     if name not in stages:
         legal = nearest(name, stages) if stages else "its method has none; use covidseg train"
         raise UserError(f"{run_id}: unknown stage {name!r}; {legal}")
@@ -205,7 +205,8 @@ def _job(plan: Plan, run: Run, fold: int, seed: int, before: list[str]) -> tuple
     folders = [plan.paths.tensors(*pair) for pair in plan.tensors_of(spec)]
     for (name, size), folder in zip(plan.tensors_of(spec), folders, strict=True):
         need(folder / "tensors.json", f"tensors {name} {size}")
-    start = plan.start(run.id, spec)
+    start, prior = plan.start(run.id, spec), plan.prior(run.id, spec)
+    guide, guided = _guide(plan, plan.run(prior), fold, seed) if prior else (None, {})
     code = record.code_fingerprint(*plan.train_modules(spec))
     job = Job(
         spec=spec,
@@ -220,14 +221,26 @@ def _job(plan: Plan, run: Run, fold: int, seed: int, before: list[str]) -> tuple
         pool=folders[-1] if pool else None,
         pool_values=plan.lesion_values(pool.dataset, spec.classes) if pool else (),
         start=plan.paths.job(start, fold, seed) if start else None,
+        guide=guide,
     )
+    inputs = {"tensors": sha256(folders[0] / "tensors.json"), "split": sha256(job.split), **guided}
+    inputs |= {"pool": sha256(folders[-1] / "tensors.json")} if pool else {}
     for name in before:
         path = plan.paths.stage(run.id, fold, seed, name) / STAGE
         made = record.read(need(path, f"stage {run.id} {name} --fold {fold} --seed {seed}"))
         if made["spec_hash"] != run.hash:
             raise UserError(f"{path}: made from another spec; run snakemake to make it again")
-    inputs = {"tensors": sha256(folders[0] / "tensors.json"), "split": sha256(job.split)}
-    return job, inputs | ({"pool": sha256(folders[-1] / "tensors.json")} if pool else {})
+        if made["inputs"] != inputs:
+            raise UserError(f"{path}: made from other data or another model; run snakemake to make it again")
+    return job, inputs
+
+
+def _guide(plan: Plan, run: Run, fold: int, seed: int) -> tuple[Job, dict[str, str]]:
+    """Return the finished training whose maps are another run's prior, and the hash of its model."""
+    from covidseg.freshness import usable_model
+
+    job, _ = _job(plan, run, fold, seed, [])
+    return job, {"prior": sha256(usable_model(plan, run, fold, seed))}
 
 
 def _about(

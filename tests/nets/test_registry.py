@@ -13,6 +13,8 @@ from covidseg import losses, nets
 from covidseg.errors import UserError
 from covidseg.signature import Parameter, read
 
+LEGAL = "deeplabv3plus, dynunet, fcn8s, infnet, ssanet, unet, unetplusplus"
+
 
 def test_options_of_a_network() -> None:
     assert nets.options("ssanet") == {
@@ -29,9 +31,9 @@ def test_options_of_a_loss_begin_with_the_common_ones() -> None:
 @pytest.mark.parametrize(
     ("net", "message"),
     [
-        ({}, "m4.net.name: missing; legal: dynunet, fcn8s, infnet, ssanet, unet"),
+        ({}, f"m4.net.name: missing; legal: {LEGAL}"),
         ({"name": "sanet"}, "m4.net.name: unknown network 'sanet'; did you mean 'ssanet'?"),
-        ({"name": 3}, "m4.net.name: unknown network '3'; legal: dynunet, fcn8s, infnet, ssanet, unet"),
+        ({"name": 3}, f"m4.net.name: unknown network '3'; legal: {LEGAL}"),
         ({"name": "ssanet", "spatial_con": True}, "m4.net.spatial_con: unknown key; did you mean 'spatial_conv'?"),
         ({"name": "ssanet", "skip": "ad"}, "m4.net.skip: unknown value 'ad'; did you mean 'add'?"),
         ({"name": "ssanet", "spatial_conv": 1}, "m4.net.spatial_conv: expected true or false (found '1')"),

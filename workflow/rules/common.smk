@@ -57,7 +57,7 @@ wildcard_constraints:
     run=one_of(name for paper in PLAN.papers.values() for name in paper.runs),
     fold=r"\d+",
     seed=r"\d+",
-    stage=one_of(name for run in RUNS for name in PLAN.run(run).spec.train.stages),
+    stage=one_of(name for run in RUNS for name in PLAN.run(run).spec.stages),
     table=one_of(name for _, name in TABLES),
     figure=one_of(name for _, name in FIGURES),
 
@@ -81,16 +81,19 @@ def training_inputs(wildcards):
     run = run_of(wildcards)
     found = [P.tensors(*pair) / "tensors.json" for pair in PLAN.tensors_of(run.spec)]
     found.append(PLAN.split_path(run.spec.split))
-    stages = run.spec.train.stages
+    stages = run.spec.stages
     done = stages.index(wildcards.stage) if hasattr(wildcards, "stage") else len(stages)
     if done:
         before = stages[done - 1]
         found.append(
             P.stage(run.id, wildcards.fold, wildcards.seed, before) / "stage.json"
         )
-    elif start := PLAN.start(run.id, run.spec):
-        found.append(P.job(start, wildcards.fold, wildcards.seed) / "run.json")
-    return found
+    else:
+        for other in PLAN.models_for(run.id):
+            found.append(P.job(other, wildcards.fold, wildcards.seed) / "run.json")
+            pairs = PLAN.tensors_of(PLAN.run(other).spec)
+            found += [P.tensors(*pair) / "tensors.json" for pair in pairs]
+    return list(dict.fromkeys(found))
 
 
 def jobs_of(run, name):

@@ -14,7 +14,12 @@ from covidseg.signature import Parameter, Registry
 if TYPE_CHECKING:
     from torch import nn
 
-NETS = Registry("covidseg.nets", "network", ("dynunet", "fcn8s", "infnet", "ssanet", "unet"), positional=3)
+NETS = Registry(
+    "covidseg.nets",
+    "network",
+    ("deeplabv3plus", "dynunet", "fcn8s", "infnet", "ssanet", "unet", "unetplusplus"),
+    positional=3,
+)
 
 WIDEST = 64  # times the channels that a paper prints
 

@@ -1,7 +1,8 @@
 """Training: one file per method, named in METHODS; ``run`` trains one run, fold and seed.
 
 A method in one job has ``train(job, progress)``. One in several also has ``stage(job, name, progress)``, for the jobs
-that its settings name in ``stages``, each in ``job.out/stages/NAME``; ``train`` is then the last.
+that its settings name in ``stages``, each in ``job.out/stages/NAME``; ``train`` is then the last. Where a
+network sees a prior, the stage of that name comes before all others.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def run(job: Job, progress: Progress) -> dict[str, Any]:
 def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
     """Do one stage of ``job``'s method in a folder of its own; return the facts for its record. Else as ``run``."""
     with contextlib.closing(progress) if hasattr(progress, "close") else contextlib.nullcontext():
-        facts: dict[str, Any] = _method(job).stage(job, name, progress)
+        module = importlib.import_module("covidseg.train.prior") if name == "prior" else _method(job)
+        facts: dict[str, Any] = module.stage(job, name, progress)
     return facts
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
@@ -18,6 +18,7 @@ from covidseg.train.job import Job
 
 Rows = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
+Picked = tuple[Tensor, Tensor | None, Tensor | None, Tensor]  # image, lung, prior, target
 SHARE = 0.5  # of the free memory of a GPU that slices may take
 
 
@@ -40,17 +41,21 @@ def rows_by_role(job: Job, loaded: tensors.Tensors) -> dict[str, Rows]:
     return found
 
 
-def compose(image_NHW: Tensor, lung_NHW: Tensor | None, mode: InputMode) -> Tensor:
+def compose(image_NHW: Tensor, lung_NHW: Tensor | None, mode: InputMode, prior_NHW: Tensor | None = None) -> Tensor:
     """Return the input (N, C, H, W) in 0..1 of uint8 images and 0/1 lung masks: the slice, the slice times the mask,
-    or both as two channels. Raises UserError when the mode needs a lung mask and there is none.
+    or both as two channels; then the prior, of uint8 maps, where there is one.
+
+    Raises UserError when the mode needs a lung mask and there is none.
     """
-    x = image_NHW[:, None].float().div_(255)
-    if mode == "slice":
-        return x
-    if lung_NHW is None:
-        raise UserError(f"input.mode: {mode} needs lung masks and none were given; use input.mode: slice")
-    lung = lung_NHW[:, None].float()
-    x = x.mul_(lung) if mode == "masked" else torch.cat((x, lung), 1)
+    channels = [image_NHW[:, None].float().div_(255)]
+    if mode != "slice":
+        if lung_NHW is None:
+            raise UserError(f"input.mode: {mode} needs lung masks and none were given; use input.mode: slice")
+        lung = lung_NHW[:, None].float()
+        channels = [channels[0].mul_(lung)] if mode == "masked" else [*channels, lung]
+    if prior_NHW is not None:
+        channels.append(prior_NHW[:, None].float().div_(255))
+    x = torch.cat(channels, 1) if len(channels) > 1 else channels[0]
     return x.contiguous(memory_format=torch.channels_last)
 
 
@@ -58,11 +63,17 @@ class Slices:
     """Slices of a data set's tensors: images, lungs, and the class of each pixel from its label.
 
     ``target`` is 0 for background and 1..K for the classes of ``class_values``; a lung pixel of another class keeps
-    that class. Without ``lungs`` every pixel counts as lung.
+    that class. Without ``lungs`` every pixel counts as lung. ``prior`` returns the map of each of some rows, uint8.
     """
 
-    def __init__(self, loaded: tensors.Tensors, class_values: dict[str, tuple[int, ...]], lungs: bool = True) -> None:
-        self.loaded, self._lungs = loaded, lungs
+    def __init__(
+        self,
+        loaded: tensors.Tensors,
+        class_values: dict[str, tuple[int, ...]],
+        lungs: bool = True,
+        prior: Callable[[Rows], U8] | None = None,
+    ) -> None:
+        self.loaded, self._lungs, self.prior = loaded, lungs, prior
         self._names = list(class_values)
         self._classes = np.zeros(256, np.uint8)  # by value of the label
         for k, (name, values) in enumerate(class_values.items(), 1):
@@ -104,10 +115,11 @@ class Feed:
         self.sources, self.mode, self.device = sources, mode, device
         self.size = int(sources[0].loaded.image.shape[1])
         self._ends = np.cumsum([len(source) for source in sources])
-        self._held: tuple[Tensor, Tensor | None, Tensor] | None = None
+        self._guided = sources[0].prior is not None
+        self._held: Picked | None = None
         self.streamed = False
         if device.type == "cuda":
-            bytes_ = 3 * int(self._ends[-1]) * self.size**2
+            bytes_ = (3 + self._guided) * int(self._ends[-1]) * self.size**2
             self.streamed = bytes_ > SHARE * torch.cuda.mem_get_info(device)[0]
             if not self.streamed:
                 self._held = self._read(np.arange(self._ends[-1]))
@@ -132,23 +144,24 @@ class Feed:
             counts += np.bincount(self.target(part).ravel(), minlength=1 + classes)
         return [int(n) for n in counts[1:]]
 
-    def _pick(self, rows: Rows) -> tuple[Tensor, Tensor | None, Tensor]:
+    def _pick(self, rows: Rows) -> Picked:
         if self._held is None:
             return self._read(rows)
         at = torch.from_numpy(rows).to(self.device)
-        image, lung, target = self._held
-        return image[at], None if lung is None else lung[at], target[at]
+        image, lung, prior, target = self._held
+        return image[at], None if lung is None else lung[at], None if prior is None else prior[at], target[at]
 
-    def _read(self, rows: Rows) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Return image, lung and target of some rows on the device."""
+    def _read(self, rows: Rows) -> Picked:
+        """Return image, lung, prior and target of some rows on the device."""
         lung = None if self.mode == "slice" else self._send(self._gather("lung", rows))
-        return self._send(self._gather("image", rows)), lung, self._send(self.target(rows))
+        prior = self._send(self._gather("prior", rows)) if self._guided else None
+        return self._send(self._gather("image", rows)), lung, prior, self._send(self.target(rows))
 
     def target(self, rows: Rows) -> U8:
         """Return the class of each pixel of some rows."""
         return self._gather("target", rows)
 
-    def _gather(self, what: Literal["image", "lung", "target"], rows: Rows) -> U8:
+    def _gather(self, what: Literal["image", "lung", "prior", "target"], rows: Rows) -> U8:
         if len(self.sources) == 1:
             found: U8 = getattr(self.sources[0], what)(rows)
             return found
@@ -163,9 +176,9 @@ class Feed:
         tensor = torch.from_numpy(np.ascontiguousarray(array))
         return tensor if self.device.type == "cpu" else tensor.pin_memory().to(self.device, non_blocking=True)
 
-    def _finish(self, picked: tuple[Tensor, Tensor | None, Tensor]) -> tuple[Tensor, Tensor]:
-        image, lung, target = picked
-        return compose(image, lung, self.mode), target
+    def _finish(self, picked: Picked) -> tuple[Tensor, Tensor]:
+        image, lung, prior, target = picked
+        return compose(image, lung, self.mode, prior), target
 
 
 def in_batches(rows: Rows, batch: int) -> list[Rows]:

@@ -63,22 +63,30 @@ def load_model(folder: Path, spec: RunSpec) -> nn.Module:
 
 
 def predict(
-    model: nn.Module, images: Iterable[U8] | U8, lung: Iterable[U8] | U8 | None, spec: RunSpec, device: str
+    model: nn.Module,
+    images: Iterable[U8] | U8,
+    lung: Iterable[U8] | U8 | None,
+    spec: RunSpec,
+    device: str,
+    prior: Iterable[U8] | U8 | None = None,
 ) -> U8:
     """Return the probability maps of slices: uint8 (N, K, H, W), round(255 p), one per foreground class.
 
     images: uint8 (N, H, W), or an iterable of (H, W) slices of one size; lung: 0/1 masks of the same slices, needed
-    by the input modes that use them; device: auto, cpu or cuda. Raises UserError when masks are needed and missing.
+    by the input modes that use them; device: auto, cpu or cuda; prior: uint8 maps of the same slices, where the network
+    sees one. Raises UserError when masks are needed and missing.
     """
     where = prepare(device, spec.threads)
     model.to(where).eval()
-    left, masks = iter(images), None if lung is None else iter(lung)
+    left, *others = (None if given is None else iter(given) for given in (images, lung, prior))
+    assert left is not None
     out: list[U8] = []
     batch = 1  # until the size of the slices is known
     while chunk := list(itertools.islice(left, batch)):
-        image = torch.from_numpy(np.stack(chunk)).to(where)
-        mask = None if masks is None else torch.from_numpy(np.stack(list(itertools.islice(masks, batch)))).to(where)
-        out.append(_quantised(forward(model, compose(image, mask, spec.input.mode))))
+        parts = [chunk, *(None if other is None else list(itertools.islice(other, batch)) for other in others)]
+        image, mask, map_ = (None if part is None else torch.from_numpy(np.stack(part)).to(where) for part in parts)
+        assert image is not None
+        out.append(_quantised(forward(model, compose(image, mask, spec.input.mode, map_))))
         batch = evaluation_batch(max(image.shape[1:]), where)
     return np.concatenate(out) if out else np.zeros((0, len(spec.classes), 0, 0), np.uint8)
 
@@ -101,12 +109,13 @@ def write_predictions(model: nn.Module, feed: Feed, rows: Rows, classes: list[st
         prob = writer.file.create_dataset(
             "prob", shape, np.uint8, chunks=(1, *shape[1:]), compression=1, track_times=False
         )
-        for at, maps in _maps(model, feed, rows):
+        for at, maps in maps_of(model, feed, rows):
             prob[at : at + len(maps)] = maps
             writer.check()
 
 
-def _maps(model: nn.Module, feed: Feed, rows: Rows) -> Iterator[tuple[int, U8]]:
+def maps_of(model: nn.Module, feed: Feed, rows: Rows) -> Iterator[tuple[int, U8]]:
+    """Yield the probability maps (n, K, H, W) of some rows in parts, each with how many came before it."""
     model.eval()
     at = 0
     for x, _ in feed.batches(in_batches(rows, evaluation_batch(feed.size, feed.device))):
@@ -120,4 +129,4 @@ def _quantised(p: Tensor) -> U8:
 
 
 def _signature(spec: RunSpec) -> str:
-    return json.dumps({"net": spec.net, "input": spec.input.mode, "classes": spec.classes}, sort_keys=True)
+    return json.dumps({"net": spec.net, "input": spec.input.in_words, "classes": spec.classes}, sort_keys=True)

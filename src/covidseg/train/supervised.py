@@ -11,7 +11,7 @@ import torch
 from covidseg import nets
 from covidseg.data import tensors
 from covidseg.files import write_text
-from covidseg.train import loop
+from covidseg.train import loop, prior
 from covidseg.train.device import place, prepare
 from covidseg.train.feed import Feed, Rows, Slices, rows_by_role
 from covidseg.train.job import Job, Progress
@@ -25,8 +25,10 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     clear(job.out)
     loaded = tensors.load(job.tensors)
     rows = rows_by_role(job, loaded)
-    feed = Feed([Slices(loaded, job.class_values)], job.spec.input.mode, prepare(job.device, job.spec.threads))
-    fit = learn(job, feed, rows["train"], rows["val"], progress)
+    maps = prior.maps(job)
+    slices = Slices(loaded, job.class_values, prior=maps)
+    feed = Feed([slices], job.spec.input.mode, prepare(job.device, job.spec.threads))
+    fit = learn(job, feed, rows["train"], rows["val"], progress, *([maps.sha256] if maps else []))
     write_predictions(fit.model, feed, rows["test"], job.spec.classes, job.out / "predictions.h5")
     fit.resume.remove()
     return facts(fit, start) | {"slices": {role: len(found) for role, found in rows.items()}}

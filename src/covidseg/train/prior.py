@@ -1,0 +1,93 @@
+"""The prior: another run's map of each slice, as one more channel of what a network sees (Inf-Net, section III-D).
+
+The model that makes it is that of the same fold and seed. It learned from the training slices, in the paper too. The
+released code shows the truth of training slices instead, and maps of test slices only; validation slices, which stand
+in for test slices, show maps in both.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from covidseg import files
+from covidseg.data import tensors
+from covidseg.data.full import hdf5
+from covidseg.errors import UserError
+from covidseg.train.job import Job, Progress
+
+FILE = Path("stages", "prior", "prior.h5")  # below a job's folder
+Rows = npt.NDArray[np.int64]
+U8 = npt.NDArray[np.uint8]
+
+
+def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
+    """Write the prior of all slices of the job's fold and return the facts for the record.
+
+    ``index`` int32 (n,): rows of the job's tensors; ``prior`` uint8 (n, H, W) at its input size, round(255 p). Raises
+    UserError when the other run's tensors are of other slices.
+    """
+    from covidseg.train.device import prepare
+    from covidseg.train.feed import Feed, Slices, in_batches, rows_by_role
+    from covidseg.train.predict import load_model, maps_of
+
+    assert job.guide is not None
+    assert job.spec.input.prior is not None
+    start, guide = time.perf_counter(), job.guide
+    own, theirs = tensors.load(job.tensors), tensors.load(guide.tensors)
+    if own.columns["slice"] != theirs.columns["slice"]:
+        raise UserError(f"{guide.tensors}: other slices than in {job.tensors}; make both again")
+    rows = rows_by_role(job, own)
+    every = np.unique(np.concatenate(list(rows.values())))
+    told = rows["train"] if job.spec.input.prior.train == "truth" else rows["train"][:0]
+    predicted = np.setdiff1d(every, told)
+    truth = Slices(own, guide.class_values)
+    feed = Feed([Slices(theirs, guide.class_values)], guide.spec.input.mode, prepare(job.device, job.spec.threads))
+    model = load_model(guide.out, guide.spec).to(feed.device)
+    size = own.image.shape[1:]
+    with hdf5(job.out / FILE) as writer:
+        writer.file.create_dataset("index", data=np.concatenate([told, predicted]).astype(np.int32), track_times=False)
+        prior = writer.file.create_dataset(
+            "prior", (len(every), *size), np.uint8, chunks=(1, *size), compression=1, track_times=False
+        )
+        at = 0
+        for part in in_batches(told, 64):
+            prior[at : at + len(part)] = 255 * (truth.target(part) > 0).astype(np.uint8)
+            writer.check()
+            at += len(part)
+        for before, maps in maps_of(model, feed, predicted):
+            for k, map_ in enumerate(maps[:, 0], len(told) + before):
+                prior[k] = tensors.resize(map_, (size[0], size[1]))
+            writer.check()
+        progress(1, 1, "")
+    seconds = round(time.perf_counter() - start, 2)
+    return {"passed": False, "predicted": len(predicted), "truth": len(told), "seconds": seconds}
+
+
+class Maps:
+    """The prior of a job's slices: ``maps(rows)`` is uint8 (n, H, W); ``sha256`` of its file."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file. Raises UserError when it is missing or damaged."""
+        import h5py
+
+        try:
+            self.sha256 = files.sha256(path)
+            self._file = h5py.File(path)
+            self._maps = self._file["prior"]
+            self._place = {int(row): k for k, row in enumerate(self._file["index"][()])}
+        except (OSError, KeyError) as e:
+            raise UserError(f"{path}: missing or damaged ({e}); delete its folder and run snakemake again") from e
+
+    def __call__(self, rows: Rows) -> U8:
+        """Return the maps of some rows of the job's tensors."""
+        return np.stack([self._maps[self._place[int(row)]] for row in rows])
+
+
+def maps(job: Job) -> Maps | None:
+    """Return the prior of a job whose network sees one. Raises UserError when its file is missing or damaged."""
+    return Maps(job.out / FILE) if job.spec.input.prior else None
