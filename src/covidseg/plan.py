@@ -312,6 +312,10 @@ class Plan:
         spec = parse(RunSpec, raw, where)
         nets.check(spec.net, where)
         losses.check(spec.losses, where, len(spec.classes))
+        if spec.train.ONE_CLASS and len(spec.classes) > 1:
+            raise UserError(
+                f"{where}.train.method: {spec.train.method} is for one class (found {len(spec.classes)}); join them"
+            )
         dataset = self.stands_for(spec.dataset)
         split_name = self.dataset(dataset).splits.get(spec.split, spec.split)
         if splits.is_rule(split_name):
@@ -692,13 +696,13 @@ class Plan:
         """
         width = spec.net.get("width", 1.0)
         side = spec.input.size * max(spec.train.scales)
-        activations = spec.train.batch * side**2 * width * 7e-3
-        return round(300 + 1.35 * (350 + 800 * width**2 + activations))
+        batch = max(getattr(spec.train, key) for key in spec.train.BATCHES)
+        return round(300 + 1.35 * (350 + 800 * width**2 + batch * side**2 * width * 7e-3))
 
     def minutes(self, spec: RunSpec) -> int:
         """Return a generous run time in minutes, by epochs and size."""
         pixels = sum((scale * spec.input.size / 64) ** 2 for scale in spec.train.scales)
-        return 30 + round(spec.train.epochs * pixels * spec.net.get("width", 1.0) / 8)
+        return 30 + round(spec.train.most_epochs * pixels * spec.net.get("width", 1.0) / 8)
 
     # -- how a result differs from what the paper did
 

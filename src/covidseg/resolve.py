@@ -67,19 +67,23 @@ def scale(spec: RunSpec, preset: Preset) -> tuple[RunSpec, list[str]]:
             raw["net"]["levels"] = max(3, raw["net"]["levels"] - round(math.log2(spec.input.size / size)))
     if preset.width:
         raw["net"]["width"] = preset.width * spec.net.get("width", 1.0)
-    for owner, key in [(raw["train"], "epochs"), (raw["train"]["optimizer"], "step")]:
+    train, optimizer = raw["train"], raw["train"]["optimizer"]
+    for owner, key in [*((train, key) for key in spec.train.EPOCHS), (optimizer, "step")]:
         owner[key] = _scaled(owner[key], preset.epochs)
     for options in raw["losses"].values():
         if "from_epoch" in options:
             options["from_epoch"] = _scaled(options["from_epoch"], preset.epochs)
-    optimizer = raw["train"]["optimizer"]
-    optimizer["lr"] *= preset.lr
+    for owner, key in [(optimizer, "lr"), *((train, key) for key in spec.train.RATES)]:
+        owner[key] *= preset.lr
     optimizer["step"] = optimizer["step"] if preset.step is None else preset.step
-    for key in ("batch", "accumulate", "validate_every", "slices_per_epoch"):
+    for key in spec.train.BATCHES:
+        train[key] = preset.batch or train[key]
+    for key in ("accumulate", "validate_every", "slices_per_epoch"):
         value = getattr(preset, key)
-        raw["train"][key] = value if value is not None else raw["train"][key]
-    if preset.rounds and "rounds" in raw["train"]:
-        raw["train"]["rounds"] = min(preset.rounds, raw["train"]["rounds"])
+        train[key] = value if value is not None else train[key]
+    for key in ("rounds", "steps"):
+        if (most := getattr(preset, key)) and key in train:
+            train[key] = min(most, train[key] or most)
     scaled = parse(RunSpec, raw, f"preset ({preset.about})")
     return scaled, list(_differences(spec.model_dump(), scaled.model_dump()))
 
@@ -91,6 +95,6 @@ def _scaled(epochs: int, factor: float) -> int:
 def _differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
     if isinstance(before, dict) and isinstance(after, dict):
         for key in after:
-            yield from _differences(before.get(key), after[key], f"{path}.{key}" if path else key)
+            yield from _differences(before.get(key, 1), after[key], f"{path}.{key}" if path else key)
     elif before != after:
-        yield f"{path} {before if before is not None else 1} to {after}"
+        yield f"{path} {'all' if before is None else before} to {after}"

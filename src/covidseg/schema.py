@@ -10,7 +10,7 @@ import json
 import re
 import typing
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
@@ -259,7 +259,15 @@ class Pool(Strict):
 
 
 class Training(Strict):
-    """What every method has: epochs, batches and the optimizer of one training."""
+    """What every method has: epochs, batches and the optimizer of one training.
+
+    EPOCHS, BATCHES and RATES name the settings that a preset's epochs, batch and lr change.
+    """
+
+    EPOCHS: ClassVar[tuple[str, ...]] = ("epochs",)
+    BATCHES: ClassVar[tuple[str, ...]] = ("batch",)
+    RATES: ClassVar[tuple[str, ...]] = ()
+    ONE_CLASS: ClassVar[bool] = False  # whether the method knows one class and background only
 
     epochs: Positive = 150
     batch: Positive = 2
@@ -275,6 +283,11 @@ class Training(Strict):
     def stages(self) -> list[str]:
         """Return the jobs that come before the last one, in order; each needs the one before it."""
         return []
+
+    @property
+    def most_epochs(self) -> int:
+        """Return the epochs of the longest job."""
+        return self.epochs
 
 
 class Supervised(Training):
@@ -304,8 +317,50 @@ class SelfTraining(Training):
         return ["round0", *later]
 
 
+class Propagation(Training):
+    """Label propagation in small steps, then training on what was labelled (Inf-Net, algorithm 1: Semi-Inf-Net).
+
+    A model of the labelled slices labels the next ``k`` slices of the shuffled pool, softly and for good, and learns
+    from all that have labels by then; and so on. A new model learns the pseudo-labelled slices with the settings of
+    any training, ``epochs``, ``batch``, ``optimizer``; at last the labelled ones refine it, ``finetune_``.
+    """
+
+    EPOCHS: ClassVar[tuple[str, ...]] = ("epochs", "step_epochs", "finetune_epochs")
+    BATCHES: ClassVar[tuple[str, ...]] = ("batch", "step_batch", "finetune_batch")
+    RATES: ClassVar[tuple[str, ...]] = ("step_lr", "finetune_lr")
+    ONE_CLASS: ClassVar[bool] = True
+
+    method: Literal["propagation"]
+    pool: Pool
+    k: Positive = Field(5, description="Slices that a step labels.")
+    steps: Positive | None = Field(None, description="At most so many; null: until the pool is used up.")
+    step_epochs: Positive = 10
+    step_batch: Positive = 16
+    step_lr: Finite = Field(3e-4, gt=0, description="Of all steps, without decay.")
+    blocks: int = Field(8, ge=1, le=99, description="Jobs that the steps are cut into, of ten steps or more.")
+    with_labelled: bool = Field(False, description="The labelled slices are learned with the pseudo-labelled ones.")
+    finetune_epochs: Positive = 100
+    finetune_batch: Positive = 16
+    finetune_lr: Finite = Field(1e-4, gt=0)
+    start: RunId | None = Field(None, description="Supervised run with equal settings, whose model is the first.")
+
+    @property
+    def stages(self) -> list[str]:
+        """Return first, block1, block2, ..., pretrain; the last job refines."""
+        blocks = min(self.blocks, -(-self.steps // 10)) if self.steps else self.blocks
+        return ["first", *(f"block{b}" for b in range(1, blocks + 1)), "pretrain"]
+
+    @property
+    def most_epochs(self) -> int:
+        """Return the epochs of the longest job; without a number of steps it has the 320 of the paper."""
+        steps = -(-(self.steps or 320) // (len(self.stages) - 2))
+        return max(self.epochs, self.finetune_epochs, steps * self.step_epochs)
+
+
 Method = Annotated[
-    Annotated[Supervised, Tag("supervised")] | Annotated[SelfTraining, Tag("self_training")],
+    Annotated[Supervised, Tag("supervised")]
+    | Annotated[SelfTraining, Tag("self_training")]
+    | Annotated[Propagation, Tag("propagation")],
     _told_by("method", "supervised"),
 ]
 
@@ -560,6 +615,7 @@ class Preset(Strict):
     validate_every: Positive | None = None
     slices_per_epoch: Count | None = None
     rounds: Positive | None = Field(None, description="At most so many rounds of pseudo labels.")
+    steps: Positive | None = Field(None, description="At most so many steps of label propagation.")
     folds: Positive | None = Field(None, description="At most so many folds, the first ones.")
     lr: Finite = Field(1.0, gt=0, le=100, description="Factor on the learning rate.")
     step: Count | None = Field(None, description="Epochs until the rate decays; 0: never.")

@@ -188,7 +188,7 @@ def stage(plan: Plan, run_id: str, fold: int, seed: int, name: str, gpus: int = 
         started = time.time()
         facts = training.stage(job, name, Progress(f"{run_id} fold {fold} seed {seed} {name}"))
     if facts["passed"]:
-        _say(f"{run_id} fold {fold} seed {seed}: {name} passed, the rounds are over")
+        _say(f"{run_id} fold {fold} seed {seed}: {name} passed, nothing was left to do")
     command = f"covidseg --config {plan.source} stage {run_id} {name} --fold {fold} --seed {seed}"
     record.write(path, stage=name, **_about(plan, run, fold, seed, started, job.code, inputs, command), **facts)
 

@@ -1,7 +1,8 @@
 """The losses: one file each, named in LOSSES. Nothing here imports torch before a loss is computed.
 
 A loss is a function ``(outputs, target, *, options)``: outputs is what a network returns, target uint8 (N, H, W) with
-0 for background and 1..K for the foreground classes; it returns a float32 scalar. In a run each loss also takes
+0 for background and 1..K for the foreground classes, or float32, the probability of the one class in 0..1; it returns
+a float32 scalar. In a run each loss also takes
 ``weight`` (default 1) and ``from_epoch`` (default 0: on from the first epoch).
 """
 

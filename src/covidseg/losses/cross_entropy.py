@@ -20,6 +20,7 @@ def cross_entropy(
     foreground class; none means 1. The mean is over pixels, not over weights. ``reweight``: weights from the training
     set, which is not known here: the training puts ``class_weights`` in its place (``losses.resolved``). Raises
     UserError when the number of weights is not that of the classes, and for a ``reweight`` that is still there.
+    A soft target y of one class counts for both: -(1/n) sum_i w_1 y_i log p_i + w_0 (1 - y_i) log(1 - p_i).
     """
     if reweight:
         raise UserError("losses.cross_entropy.reweight: this training method counts no classes; give class_weights")
@@ -32,5 +33,6 @@ def cross_entropy(
             f"(found {len(class_weights)})"
         )
     weight = torch.tensor(class_weights, device=logits.device) if class_weights else None
-    loss = F.cross_entropy(logits, target.long(), weight, reduction="sum")
+    labels = torch.stack((1 - target, target), 1) if target.is_floating_point() else target.long()
+    loss = F.cross_entropy(logits, labels, weight, reduction="sum")
     return loss / target.numel()

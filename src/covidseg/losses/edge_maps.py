@@ -6,6 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+CUT = 128.5 / 255  # 8-bit values above 128 are inside
+
+
+def inside(target: Tensor) -> Tensor:
+    """Return where targets (N, H, W) are foreground, as bool: any class, or of soft ones (float32) what is above 128 of
+    255, where Inf-Net's authors cut them.
+    """
+    return target > CUT if target.is_floating_point() else target > 0
+
 
 def gradient(target: Tensor) -> Tensor:
     """Return the edges of masks (N, H, W) as bool (N, H, W): where the gradient by central differences is not zero.
@@ -14,7 +23,7 @@ def gradient(target: Tensor) -> Tensor:
     for the neighbour it lacks. The result is two pixels wide and is, pixel for pixel, what ``numpy.gradient`` gives
     and what Inf-Net's authors released for each of their 50 labelled training slices.
     """
-    mask = F.pad((target > 0)[:, None].float(), (1, 1, 1, 1), mode="replicate")[:, 0]
+    mask = F.pad(inside(target)[:, None].float(), (1, 1, 1, 1), mode="replicate")[:, 0]
     middle = slice(1, -1)
     across, down = mask[:, middle, 2:] != mask[:, middle, :-2], mask[:, 2:, middle] != mask[:, :-2, middle]
     return across | down
@@ -28,7 +37,7 @@ def canny(target: Tensor) -> Tensor:
     exceeds the thresholds (10 and 150 of 255) in use. Pixel for pixel this is what OpenCV's function gives and what
     Inf-Net's authors released for their pseudo labels, these cut above 128.
     """
-    mask = F.pad((target > 0)[:, None].float(), (1, 1, 1, 1), mode="replicate")
+    mask = F.pad(inside(target)[:, None].float(), (1, 1, 1, 1), mode="replicate")
     sobel = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]], device=mask.device)
     with torch.autocast(mask.device.type, enabled=False):
         across, down = F.conv2d(mask, torch.stack((sobel, sobel.t()))[:, None]).unbind(1)

@@ -26,6 +26,11 @@ def label_map(p_NKHW: Tensor) -> Tensor:
 
 
 def channels(target: Tensor, classes: int) -> Tensor:
-    """Return the label map (N, H, W) as 0/1 float32 (N, classes, H, W), without background."""
+    """Return the label map (N, H, W) as 0/1 float32 (N, classes, H, W), without background.
+
+    A soft target, float32, is the probability of the one class already.
+    """
+    if target.is_floating_point():
+        return target[:, None]
     values = torch.arange(1, classes + 1, dtype=target.dtype, device=target.device)
     return (target[:, None] == values[:, None, None]).float()

@@ -64,7 +64,10 @@ class Slices:
 
     ``target`` is 0 for background and 1..K for the classes of ``class_values``; a lung pixel of another class keeps
     that class. Without ``lungs`` every pixel counts as lung. ``prior`` returns the map of each of some rows, uint8.
+    ``soft``: ``target`` is 255 times the probability of the one class instead.
     """
+
+    soft = False
 
     def __init__(
         self,
@@ -106,6 +109,8 @@ class Slices:
 class Feed:
     """Batches of (input float32 (n, C, H, W), target uint8 (n, H, W)) on a device.
 
+    With a soft source among them all targets are soft: float32, the probability of the one class in 0..1.
+
     Rows count through the sources, one after the other. On a CPU the memory maps serve as they are: what was read
     once stays in the page cache and is shared between jobs. A GPU gets all slices at once when they fit into half its
     free memory; else a thread prepares the next batch while the device works on this one (``streamed``).
@@ -114,6 +119,7 @@ class Feed:
     def __init__(self, sources: Sequence[Slices], mode: InputMode, device: torch.device) -> None:
         self.sources, self.mode, self.device = sources, mode, device
         self.size = int(sources[0].loaded.image.shape[1])
+        self.soft = any(source.soft for source in sources)
         self._ends = np.cumsum([len(source) for source in sources])
         self._guided = sources[0].prior is not None
         self._held: Picked | None = None
@@ -137,6 +143,11 @@ class Feed:
                 coming = [pool.submit(self._read, rows) for rows in batches[i + 1 : i + 2]]
                 yield self._finish(ready)
 
+    def refresh(self, rows: Rows) -> None:
+        """Take note that the targets of some rows have changed in their source."""
+        if self._held is not None:
+            self._held[2][torch.from_numpy(rows).to(self.device)] = self._send(self.target(rows))
+
     def pixels(self, rows: Rows, classes: int) -> list[int]:
         """Return how many pixels of the rows' targets each foreground class has."""
         counts = np.zeros(1 + classes, np.int64)
@@ -158,7 +169,7 @@ class Feed:
         return self._send(self._gather("image", rows)), lung, prior, self._send(self.target(rows))
 
     def target(self, rows: Rows) -> U8:
-        """Return the class of each pixel of some rows."""
+        """Return the class of each pixel of some rows; with a soft source 255 times the one class's probability."""
         return self._gather("target", rows)
 
     def _gather(self, what: Literal["image", "lung", "prior", "target"], rows: Rows) -> U8:
@@ -170,6 +181,8 @@ class Feed:
         for k, source in enumerate(self.sources):
             if len(at := np.flatnonzero(owner == k)):
                 out[at] = getattr(source, what)(rows[at] - (self._ends[k] - len(source)))
+                if what == "target" and self.soft and not source.soft:
+                    out[at] *= 255
         return out
 
     def _send(self, array: U8) -> Tensor:
@@ -178,7 +191,7 @@ class Feed:
 
     def _finish(self, picked: Picked) -> tuple[Tensor, Tensor]:
         image, lung, prior, target = picked
-        return compose(image, lung, self.mode, prior), target
+        return compose(image, lung, self.mode, prior), target.float().div_(255) if self.soft else target
 
 
 def in_batches(rows: Rows, batch: int) -> list[Rows]:

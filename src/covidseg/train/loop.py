@@ -32,22 +32,32 @@ class Loop:
     """
 
     def __init__(self, job: Job, model: nn.Module, feed: Feed, train: Rows, val: Rows, resume: Resume) -> None:
-        self.job, self.model, self.feed, self.train, self.val, self.resume = job, model, feed, train, val, resume
-        self.terms, self.classes = reweighted(job.spec, feed, train)
-        self.settings = job.spec.train
+        self.model, self.feed, self.val, self.resume = model, feed, val, resume
         self.flat = Flat(model)
-        self.optimizer = Optimizer(self.flat, self.settings.optimizer)
+        self.optimizer = Optimizer(self.flat, job.spec.train.optimizer)
+        self.resumed = False
+        self.seconds, self.slices = 0.0, 0  # of this process
+        self.begin(job, train)
+
+    def begin(self, job: Job, train: Rows) -> None:
+        """Start anew with the model as it is, on some rows: what was learned about earlier ones is only in it."""
+        self.job, self.train, self.settings = job, train, job.spec.train
+        self.terms, self.classes = reweighted(job.spec, self.feed, train)
+        self.optimizer.reset()
+        self.flat.grads.zero_()
         self.epoch = self.batch = self.pending = 0  # epoch, its batches done, batches in the gradients
         self.history: list[list[str]] = []
         self.best: dict[str, Any] | None = None
         self.values = torch.zeros(0)  # of this epoch, one row a batch, one column per loss that is on
-        self.resumed = False
-        self.seconds, self.slices = 0.0, 0  # of this process
 
     def run(self, progress: Progress) -> None:
         """Train to the last epoch; the model then holds the best one."""
         if (state := self.resume.load()) is not None:
             self._restore(state)
+        self.fit(progress)
+
+    def fit(self, progress: Progress) -> None:
+        """Train from where it stands to the last epoch; the model then holds the best one."""
         start = time.perf_counter()
         while self.epoch < self.settings.epochs:
             self._train_epoch(progress)
@@ -57,7 +67,7 @@ class Loop:
             self.best = {"epoch": self.epoch - 1, "dsc": None, **self.flat.snapshot()}
         self.flat.restore(self.best)
         self.model.eval()
-        self.seconds = time.perf_counter() - start
+        self.seconds += time.perf_counter() - start
         progress(self.epoch, self.settings.epochs, self._text())
 
     def _train_epoch(self, progress: Progress) -> None:

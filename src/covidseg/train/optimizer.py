@@ -46,14 +46,17 @@ class Optimizer:
 
     def __init__(self, flat: Flat, settings: schema.Optimizer) -> None:
         self.flat, self.settings = flat, settings
-        self.state: dict[str, Tensor] = {}
-        self.reset()
+        self.state = self._new()
 
     def reset(self) -> None:
-        """Forget all moments, as a new optimizer would."""
+        """Forget all moments, as a new optimizer would, in place."""
+        for value in self.state.values():
+            value.zero_()
+
+    def _new(self) -> dict[str, Tensor]:
         names = ("first", "second") if self.settings.name == "adam" else ("velocity",) if self.settings.momentum else ()
-        self.state = {name: torch.zeros_like(self.flat.values) for name in names}
-        self.state["step"] = torch.zeros((), device=self.flat.values.device)
+        state = {name: torch.zeros_like(self.flat.values) for name in names}
+        return state | {"step": torch.zeros((), device=self.flat.values.device)}
 
     def rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch, 0 the first.

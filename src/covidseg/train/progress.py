@@ -35,6 +35,13 @@ class Progress:
                 line(self.title, done, total, text, now - self._start[0], self._start[1]), file=self.stream, flush=True
             )
 
+    def note(self, text: str) -> None:
+        """Say at once what has to stand in the log."""
+        if self._bar is not None:
+            self._bar.console.print(f"{self.title}: {text}", highlight=False, markup=False)
+        else:
+            print(f"{self.title}: {text}", file=self.stream, flush=True)
+
     def close(self) -> None:
         """Leave the terminal as it was."""
         if self._bar is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,19 +83,12 @@ def _dice(a: np.ndarray, b: np.ndarray) -> float:
     return 2 * int((a & b).sum()) / both if both else 1.0
 
 
-class PseudoLabelled(Slices):
-    """The pool's slices that a labelling holds, in its order, with its labels."""
+class Chosen(Slices):
+    """Some slices of a pool, in the order of ``index``, with a label (H, W) for each."""
 
-    def __init__(self, loaded: tensors.Tensors, path: Path, lungs: bool = True) -> None:
-        """Open the labels. Raises UserError when the file is missing or damaged."""
-        import h5py
-
+    def __init__(self, loaded: tensors.Tensors, index: Rows, labels: Any, lungs: bool = True) -> None:
         super().__init__(loaded, {}, lungs)
-        try:
-            self._file = h5py.File(path)
-            self.index: Rows = self._file["index"][()].astype(np.int64)
-        except (OSError, KeyError) as e:
-            raise UserError(f"{path}: missing or damaged ({e}); delete its folder and run snakemake again") from e
+        self.index, self.labels = index, labels
 
     def __len__(self) -> int:
         return len(self.index)
@@ -109,5 +103,30 @@ class PseudoLabelled(Slices):
 
     def target(self, rows: Rows) -> U8:
         """Return the pseudo label of each pixel of some rows."""
-        labels = self._file["label"]
-        return np.stack([labels[row] for row in rows])
+        return np.stack([self.labels[row] for row in rows])
+
+
+class PseudoLabelled(Chosen):
+    """The pool's slices that a labelling holds, in its order, with its labels."""
+
+    def __init__(self, loaded: tensors.Tensors, path: Path, lungs: bool = True) -> None:
+        """Open the labels. Raises UserError when the file is missing or damaged."""
+        index, labels = read_labels(path)
+        super().__init__(loaded, index, labels, lungs)
+
+
+class Soft(Chosen):
+    """Slices whose labels are 255 times the probability of the one class; ``labels``: uint8 (n, H, W)."""
+
+    soft = True
+
+
+def read_labels(path: Path) -> tuple[Rows, Any]:
+    """Return rows of the pool and their labels, as an open data set. Raises UserError for a missing or damaged file."""
+    import h5py
+
+    try:
+        file = h5py.File(path)
+        return file["index"][()].astype(np.int64), file["label"]
+    except (OSError, KeyError) as e:
+        raise UserError(f"{path}: missing or damaged ({e}); delete its folder and run snakemake again") from e

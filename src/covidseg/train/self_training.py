@@ -19,13 +19,10 @@ import numpy as np
 
 from covidseg import files, record
 from covidseg.data import tensors
-from covidseg.errors import UserError
 from covidseg.schema import SelfTraining
 from covidseg.train import rounds
 from covidseg.train.job import Job, Progress
-
-RECORD = "stage.json"
-UNLABELLED = "unlabelled"  # the role of slices without labels
+from covidseg.train.stages import RECORD, folder, pool_of, take_over
 
 
 def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
@@ -39,7 +36,7 @@ def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
     if name.startswith("labels"):
         return {"passed": False, **_label(replace(job, out=out), settings, number)}
     if number == 0 and job.start:
-        return {"passed": False, **_take_over(job.start, out)}
+        return {"passed": False, **take_over(job.start, out)}
     return {"passed": False, **_train(replace(job, out=out, stream=(number,) if number else ()), number, progress)}
 
 
@@ -79,11 +76,6 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     }
 
 
-def folder(out: Path, name: str) -> Path:
-    """Return the folder of one stage of a job."""
-    return out / "stages" / name
-
-
 def trained(out: Path, before: int) -> list[dict[str, Any]]:
     """Return the records of the trained rounds before number ``before``. Raises UserError for a missing one."""
     found = [record.read(folder(out, f"round{k}") / RECORD) for k in range(before)]
@@ -95,23 +87,6 @@ def _settings(job: Job) -> SelfTraining:
     return job.spec.train
 
 
-def _pool(job: Job, settings: SelfTraining) -> tuple[tensors.Tensors, rounds.Rows, rounds.Rows]:
-    """Return the pool's tensors, the rows of the pool in them, and those of these whose truth is known."""
-    assert job.pool is not None
-    loaded = tensors.load(job.pool)
-    cases, roles = (np.array(loaded.columns[key], dtype=str) for key in ("case", "role"))
-    unknown = sorted({*settings.pool.without} - {*cases.tolist()})
-    if unknown:
-        raise UserError(f"train.pool.without: no case {unknown[0]!r} in {job.pool}; correct the name")
-    inside = ~np.isin(cases, settings.pool.without)
-    if job.pool == job.tensors:
-        inside &= roles == UNLABELLED
-    rows = np.flatnonzero(inside)
-    if not len(rows):
-        raise UserError(f"train.pool: {settings.pool.dataset} has no unlabelled slice; name another data set")
-    return loaded, rows, rows[roles[rows] != UNLABELLED]
-
-
 def _label(job: Job, settings: SelfTraining, number: int) -> dict[str, Any]:
     """Let the last round's model label what was drawn before and a new part of the pool."""
     from covidseg.train.device import prepare
@@ -121,7 +96,7 @@ def _label(job: Job, settings: SelfTraining, number: int) -> dict[str, Any]:
 
     start = time.perf_counter()
     main = job.out.parent.parent
-    loaded, pool, known = _pool(job, settings)
+    loaded, pool, known = pool_of(job, settings.pool)
     lungs = job.spec.lungs != "none"
     drawn = np.zeros(0, np.int64)
     if number > 1:
@@ -172,22 +147,6 @@ def _train(job: Job, number: int, progress: Progress) -> dict[str, Any]:
     fit = supervised.learn(job, feed, train, rows["val"], progress, *more, before=before)
     fit.resume.remove()
     return supervised.facts(fit, start) | {"labelled": len(rows["train"]), "pseudo": len(pseudo)}
-
-
-def _take_over(start: Path, out: Path) -> dict[str, Any]:
-    """Copy another run's training: the same settings would give the same model."""
-    made = record.read(start / "run.json")
-    out.mkdir(parents=True, exist_ok=True)
-    for name in ("model.safetensors", "history.csv"):
-        shutil.copyfile(start / name, out / name)
-    keys = ["device", "parameters", "best_epoch", "val_dsc", "epochs", "slices_per_second", "resumed", "notes"]
-    keys += ["class_pixels", "class_weights"]
-    return {key: made[key] for key in keys if key in made} | {
-        "labelled": made["slices"]["train"],
-        "pseudo": 0,
-        "seconds": 0.0,
-        "taken_from": made["run"],
-    }
 
 
 def _line(out: Path, number: int, facts: dict[str, Any], kept: bool) -> dict[str, Any]:

@@ -1,0 +1,58 @@
+"""What methods in several jobs share: where a job's results are, its pool, a first model from elsewhere. No torch."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from covidseg import record
+from covidseg.data import tensors
+from covidseg.errors import UserError
+from covidseg.schema import Pool
+from covidseg.train.job import Job
+
+RECORD = "stage.json"
+UNLABELLED = "unlabelled"  # the role of slices without labels
+Rows = npt.NDArray[np.int64]
+
+
+def folder(out: Path, name: str) -> Path:
+    """Return the folder of one stage of a job."""
+    return out / "stages" / name
+
+
+def pool_of(job: Job, pool: Pool) -> tuple[tensors.Tensors, Rows, Rows]:
+    """Return the pool's tensors, the rows of the pool in them, and those of these whose truth is known."""
+    assert job.pool is not None
+    loaded = tensors.load(job.pool)
+    cases, roles = (np.array(loaded.columns[key], dtype=str) for key in ("case", "role"))
+    unknown = sorted({*pool.without} - {*cases.tolist()})
+    if unknown:
+        raise UserError(f"train.pool.without: no case {unknown[0]!r} in {job.pool}; correct the name")
+    inside = ~np.isin(cases, pool.without)
+    if job.pool == job.tensors:
+        inside &= roles == UNLABELLED
+    rows = np.flatnonzero(inside)
+    if not len(rows):
+        raise UserError(f"train.pool: {pool.dataset} has no unlabelled slice; name another data set")
+    return loaded, rows, rows[roles[rows] != UNLABELLED]
+
+
+def take_over(start: Path, out: Path) -> dict[str, Any]:
+    """Copy another run's training: the same settings would give the same model."""
+    made = record.read(start / "run.json")
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("model.safetensors", "history.csv"):
+        shutil.copyfile(start / name, out / name)
+    keys = ["device", "parameters", "best_epoch", "val_dsc", "epochs", "slices_per_second", "resumed", "notes"]
+    keys += ["class_pixels", "class_weights"]
+    return {key: made[key] for key in keys if key in made} | {
+        "labelled": made["slices"]["train"],
+        "pseudo": 0,
+        "seconds": 0.0,
+        "taken_from": made["run"],
+    }
