@@ -146,7 +146,7 @@ class Feed:
     def refresh(self, rows: Rows) -> None:
         """Take note that the targets of some rows have changed in their source."""
         if self._held is not None:
-            self._held[2][torch.from_numpy(rows).to(self.device)] = self._send(self.target(rows))
+            self._held[3][torch.from_numpy(rows).to(self.device)] = self._send(self.target(rows))
 
     def pixels(self, rows: Rows, classes: int) -> list[int]:
         """Return how many pixels of the rows' targets each foreground class has."""
