@@ -97,4 +97,10 @@ def _differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
         for key in after:
             yield from _differences(before.get(key, 1), after[key], f"{path}.{key}" if path else key)
     elif before != after:
-        yield f"{path} {'all' if before is None else before} to {after}"
+        yield f"{path} {_in_words(before)} to {_in_words(after)}"
+
+
+def _in_words(value: Any) -> str:
+    if value is None:
+        return "all"
+    return f"{value:g}" if isinstance(value, float) else str(value)

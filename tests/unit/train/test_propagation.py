@@ -86,7 +86,7 @@ def test_blocks_have_ten_steps_or_more() -> None:
 
 
 def test_a_preset_scales_every_phase_and_says_so() -> None:
-    preset = Preset(about="small", epochs=0.5, batch=4, lr=2, steps=6)
+    preset = Preset(about="small", epochs=0.5, batch=4, lr=3, steps=6)
     scaled, words = scale(spec(step_epochs=10, finetune_lr=1e-4), preset)
     found = scaled.train.model_dump()
     expected = {
@@ -97,11 +97,11 @@ def test_a_preset_scales_every_phase_and_says_so() -> None:
         "batch": 4,
         "step_batch": 4,
         "finetune_batch": 4,
-        "step_lr": 2e-3,
-        "finetune_lr": 2e-4,
+        "step_lr": 3e-3,
+        "finetune_lr": pytest.approx(3e-4),
     }
     assert {key: found[key] for key in expected} == expected
-    assert "train.steps all to 6" in words
+    assert {"train.steps all to 6", "train.finetune_lr 0.0001 to 0.0003"} <= set(words)  # not 0.00030000000000000003
 
 
 # ---- what a label is
