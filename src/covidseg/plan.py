@@ -379,10 +379,13 @@ class Plan:
 
     def with_models(self) -> list[str]:
         """Return ``runs`` and those whose models they need, and so on, each once."""
-        found = list(self.runs())
-        for run in found:  # grows on the way
-            found += [other for other in self.models_for(run) if other not in found]
-        return found
+        found = dict.fromkeys(self.runs())
+        left = list(found)
+        while left:
+            others = [other for other in self.models_for(left.pop()) if other not in found]
+            found.update(dict.fromkeys(others))
+            left += others
+        return list(found)
 
     # -- what is asked for
 
@@ -722,13 +725,15 @@ class Plan:
         return [*out, *run.scaled]
 
     def shown_in(self, run: str) -> str:
-        """Return where a run shows, as ``table 3, figure 5``; for a model behind the data, what it is for."""
+        """Return where a run shows, as ``table 3, figure 5``; for a model behind others or the data, what it is for."""
         other = "lung masks" if run.startswith(f"{SUPPORT}/") else "no table"
         return ", ".join(self._places().get(run, [])) or other
 
     @functools.cache  # noqa: B019
     def _places(self) -> dict[str, list[str]]:
-        """Return run -> the tables and figures that show it, and masks; claims, where nothing else does."""
+        """Return run -> the tables and figures that show it, and masks; claims, where nothing else does; where nothing
+        at all, the runs that need its model.
+        """
         found: dict[str, list[str]] = {}
         for paper, name, table in self.tables():
             for run in dict.fromkeys(self.table_runs(paper, table) if isinstance(table, ResultTable) else ()):
@@ -741,7 +746,11 @@ class Plan:
         for paper in self.claims():
             for run in self.claim_runs(paper):
                 found.setdefault(run, ["claims"])
-        return found
+        behind: dict[str, list[str]] = {}
+        for run in self.with_models():
+            for other in self.models_for(run):
+                behind.setdefault(other, []).append(f"for {run}")
+        return behind | found
 
     def protocols(self, run: str) -> list[str]:
         """Return the protocols under which a run is scored: those of its tables and claims, and the standard one."""

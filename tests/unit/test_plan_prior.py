@@ -59,6 +59,7 @@ def test_the_run_behind_a_prior_is_made_first() -> None:
     assert (guided.spec.input.channels, guided.spec.stages) == (2, ["prior"])
     assert plan.runs() == ["two/guided"]
     assert plan.all_runs() == ["two/guided", "two/binary"]
+    assert (plan.shown_in("two/guided"), plan.shown_in("two/binary")) == ("table 1", "for two/guided")
     assert plan.tensor_sets() == [("covid-semiseg", 64), ("covid-semiseg", 32)]
 
 

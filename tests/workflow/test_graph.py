@@ -196,6 +196,17 @@ def test_a_joined_data_set_waits_for_the_stores_and_masks_of_its_parts(fork: For
     assert "fetch dataset3" not in text
 
 
+def test_a_prior_waits_for_the_model_that_makes_it(fork: Fork) -> None:
+    project = fork()
+    project.edit("workflow/papers/ssanet.yaml", "  m4: {}", "  m4: {}\n  guided: {input: {prior: {run: m1}}}")
+    project.edit("config.yaml", "only: [ssanet/m1, ssanet/m3]", "only: [ssanet/guided]")
+    jobs = project.planned()
+    assert (jobs["stage"], jobs["train"]) == (2, 2)  # two folds; M1 is there already
+    project.edit("workflow/papers/ssanet.yaml", "m1: {net:", "m1: {train: {epochs: 100}, net:")
+    jobs = project.planned()
+    assert (jobs["stage"], jobs["train"]) == (2, 4)
+
+
 def test_a_truncated_table_of_scores_is_refused(fork: Fork) -> None:
     project = fork()
     cases = project.folder / "results/demo/runs/ssanet/m1/cases.csv"

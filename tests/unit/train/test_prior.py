@@ -45,6 +45,18 @@ def test_each_slice_gets_its_own_map(tmp_path: Path) -> None:
     assert not x[:, 0].any()
 
 
+def test_what_lies_on_a_device_is_refreshed_in_its_targets_only() -> None:
+    label, maps = np.zeros((2, 8, 8), np.uint8), np.full((2, 8, 8), 51, np.uint8)
+    loaded = tensors.Tensors(label, label, label, {})
+    feed = Feed([Slices(loaded, {"lesion": (1,)}, prior=lambda rows: maps[rows])], "slice", torch.device("cpu"))
+    feed._held = feed._read(np.arange(2))  # as a GPU does
+    label[1] = 1
+    feed.refresh(np.array([1]))
+    ((x, target),) = feed.batches([np.array([0, 1])])
+    assert target[:, 0, 0].tolist() == [0, 1]
+    assert x[:, 1, 0, 0].tolist() == pytest.approx([0.2, 0.2])
+
+
 # ---- two trainings
 
 
