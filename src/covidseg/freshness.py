@@ -22,6 +22,10 @@ def training_problem(plan: Plan, run: Run, fold: int, seed: int) -> str | None:
         data = plan.paths.tensors(*pair) / "tensors.json"
         if data.is_file() and made.get("inputs", {}).get(used) != sha256(data):
             return "made from other data"
+    if run.spec.maps:
+        maps = plan.paths.canonical(run.spec.maps) / "import.json"
+        if maps.is_file() and made.get("inputs", {}).get("maps") != sha256(maps):
+            return "made from other maps"
     if made.get("inputs", {}).get("split") != sha256(_split(plan, run)):
         return f"made with another split {run.spec.split}"
     if prior := plan.prior(run.id, run.spec):

@@ -141,7 +141,7 @@ def read_pairs(truth: Path, pred: Path) -> Iterator[tuple[str, Path, Map, Map]]:
         t, p = read_map(path), read_map(preds[name])
         if t.axes and p.axes and t.axes != p.axes:
             raise UserError(f"{preds[name]}: axes {p.axes}, but {path} has {t.axes}; bring both on one grid")
-        lesion, prob = _lesion(path, t.values, truth_scale), _probability(preds[name], p.values, pred_scale)
+        lesion, prob = _lesion(path, t.values, truth_scale), probability(preds[name], p.values, pred_scale)
         yield name, preds[name], Map(lesion, t.spacing), Map(prob, p.spacing)
 
 
@@ -154,7 +154,11 @@ def _lesion(path: Path, values: Array, scale: int) -> Array:
     return np.asarray(values >= 0.5 if scale == 1 else values > 128 * (scale // 255))
 
 
-def _probability(path: Path, values: Array, scale: int) -> Array:
+def probability(path: Path, values: Array, scale: int) -> Array:
+    """Return a map's values as 8-bit, 255 for certainty, or as float 0..1; ``scale`` is its folder's (``scale_of``).
+
+    Raises UserError for values that are no probabilities.
+    """
     low, top = float(values.min()), float(values.max())
     whole = values.dtype.kind in "iu"
     fractions = not whole and scale > 1 and not (values == np.round(values)).all()

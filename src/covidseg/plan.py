@@ -23,8 +23,9 @@ from covidseg.data.importers import IMPORTERS
 from covidseg.data.importers.folder import names as names_below
 from covidseg.errors import UserError, nearest
 from covidseg.files import need, write_text
+from covidseg.nets import published
 from covidseg.paths import Paths
-from covidseg.resolve import described_or_released, merge, scale
+from covidseg.resolve import described_or_released, merge, scale, scale_maps
 from covidseg.schema import (
     Claim,
     Config,
@@ -38,6 +39,7 @@ from covidseg.schema import (
     Preset,
     Protocol,
     QualitativeFigure,
+    Released,
     ResultTable,
     RunSpec,
     Training,
@@ -52,6 +54,7 @@ SUPPORT = "lungmask"  # a paper file without tables: the models that make lung m
 PHANTOM_LUNGS = f"{SUPPORT}/phantom"
 METRIC_PROSE = {"title", "about", "better", "digits", "unit", "not_comparable"}
 MOST_MEMORY = 4 << 20  # MiB of one training; no machine has more
+TESTED = ("dataset", "split", "classes", "input")  # the settings that say what is tested, and on which grid
 STANDARD = "standard"  # the protocol under which every prediction is scored, besides its table's own
 
 
@@ -280,7 +283,10 @@ class Plan:
         own = copy.deepcopy(paper.runs[name] or {})
         follow = own.pop("follow", "described")
         raw, released = described_or_released(paper, follow, where, name)
-        return self._resolve(run, merge(self._own(paper_name) | raw, own), released, where)
+        raw = self._own(paper_name) | raw
+        if own.get("train", {}).get("method") == "released":  # of a training only what is tested remains
+            raw, released = {key: raw[key] for key in TESTED if key in raw} | {"net": {}, "losses": {}}, []
+        return self._resolve(run, merge(raw, own), released, where)
 
     def _own(self, paper: str) -> dict[str, Any]:
         """Return what the scans that a paper file brings along say of its runs: data set, split, classes."""
@@ -310,8 +316,11 @@ class Plan:
         if isinstance(given := raw.get("losses"), dict):
             raw["losses"] = {name: options or {} for name, options in given.items() if options is not False}
         spec = parse(RunSpec, raw, where)
-        nets.check(spec.net, where)
-        losses.check(spec.losses, where, len(spec.classes))
+        if spec.maps:
+            self._check_maps(spec, where)
+        else:
+            nets.check(spec.net, where)
+            losses.check(spec.losses, where, len(spec.classes))
         if spec.train.ONE_CLASS and len(spec.classes) > 1:
             raise UserError(
                 f"{where}.train.method: {spec.train.method} is for one class (found {len(spec.classes)}); join them"
@@ -321,7 +330,8 @@ class Plan:
         if splits.is_rule(split_name):
             split_name = f"{dataset}-{split_name}"
         asked = [spec.dataset, *([spec.pool.dataset] if spec.pool else [])]
-        scaled, changes = scale(spec, self.preset)
+        spec = self._with_init(spec, where)
+        scaled, changes = scale_maps(spec, self.preset) if spec.maps else scale(spec, self.preset)
         spec = scaled.model_copy(
             update={
                 "dataset": dataset,
@@ -338,7 +348,9 @@ class Plan:
             raise UserError(f"{where}: would need {needed >> 20} TiB; lower net.width, input.size or train.batch")
         folds, seeds = self.split_folds(split_name), self.config.seeds
         if run.startswith(f"{SUPPORT}/"):  # a model to use, not to compare: trained once
-            folds, seeds = folds[:1], seeds[:1]
+            folds = folds[:1]
+        if run.startswith(f"{SUPPORT}/") or spec.maps:
+            seeds = seeds[:1]
         wanted = (
             folds[: self.preset.folds] if self.config.folds == "all" else [f for f in self.config.folds if f in folds]
         )
@@ -354,6 +366,34 @@ class Plan:
             stand_ins=tuple((name, used) for name in asked if (used := self.stands_for(name)) != name),
             released=tuple(released),
         )
+
+    def _with_init(self, spec: RunSpec, where: str) -> RunSpec:
+        """Return the spec with a random start of its encoder where published weights cannot be its.
+
+        That is so in demo mode, which downloads nothing, at another width, and where the config says so.
+        """
+        if published.encoder_of(spec.net) is None:
+            return spec
+        wide = spec.net.get("width", 1.0) * (self.preset.width or 1.0)
+        if self.config.mode == "demo" or self.config.init == "random" or wide != 1:
+            return spec.model_copy(update={"net": spec.net | {"init": "random"}})
+        if spec.input.channels != 1:
+            raise UserError(
+                f"{where}.net.init: ImageNet's weights take a picture; set input.mode: slice or masked, or init: random"
+            )
+        return spec
+
+    def _check_maps(self, spec: RunSpec, where: str) -> None:
+        """Check a run whose predictions are others' maps. Raises UserError."""
+        assert isinstance(spec.train, Released)
+        for key in ("net", "losses"):
+            if getattr(spec, key):
+                raise UserError(f"{where}.{key}: method released trains nothing; remove it")
+        folders = [source.name for source in self._described(spec.train.maps)[1].sources]
+        self._known(spec.train.folders, spec.classes, f"{where}.train.folders")
+        self._known(spec.train.folders.values(), folders, f"{where}.train.folders")
+        if missing := [name for name in spec.classes if name not in spec.train.folders]:
+            raise UserError(f"{where}.train.folders: {missing[0]}: missing; name the folder of its maps")
 
     def _with_pool(self, spec: RunSpec) -> Training:
         """Return the settings of the training, with the pool's stand-in where there is one."""
@@ -458,7 +498,9 @@ class Plan:
         return [run for paper in self.config.papers for run in self.mask_runs(paper)]
 
     def wanted(self, run: str) -> bool:
-        """Return whether ``only`` lets a run be made."""
+        """Return whether a run can be made, phantoms having no maps of others, and ``only`` lets it be."""
+        if self.config.mode == "demo" and self.run(run).spec.maps:
+            return False
         return not self._only or run in self._only
 
     def known(self, run: str) -> bool:
@@ -467,7 +509,7 @@ class Plan:
 
     def runs(self) -> list[str]:
         """Return the ids of all runs that tables, figures, claims, masks and ``only`` ask for, each once."""
-        found: dict[str, None] = dict.fromkeys(self.config.only)
+        found: dict[str, None] = dict.fromkeys(filter(self.wanted, self.config.only))
         for paper, _, table in self.tables():
             if isinstance(table, ResultTable):
                 found.update(dict.fromkeys(self.table_runs(paper, table)))
@@ -487,7 +529,9 @@ class Plan:
 
     def all_datasets(self) -> list[str]:
         """Return the data sets that runs, their pools, tables and figures use, parts before what joins them."""
-        names = [name for run in self.with_models() for name, _ in self.tensors_of(self.run(run).spec)]
+        specs = [self.run(run).spec for run in self.with_models()]
+        names = [name for spec in specs for name, _ in self.tensors_of(spec)]
+        names += [spec.maps for spec in specs if spec.maps]
         for _, _, table in self.tables():
             if isinstance(table, DatasetTable):
                 names += self.table_datasets(table)
@@ -677,7 +721,8 @@ class Plan:
 
     def train_modules(self, spec: RunSpec) -> list[str]:
         """Return the modules behind a training."""
-        return [f"train.{spec.train.method}", f"nets.{spec.net['name']}", *(f"losses.{name}" for name in spec.losses)]
+        net = [f"nets.{spec.net['name']}"] if spec.net else []
+        return [f"train.{spec.train.method}", *net, *(f"losses.{name}" for name in spec.losses)]
 
     def lung_network(self, dataset: str) -> bool:
         """Return whether a data set's lung masks are made by a network."""
@@ -719,9 +764,12 @@ class Plan:
             out.append(f"folds {', '.join(map(str, run.folds))} of {len(run.all_folds)}")
         for name in self.masked_by(run.spec.dataset):
             used, own = self.lungs(name), self.dataset(name).lungs
-            if used != own:
+            seen = run.spec.input.mode != "slice" or "lung" in run.spec.classes
+            if used != own and (seen or self.dataset(run.spec.dataset).crop):  # crops go round the lungs
                 whose = "" if name == run.spec.dataset else f" of {name}"
                 out.append(f"lung masks{whose}: {used} instead of {own}")
+        if run.spec.net.get("init") == "random":
+            out.append("encoder starts from random weights instead of ImageNet's")
         return [*out, *run.scaled]
 
     def shown_in(self, run: str) -> str:
@@ -798,6 +846,9 @@ class Plan:
             for name, figure in paper.figures.items():
                 self._check_figure(paper_name, figure, f"{where}: figures.{name}")
             self._known(paper.masks or [], paper.runs, f"{where}: masks")
+            for name in paper.masks or []:
+                if self.run(f"{paper_name}/{name}").spec.maps:
+                    raise UserError(f"{where}: masks: {name} has no model, others released its maps; name another run")
             self._check_claims(paper_name, paper.claims, where)
         for dataset, split in self.leak_sets():
             self._check_cases(dataset, split)

@@ -34,6 +34,8 @@ def test_slices(plan: Plan, run: Run, fold: int, seed: int) -> Iterator[Slice]:
     values = plan.class_values(run.spec.dataset, run.spec.classes)
     with h5py.File(path) as file, Store(plan.paths.canonical(run.spec.dataset)) as store:
         prob, index = file["prob"][()], file["index"][()]
+        if "size" in file:  # maps of others, each of its own size
+            prob = [maps[:, :height, :width] for maps, (height, width) in zip(prob, file["size"][()], strict=True)]
         case, labels = "", None
         for row, maps in zip((table[i] for i in index), prob, strict=True):
             if row["case"] != case:

@@ -88,6 +88,15 @@ def scale(spec: RunSpec, preset: Preset) -> tuple[RunSpec, list[str]]:
     return scaled, list(_differences(spec.model_dump(), scaled.model_dump()))
 
 
+def scale_maps(spec: RunSpec, preset: Preset) -> tuple[RunSpec, list[str]]:
+    """Return the spec of a run of others' maps beside scaled runs: their tensors say which slices are tested.
+
+    The maps themselves stay as they are, so nothing changes of which a reader has to know.
+    """
+    size = min(preset.size or spec.input.size, spec.input.size)
+    return spec.model_copy(update={"input": spec.input.model_copy(update={"size": size})}), []
+
+
 def _scaled(epochs: int, factor: float) -> int:
     return max(1, round(epochs * factor)) if epochs > 0 else epochs
 

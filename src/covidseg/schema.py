@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_serializer
 
 from covidseg.errors import UserError, nearest, redacted
 
@@ -21,6 +21,7 @@ Mode = Literal["demo", "paper"]
 Follow = Literal["described", "released"]
 LungSource = Literal["labels", "r231", "r231covidweb", "threshold", "phantom", "none"]
 InputMode = Literal["slice", "slice+lung", "masked"]
+Init = Literal["imagenet", "random"]
 
 
 # Names become parts of paths, of commands and of table rows.
@@ -116,6 +117,7 @@ class Config(Strict):
     mirror: Folder | None = Field(None, description="A local folder asked before any download.")
     stand_ins: dict[Name, Name] = Field({}, description="Data set -> data set used in its place; said in captions.")
     lungs: dict[Name, LungSource] = Field({}, description="Data set -> where its lung masks come from.")
+    init: Init = Field("imagenet", description="random: no encoder starts from ImageNet's weights; said in captions.")
 
 
 # ---- data sets -------------------------------------------------------------------------------------------------------
@@ -130,6 +132,7 @@ class Source(Strict):
     md5: str | None = None
     manifest: Inside | None = Field(None, description="CSV beside the data set's YAML with one file,sha256 per line.")
     unpack: bool = False
+    optional: bool = Field(False, description="Where it cannot be had, it is left out; rows that need it say so.")
 
 
 class Phantom(Strict):
@@ -357,10 +360,28 @@ class Propagation(Training):
         return max(self.epochs, self.finetune_epochs, steps * self.step_epochs)
 
 
+class Released(Training):
+    """Nothing is trained: others released their maps of the test slices, and these are the predictions.
+
+    A run of this method has no network and no losses. Phantoms have no such maps, so in demo mode it is not made.
+    """
+
+    method: Literal["released"]
+    maps: Name = Field(description="The data set that holds the maps.")
+    folders: dict[Name, str] = Field(description="Class -> folder of its maps.")
+    epochs: int = Field(0, ge=0, le=0)
+
+    @model_serializer
+    def _decisive(self) -> dict[str, Any]:
+        """Return what decides the result: nothing of a training does."""
+        return {"method": self.method, "maps": self.maps, "folders": self.folders}
+
+
 Method = Annotated[
     Annotated[Supervised, Tag("supervised")]
     | Annotated[SelfTraining, Tag("self_training")]
     | Annotated[Propagation, Tag("propagation")],
+    | Annotated[Released, Tag("released")],
     _told_by("method", "supervised"),
 ]
 
@@ -373,7 +394,7 @@ class RunSpec(Strict):
     lungs: LungSource = "none"
     classes: list[Name] = Field(min_length=1, description="Foreground classes. One: sigmoid; more: softmax.")
     input: Input = Input()
-    net: dict[str, Any] = Field(description="name, and the arguments of that network's class.")
+    net: dict[str, Any] = Field(description="name, and the arguments of that network's class; none for others' maps.")
     losses: dict[str, dict[str, Any]] = Field(description="Loss -> weight, from_epoch, and its function's arguments.")
     train: Method = Supervised()
     threads: Positive = 1
@@ -388,6 +409,11 @@ class RunSpec(Strict):
     def stages(self) -> list[str]:
         """Return the jobs that come before the last one, in order: that of the prior, then the method's own."""
         return [*(["prior"] if self.input.prior else []), *self.train.stages]
+
+    @property
+    def maps(self) -> str | None:
+        """Return the data set of others' maps that are the predictions; None where a network of ours predicts."""
+        return getattr(self.train, "maps", None)
 
 
 # ---- papers ----------------------------------------------------------------------------------------------------------

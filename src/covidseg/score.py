@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -227,9 +227,12 @@ def _folder_slices(protocol: Protocol, truth: Path, pred: Path) -> Iterator[Slic
             yield Slice(name, label, k, LESION, values[k], t.values[k], t.spacing)
 
 
-def write_rows(path: Path, rows: list[Row]) -> None:
-    """Write rows as CSV, with the columns of all of them in the order in which they appear; floats in full."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+def write_rows(path: Path, rows: list[Row], without: Sequence[str] = ()) -> None:
+    """Write rows as CSV, with the columns of all of them in the order in which they appear; floats in full.
+
+    ``without``: the columns where there are no rows.
+    """
+    columns = list(dict.fromkeys(key for row in rows for key in row)) or list(without)
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()

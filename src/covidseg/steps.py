@@ -195,6 +195,7 @@ def stage(plan: Plan, run_id: str, fold: int, seed: int, name: str, gpus: int = 
 
 def _job(plan: Plan, run: Run, fold: int, seed: int, before: list[str]) -> tuple[Job, dict[str, str]]:
     """Return a training's job and the hashes of what it is made from; the stages ``before`` have to be there."""
+    from covidseg.nets import published
     from covidseg.train.job import Job
 
     if fold not in run.all_folds:
@@ -207,6 +208,11 @@ def _job(plan: Plan, run: Run, fold: int, seed: int, before: list[str]) -> tuple
         need(folder / "tensors.json", f"tensors {name} {size}")
     start, prior = plan.start(run.id, spec), plan.prior(run.id, spec)
     guide, guided = _guide(plan, plan.run(prior), fold, seed) if prior else (None, {})
+    maps = plan.paths.canonical(spec.maps) if spec.maps else None
+    if maps:
+        need(maps / "import.json", f"import {spec.maps}")
+    encoder = published.encoder_of(spec.net)
+    weights = published.fetch(encoder, plan.config.data / "weights", plan.mirror, _say) if encoder else None
     code = record.code_fingerprint(*plan.train_modules(spec))
     job = Job(
         spec=spec,
@@ -222,9 +228,12 @@ def _job(plan: Plan, run: Run, fold: int, seed: int, before: list[str]) -> tuple
         pool_values=plan.lesion_values(pool.dataset, spec.classes) if pool else (),
         start=plan.paths.job(start, fold, seed) if start else None,
         guide=guide,
+        maps=maps,
+        weights=weights,
     )
     inputs = {"tensors": sha256(folders[0] / "tensors.json"), "split": sha256(job.split), **guided}
     inputs |= {"pool": sha256(folders[-1] / "tensors.json")} if pool else {}
+    inputs |= {"maps": sha256(maps / "import.json")} if maps else {}
     for name in before:
         path = plan.paths.stage(run.id, fold, seed, name) / STAGE
         made = record.read(need(path, f"stage {run.id} {name} --fold {fold} --seed {seed}"))
@@ -288,7 +297,8 @@ def score(plan: Plan, run_id: str) -> None:
             found = scoring.score_slices(protocol, slices)
             rows[name] += [{"protocol": name, "fold": fold, "seed": seed, **row} for row in found]
     made_from = scores_made_from(plan, run)
-    scoring.write_rows(out / "cases.csv", [row for found in rows.values() for row in found])
+    columns = ("protocol", "fold", "seed", *scoring.ABOUT)
+    scoring.write_rows(out / "cases.csv", [row for found in rows.values() for row in found], columns)
     means = {name: scoring.summarise(rows[name], protocol) for name, protocol in protocols.items()}
     write_json(out / "summary.json", {"made_from": made_from, "sha256": sha256(out / "cases.csv"), "means": means})
 

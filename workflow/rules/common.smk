@@ -81,6 +81,8 @@ def training_inputs(wildcards):
     run = run_of(wildcards)
     found = [P.tensors(*pair) / "tensors.json" for pair in PLAN.tensors_of(run.spec)]
     found.append(PLAN.split_path(run.spec.split))
+    if run.spec.maps:
+        found.append(P.canonical(run.spec.maps) / "import.json")
     stages = run.spec.stages
     done = stages.index(wildcards.stage) if hasattr(wildcards, "stage") else len(stages)
     if done:

@@ -11,7 +11,7 @@ from covidseg.claims.bootstrap import Estimate, estimate
 from covidseg.errors import UserError
 from covidseg.plan import Plan, qualified
 from covidseg.schema import Claim
-from covidseg.tables.cell import NOT_RUN
+from covidseg.tables.cell import NOT_FOUND, NOT_RUN
 from covidseg.tables.results import run_scores, shown_class, tested
 
 SUPPORTED = "supported"
@@ -64,12 +64,14 @@ def findings(plan: Plan, paper: str) -> Iterator[Finding]:
         cls = shown_class(run, claim.cls)
         if plan.testable(paper, claim):
             pairs = differences(plan, paper, claim)
-            kept = pairs.dropna(subset="difference")
+            there, kept = len(pairs), pairs.dropna(subset="difference")
             without = tested(pairs[pairs.difference.isna()])
             caveats = beside(plan, paper, claim, pairs.seed.nunique(), without)
             pairs = kept
             found = estimate(pairs) if len(pairs) else None
             verdict, why = judge(found, pairs.case.nunique(), claim.by, metric.digits)
+            if not there:
+                verdict, why = NOT_FOUND, ""
             if plan.config.mode == "demo":
                 verdict, why = PHANTOMS, ""
         yield Finding(
@@ -101,7 +103,8 @@ def findings(plan: Plan, paper: str) -> Iterator[Finding]:
 def differences(plan: Plan, paper: str, claim: Claim) -> pd.DataFrame:
     """Return a line per fold, seed and slice (or case, as the protocol counts): by how much the claim's run is better.
 
-    There is a line for each class, or only for the one that the claim names. With ``beyond``, the gain of its first run
+    There is a line for each class, or only for the one that the claim names; none where a run's maps were not found.
+    With ``beyond``, the gain of its first run
     over its second is taken off. Raises UserError when runs were not tested on the same slices.
     """
     protocol = plan.protocol(claim.protocol)
@@ -110,6 +113,8 @@ def differences(plan: Plan, paper: str, claim: Claim) -> pd.DataFrame:
     for name in claim.runs:
         frame = run_scores(plan, plan.run(qualified(paper, name)), claim.protocol, protocol.unit, claim.cls)
         columns.append(frame.fillna({"slice": ""}).set_index(KEYS)[claim.metric].sort_index())
+        if not len(columns[-1]):  # maps that others released and that were not found
+            return columns[-1].rename("difference").reset_index()
         if not columns[0].index.equals(columns[-1].index):
             raise UserError(
                 f"claim {claim.id!r}: {claim.better} and {name} were not tested on the same slices; "

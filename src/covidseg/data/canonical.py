@@ -90,7 +90,7 @@ def write(cases: Iterable[Case], dataset: Dataset, out: Path) -> None:
                 raise UserError(f"{case.name}: two cases of this name; rename one of the files")
             rows += _add(store.file, case, dataset)
             store.check()
-        if not rows:
+        if not rows and not (dataset.sources and all(source.optional for source in dataset.sources)):
             raise UserError(f"{dataset.title}: no cases found; check the data set's raw folder")
     write_table(out / "slices.csv", COLUMNS + _pixel_columns(rows, dataset), rows)
 

@@ -28,6 +28,10 @@ THERE = "already there"
 Progress = Callable[[str], None]
 
 
+class AbsentError(UserError):
+    """A source that neither the mirror nor an address gives, in contrast to a wrong file."""
+
+
 def fetch(
     name: str,
     dataset: Dataset,
@@ -40,27 +44,42 @@ def fetch(
 
     A source is taken from ``raw`` when it is already there and right, else from ``mirror/name``, else from its URLs:
     an address of the file; an address ending in / below which the manifest's files lie; or ``figshare:ARTICLE``, whose
-    own file list gives address and md5. ``manifest_folder`` holds the manifests, ``progress`` is called with a line per
-    file. Raises UserError when a source cannot be had or is not what its hash says; no bad file is left
-    behind. A download that broke off goes on where it was.
+    own file list gives address and md5. One that is optional is left out where it cannot be had. ``manifest_folder``
+    holds the manifests, ``progress`` is called with a line per file. Raises UserError when a source cannot be had or is
+    not what its hash says; no bad file is left behind. A download that broke off goes on where it was.
     """
     found: dict[str, dict[str, Any]] = {}
     before = _recorded(raw / "fetched.json")
+    own_mirror = mirror and mirror / name
     for source in dataset.sources:
-        if source.manifest:
-            found |= _listed(source, raw, mirror and mirror / name, manifest_folder / source.manifest, progress)
-        elif mirror and (mirror / name / source.name).is_dir():
-            found[source.name] = _folder(source, raw, mirror / name, progress)
-        else:
-            found[source.name] = _file(source, source, raw, mirror and mirror / name, progress)
-        if source.unpack:
-            _unpacked(raw / source.name, found[source.name]["sha256"])
+        try:
+            found |= _source(source, raw, own_mirror, manifest_folder, progress)
+        except AbsentError as e:
+            if not source.optional:
+                raise
+            shutil.rmtree(raw / source.name, ignore_errors=True)  # of some of its files nothing could be said
+            progress(f"{source.name} left out: {e}")
     for file, facts in found.items():  # the record says where a file came from, not that it was there the second time
         if facts["from"] == THERE:
             facts["from"] = before.get(file, facts)["from"]
     fetched = {"dataset": name, "files": found}
     files.write_json(raw / "fetched.json", fetched)
     return fetched
+
+
+def _source(
+    source: Source, raw: Path, mirror: Path | None, manifest_folder: Path, progress: Progress
+) -> dict[str, dict[str, Any]]:
+    """Bring one source; return the facts of its files."""
+    if source.manifest:
+        return _listed(source, raw, mirror, manifest_folder / source.manifest, progress)
+    if mirror and (mirror / source.name).is_dir():
+        facts = _folder(source, raw, mirror, progress)
+    else:
+        facts = _file(source, source, raw, mirror, progress)
+    if source.unpack:
+        _unpacked(raw / source.name, facts["sha256"])
+    return {source.name: facts}
 
 
 def _recorded(path: Path) -> dict[str, dict[str, Any]]:
@@ -90,7 +109,10 @@ def tree_sha256(folder: Path) -> str:
 
 
 def read_manifest(path: Path) -> dict[str, str]:
-    """Read a manifest, file -> sha256. Raises UserError when it is missing or names a file outside the folder."""
+    """Read a manifest, file -> sha256, which is empty where it is not known.
+
+    Raises UserError when it is missing or names a file outside the folder.
+    """
     try:
         with open(path, newline="") as f:
             listed = {row["file"]: row["sha256"] for row in csv.DictReader(f)}
@@ -166,12 +188,45 @@ def download(
     return _download(target, source, source, progress or (lambda line: None), check)
 
 
+def weights(
+    url: str, folder: Path, mirror: Path | None, remedy: str, progress: Callable[[str], None] | None = None
+) -> Path:
+    """Return a file of published weights, whose name ends in the first digits of its sha256.
+
+    It is looked for in ``folder``, in ``mirror`` and its folder weights, then downloaded into ``folder``. Raises
+    UserError, which names the ``remedy``, when it cannot be had, and when its hash is another.
+    """
+    from filelock import FileLock
+
+    path = folder / url.rpartition("/")[2]
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):  # jobs run in parallel and want the same file
+        mirrors = [mirror / path.name, mirror / "weights" / path.name] if mirror else []
+        for origin in (path, *mirrors):
+            if origin.is_file():
+                return checked(origin)
+        try:
+            download(path, [url], lambda temporary: checked(temporary, path.name), progress)
+        except AbsentError as e:
+            raise UserError(f"{e}; or put it into the mirror's folder weights, or {remedy}") from e
+    return path
+
+
+def checked(path: Path, name: str | None = None) -> Path:
+    """Return ``path`` when its sha256 starts with the hex digits at the end of its name; raise UserError otherwise."""
+    expected = (name or path.name).removesuffix(".pth").rpartition("-")[2]
+    actual = files.sha256(path)
+    if not actual.startswith(expected):
+        raise UserError(f"{path}: sha256 starts with {actual[:8]}, expected {expected}; delete it and fetch again")
+    return path
+
+
 def _download(
     target: Path, source: Source, owner: Source, progress: Progress, check: Callable[[Path], Any] = lambda path: None
 ) -> str:
     """Download one file from the first address that gives it; return the address."""
     if not source.urls:
-        raise UserError(f"{owner.name}: no address to download it from; set mirror: to a folder that holds it")
+        raise AbsentError(f"{owner.name}: no address to download it from; set mirror: to a folder that holds it")
     problems = []
     part = target.with_name(f".{target.name}.part")  # stays after a broken connection: the next run goes on there
     for url in source.urls:
@@ -193,7 +248,7 @@ def _download(
             raise
         except (OSError, ValueError) as e:
             problems.append(f"{_said(url)}: {str(e).splitlines()[0] if str(e) else type(e).__name__}")
-    raise UserError(f"{source.name}: cannot be downloaded ({'; '.join(problems)}); try again or set mirror:")
+    raise AbsentError(f"{source.name}: cannot be downloaded ({'; '.join(problems)}); try again or set mirror:")
 
 
 def _said(address: str) -> str:

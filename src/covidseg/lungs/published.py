@@ -6,8 +6,6 @@ sha256.
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from covidseg import files
 from covidseg.data.canonical import U8
 from covidseg.errors import UserError, nearest
 from covidseg.lungs.threshold import WINDOW
+from covidseg.nets.published import read
 
 if TYPE_CHECKING:
     from covidseg.lungs import Predict
@@ -30,41 +28,14 @@ WEIGHTS = {"r231": "unet_r231-d5d2fc3d.pth", "r231covidweb": "unet_r231covid-0de
 def fetch_weights(name: str, folder: Path, mirror: Path | None, progress: Callable[[str], None] | None = None) -> Path:
     """Return the weights of ``name`` (r231 or r231covidweb) in ``folder``.
 
-    They are looked for there, then in ``mirror`` and ``mirror/lungmask``, then downloaded. Raises UserError when they
+    They are looked for there, then in ``mirror``, then downloaded (``data.fetch.weights``). Raises UserError when they
     cannot be had or their sha256 does not start as their name ends.
     """
-    from filelock import FileLock
+    from covidseg.data.fetch import weights
 
     if name not in WEIGHTS:
         raise UserError(f"lungs: no published weights {name!r}; {nearest(name, WEIGHTS)}")
-    path = folder / WEIGHTS[name]
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):  # data sets are masked in parallel and want the same file
-        return _weights(path, mirror, progress)
-
-
-def _weights(path: Path, mirror: Path | None, progress: Callable[[str], None] | None) -> Path:
-    from covidseg.data.fetch import download
-
-    if path.is_file():
-        return checked(path)
-    for origin in (mirror / path.name, mirror / "lungmask" / path.name) if mirror else ():
-        if origin.is_file():
-            return checked(origin)
-    try:
-        download(path, [URL + path.name], lambda temporary: checked(temporary, path.name), progress)
-    except UserError as e:
-        raise UserError(f"{e}; or put {path.name} into the mirror folder, or set lungs: threshold or none") from e
-    return path
-
-
-def checked(path: Path, name: str | None = None) -> Path:
-    """Return ``path`` when its sha256 starts with the hex digits at the end of its name; raise UserError otherwise."""
-    expected = (name or path.name).removesuffix(".pth").rpartition("-")[2]
-    actual = files.sha256(path)
-    if not actual.startswith(expected):
-        raise UserError(f"{path}: sha256 starts with {actual[:8]}, expected {expected}; delete it and fetch again")
-    return path
+    return weights(URL + WEIGHTS[name], folder, mirror, "set lungs: threshold or none", progress)
 
 
 def predictor(
@@ -83,17 +54,14 @@ def network(path: Path, device: str = "auto", window: tuple[float, float] = WIND
 
     Raises UserError when they are not the lung network's weights.
     """
-    import torch
     from lungmask.mask import LMInferer
 
+    what = "the lung network's weights"
+    read(path, what)
     try:
-        torch.load(path, map_location="cpu", weights_only=True)
         inferer = LMInferer(modelpath=str(path), force_cpu=device == "cpu", batch_size=8, tqdm_disable=True)
-    except (
-        pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError, TypeError,
-        AttributeError, IndexError,
-    ) as e:  # fmt: skip
-        raise UserError(f"{path}: not the lung network's weights ({str(e).splitlines()[0]}); fetch them again") from e
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError) as e:
+        raise UserError(f"{path}: not {what} ({str(e).splitlines()[0]}); fetch them again") from e
 
     def predict(image: U8, spacing: tuple[float, float, float]) -> U8:
         return (inferer.apply(to_hu(image, window)) > 0).astype(np.uint8)

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from covidseg.errors import UserError
 from covidseg.nets.layers import ImagenetInput, pad_to, scaled
 from covidseg.nets.res2net import Res2Net
 from covidseg.nets.resnet import ResNet
@@ -16,12 +15,13 @@ from covidseg.nets.vgg import VGG
 
 
 class InfNet(nn.Module):
-    """Inf-Net (Fan et al., IEEE TMI 39(8), 2020, section III-A and figure 2), for one class.
+    """Inf-Net (Fan et al., IEEE TMI 39(8), 2020, section III-A and figure 2).
 
     In: (N, in_channels, H, W) in 0..1, any size; one channel becomes three with ImageNet's mean and deviation, more
-    enter as they are. Out, all (N, 1, H, W): ``logits``, the finest map S_3; ``side``, the maps [S_g, S_5, S_4] for
-    deep supervision; ``edge``, logits of the lesions' edges. ``width`` multiplies all channels. Sizes that 32 does
-    not divide are padded inside.
+    enter as they are. Out, all (N, out_channels, H, W): ``logits``, the finest map S_3; ``side``, the maps
+    [S_g, S_5, S_4] for deep supervision; and ``edge`` (N, 1, H, W), logits of the lesions' edges. ``width`` multiplies
+    all channels. Sizes that 32 does not divide are padded inside. The paper separates one class from background; with
+    more channels of logits, 1 - sigmoid becomes what it stands for, the probability of background.
 
     The parts of table IV, each a switch:
 
@@ -35,10 +35,9 @@ class InfNet(nn.Module):
 
     Convolutions outside the encoder have batch normalisation and no ReLU but where the released code has one; the
     last one of a reverse attention too. ``encoder``: the paper's Res2Net, or one of the two others in the released
-    code; there VGG pools by averages and its maps lie one step finer. With Res2Net, for three channels, this network
-    has 31,072,721 parameters; the released one carries the 2,049,000 of a classifier that it never uses.
-
-    Raises UserError for more than one class.
+    code; there VGG pools by averages and its maps lie one step finer. ``init``: where the encoder's training starts.
+    With Res2Net, for three channels, this network has 31,072,721 parameters; the released one carries the 2,049,000 of
+    a classifier that it never uses.
     """
 
     def __init__(
@@ -48,13 +47,13 @@ class InfNet(nn.Module):
         *,
         width: float = 1.0,
         encoder: Literal["res2net50", "resnet50", "vgg16"] = "res2net50",
+        init: Literal["imagenet", "random"] = "imagenet",
         ppd: bool = True,
         reverse_attention: bool = True,
         edge_attention: bool = True,
     ) -> None:
         super().__init__()
-        if out_channels != 1:
-            raise UserError(f"net.name: infnet separates one class from background (found {out_channels - 1} classes)")
+        del init  # a network is built with random weights; training puts published ones in (nets/published.py)
         self.input = ImagenetInput(in_channels)
         seen = self.input.channels
         self.encoder: ResNet | VGG
@@ -64,14 +63,16 @@ class InfNet(nn.Module):
             self.encoder = (Res2Net if encoder == "res2net50" else ResNet)(seen, width)
         c2, c3, c4, c5 = self.encoder.channels[-4:]
         middle, deep = scaled(64, width), scaled(256, width)
-        self.decoder = PartialDecoder((c3, c4, c5), scaled(32, width)) if ppd else nn.Conv2d(c5, 1, 1)
+        self.decoder = (
+            PartialDecoder((c3, c4, c5), scaled(32, width), out_channels) if ppd else nn.Conv2d(c5, out_channels, 1)
+        )
         self.edge = EdgeAttention(c2, middle) if edge_attention else None
         guidance = middle if edge_attention else 0
         self.reverse = nn.ModuleList()
         if reverse_attention:
-            self.reverse.append(ReverseAttention(c5, deep, guidance, kernels=(5, 5, 5, 1)))
-            self.reverse.append(ReverseAttention(c4, middle, guidance, kernels=(3, 3, 3)))
-            self.reverse.append(ReverseAttention(c3, middle, guidance, kernels=(3, 3, 3)))
+            self.reverse.append(ReverseAttention(c5, deep, guidance, (5, 5, 5, 1), out_channels))
+            self.reverse.append(ReverseAttention(c4, middle, guidance, (3, 3, 3), out_channels))
+            self.reverse.append(ReverseAttention(c3, middle, guidance, (3, 3, 3), out_channels))
 
     def forward(self, x_NCHW: Tensor) -> dict[str, Any]:
         """Return ``logits``, ``side`` and, with edge attention, ``edge``."""
@@ -91,13 +92,13 @@ class InfNet(nn.Module):
 
 
 class PartialDecoder(nn.Module):
-    """Parallel partial decoder (Wu et al., CVPR 2019) over f3, f4, f5: one map of logits (N, 1, H, W) of f3's size.
+    """Parallel partial decoder (Wu et al., CVPR 2019) over f3, f4, f5: logits (N, out_channels, H, W) of f3's size.
 
     Each map is first reduced to ``channels``; finer ones are multiplied by all coarser ones, then joined by
     concatenation, coarsest first. Every enlarged operand passes a 3x3 convolution.
     """
 
-    def __init__(self, in_channels: tuple[int, int, int], channels: int) -> None:
+    def __init__(self, in_channels: tuple[int, int, int], channels: int, out_channels: int = 1) -> None:
         super().__init__()
         self.reduce = nn.ModuleList(ReceptiveField(c, channels) for c in in_channels)
         self.gate_5_to_4 = _conv_bn(channels, channels, 3)
@@ -107,7 +108,7 @@ class PartialDecoder(nn.Module):
         self.pass_4_to_3 = _conv_bn(2 * channels, 2 * channels, 3)
         self.join_4 = _conv_bn(2 * channels, 2 * channels, 3)
         self.join_3 = _conv_bn(3 * channels, 3 * channels, 3)
-        self.head = nn.Sequential(_conv_bn(3 * channels, 3 * channels, 3), nn.Conv2d(3 * channels, 1, 1))
+        self.head = nn.Sequential(_conv_bn(3 * channels, 3 * channels, 3), nn.Conv2d(3 * channels, out_channels, 1))
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Return the global map S_g of [f3, f4, f5]."""
@@ -161,26 +162,33 @@ class EdgeAttention(nn.Module):
 class ReverseAttention(nn.Module):
     """One refinement (section III-A, 4; eqs. 1 and 2): what the coarser map leaves out is looked at again.
 
-    The feature times 1 - sigmoid(coarser) is reduced to ``channels``, joined with the edge guidance, and convolved
-    with ``kernels``, ReLU between; the result corrects the coarser map.
+    The feature times the coarser map's background is reduced to ``channels``, joined with the edge guidance, and
+    convolved with ``kernels``, ReLU between; the result corrects the coarser map.
     """
 
-    def __init__(self, in_channels: int, channels: int, guidance: int, kernels: tuple[int, ...]) -> None:
+    def __init__(
+        self, in_channels: int, channels: int, guidance: int, kernels: tuple[int, ...], out_channels: int = 1
+    ) -> None:
         super().__init__()
         self.reduce = _conv_bn(in_channels, channels, 1)
         *inner, last = kernels
         sizes = [channels + guidance] + [channels] * len(inner)
         self.inner = nn.ModuleList(_conv_bn(i, channels, k) for i, k in zip(sizes, inner, strict=False))
-        self.head = _conv_bn(channels, 1, last)
+        self.head = _conv_bn(channels, out_channels, last)
 
     def forward(self, feature: Tensor, coarser: Tensor, guidance: Tensor | None) -> Tensor:
-        """Return the finer logits (N, 1, H, W); feature and coarser have one size, guidance any or None."""
-        x = self.reduce(feature * (1 - torch.sigmoid(coarser)))
+        """Return the finer logits (N, out_channels, H, W); feature and coarser have one size, guidance any or None."""
+        x = self.reduce(feature * background(coarser))
         if guidance is not None:
             x = torch.cat((x, _resize(guidance, x.shape[2:])), 1)
         for conv in self.inner:
             x = F.relu(conv(x))
         return self.head(x) + coarser  # type: ignore[no-any-return]
+
+
+def background(logits: Tensor) -> Tensor:
+    """Return the probability of background (N, 1, H, W) by a map of logits."""
+    return 1 - torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, 1)[:, :1]
 
 
 def _conv_bn(in_channels: int, out_channels: int, kernel: int | tuple[int, int], dilation: int = 1) -> nn.Sequential:

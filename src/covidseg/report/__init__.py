@@ -159,13 +159,13 @@ def _runs(plan: Plan) -> list[dict[str, Any]]:
         lines.append(
             {
                 "run": run_id,
-                "net": run.spec.net["name"],
+                "net": run.spec.net.get("name", "–"),
                 "parameters": made[0]["parameters"],
                 "dataset": run.spec.dataset,
                 "folds": len(run.folds),
                 "seeds": len(run.seeds),
                 "epochs": run.spec.train.epochs,
-                "best": ", ".join(str(facts["best_epoch"]) for facts in made),
+                "best": ", ".join("–" if facts["best_epoch"] is None else str(facts["best_epoch"]) for facts in made),
                 "val": ", ".join(
                     f"{facts['val_dsc']:.3f}" if facts.get("val_dsc") is not None else "–" for facts in made
                 ),

@@ -8,6 +8,9 @@ INSIDE = "inside our spread"
 OUTSIDE = "outside our spread"
 NOT_COMPARABLE = "not comparable"
 NOT_RUN = "not run"
+NOT_FOUND = "maps not found"  # that others released
+EQUAL = "equal"
+DIFFERS = "differs"
 AVERAGE = "average"  # over the classes of a run
 SPREADS = 2.0  # a printed value within mean +- 2 standard deviations over folds and seeds is inside
 
@@ -37,12 +40,19 @@ class Cell:
     digits: int = 4
 
 
-def judge(printed: float | None, ours: float, sd: float | None, reasons: list[str]) -> tuple[str, str]:
-    """Return (verdict, why): comparable only when nothing but chance can tell ours from the printed value."""
+def judge(
+    printed: float | None, ours: float, sd: float | None, reasons: list[str], exact: int | None = None
+) -> tuple[str, str]:
+    """Return (verdict, why): comparable only when nothing but chance can tell ours from the printed value.
+
+    ``exact``: chance has no part, as the authors' own maps are scored; equal to so many digits or not.
+    """
     if printed is None:
         return "", "nothing printed"
     if reasons:
         return NOT_COMPARABLE, "; ".join(reasons)
+    if exact is not None:
+        return (EQUAL if abs(ours - printed) <= 0.5 * 10**-exact + 1e-9 else DIFFERS), "the maps behind the print"
     if sd is None:
         return NOT_COMPARABLE, "one fold and one seed have no spread; set more seeds in config.yaml"
     inside = abs(printed - ours) <= SPREADS * sd

@@ -10,7 +10,7 @@ from covidseg.data.canonical import Store
 from covidseg.data.imported import imported
 from covidseg.plan import Plan
 from covidseg.schema import DatasetRow, DatasetTable
-from covidseg.tables.cell import NOT_COMPARABLE, NOT_RUN, Cell
+from covidseg.tables.cell import DIFFERS, EQUAL, NOT_COMPARABLE, NOT_RUN, Cell
 
 
 def dataset_cells(plan: Plan, table: DatasetTable) -> list[Cell]:
@@ -33,7 +33,7 @@ def dataset_cells(plan: Plan, table: DatasetTable) -> list[Cell]:
             elif reasons:
                 verdict = NOT_COMPARABLE
             else:
-                verdict = "equal" if abs(ours - value) < 5e-5 else "differs"
+                verdict = EQUAL if abs(ours - value) < 5e-5 else DIFFERS
             cells.append(
                 Cell(
                     row=row.label,

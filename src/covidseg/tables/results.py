@@ -10,7 +10,7 @@ from covidseg.errors import UserError
 from covidseg.freshness import scores_problem, training_problem
 from covidseg.plan import STANDARD, Plan, Run, qualified
 from covidseg.schema import ResultTable
-from covidseg.tables.cell import AVERAGE, NOT_RUN, Cell, judge
+from covidseg.tables.cell import AVERAGE, NOT_FOUND, NOT_RUN, Cell, judge
 
 TESTED = ["fold", "case", "slice"]  # what says which slice a score is of; a case's score has no slice
 
@@ -47,6 +47,7 @@ def result_cells(plan: Plan, paper: str, table: ResultTable) -> list[Cell]:
                         if run
                         else [],
                         digits=metric.digits,
+                        maps=bool(run and run.spec.maps),
                     )
                 )
     return cells
@@ -84,7 +85,16 @@ def tested(scores: pd.DataFrame) -> int:
     return len(scores[TESTED].drop_duplicates())
 
 
-def _cell(*, values: pd.DataFrame | None, reasons: list[str], printed: float | None, metric: str, **about: Any) -> Cell:
+def _cell(
+    *,
+    values: pd.DataFrame | None,
+    reasons: list[str],
+    printed: float | None,
+    metric: str,
+    maps: bool = False,
+    **about: Any,
+) -> Cell:
+    """Return the cell of a row's scores in one metric; ``maps``: they are of maps that the authors released."""
     if values is None or values.empty:
         return Cell(
             metric=metric,
@@ -92,7 +102,7 @@ def _cell(*, values: pd.DataFrame | None, reasons: list[str], printed: float | N
             ours=None,
             sd=None,
             difference=None,
-            verdict=NOT_RUN,
+            verdict=NOT_FOUND if maps else NOT_RUN,
             why="",
             folds=0,
             seeds=0,
@@ -102,7 +112,7 @@ def _cell(*, values: pd.DataFrame | None, reasons: list[str], printed: float | N
     jobs = values.groupby(["fold", "seed"])[metric].mean()
     ours = float(values.groupby("seed")[metric].mean().mean())
     sd = float(jobs.std(ddof=1)) if len(jobs) > 1 else None
-    verdict, why = judge(printed, ours, sd, reasons)
+    verdict, why = judge(printed, ours, sd, reasons, about["digits"] if maps else None)
     return Cell(
         metric=metric,
         printed=printed,

@@ -7,7 +7,7 @@ from covidseg.errors import UserError, nearest
 from covidseg.plan import Plan
 from covidseg.schema import DatasetTable
 from covidseg.tables import rows
-from covidseg.tables.cell import NOT_RUN
+from covidseg.tables.cell import NOT_FOUND, NOT_RUN
 from covidseg.tables.results import run_scores
 
 
@@ -33,6 +33,8 @@ def trace(plan: Plan, paper: str, name: str, row: str, metric: str) -> str:
     if cell.verdict == NOT_RUN:
         return f"{lines[0]}: {cell.run or 'this row has no run'} is left out by only: in {plan.source}"
     run = plan.run(cell.run)
+    if cell.verdict == NOT_FOUND:
+        return f"{lines[0]}; fetched: {plan.paths.raw(run.spec.maps or '') / 'fetched.json'}"
     classes = [cls] if cls in run.spec.classes else run.spec.classes
     over = f"{cell.slices} slices x {cell.seeds} seeds x {', '.join(classes)}"
     lines.append(f"mean of {cell.metric} over {over}, protocol {cell.protocol}, in")
@@ -44,5 +46,5 @@ def trace(plan: Plan, paper: str, name: str, row: str, metric: str) -> str:
         job = plan.paths.job(run.id, fold, seed)
         mean = scores[(scores.fold == fold) & (scores.seed == seed)][cell.metric].mean()
         lines.append(f"fold {fold} seed {seed}: {mean:.4f}  {job / 'run.json'}")
-        lines.append(f"  trained by  {record.read(job / 'run.json')['command']}")
+        lines.append(f"  made by     {record.read(job / 'run.json')['command']}")
     return "\n".join(lines)

@@ -16,7 +16,7 @@ from covidseg.train.job import OUTPUTS, Job, Progress
 
 __all__ = ["METHODS", "OUTPUTS", "Job", "run"]
 
-METHODS = ("supervised", "self_training", "propagation")
+METHODS = ("supervised", "self_training", "propagation", "released")
 
 
 def run(job: Job, progress: Progress) -> dict[str, Any]:

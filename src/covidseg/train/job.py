@@ -25,8 +25,9 @@ class Job:
     in the order of ``spec.classes``; the class ``lung`` takes its truth from ``lung.npy``. code: fingerprint of
     the source, so that a training killed before a change of code is not gone on with after it. pool: the folder of the
     unlabelled slices' tensors, and pool_values: which of their label values are lesion, as far as they have labels;
-    start: the folder of the training whose model is the first. guide: the training whose maps are the prior. stream
-    tells the trainings of one job apart: none is that of the first.
+    start: the folder of the training whose model is the first. guide: the training whose maps are the prior. maps: the
+    store of others' maps of the test slices; weights: the file of published weights that the encoder starts from.
+    stream tells the trainings of one job apart: none is that of the first.
     """
 
     spec: RunSpec
@@ -42,6 +43,8 @@ class Job:
     pool_values: tuple[int, ...] = ()
     start: Path | None = None
     guide: Job | None = None
+    maps: Path | None = None
+    weights: Path | None = None
     stream: tuple[int, ...] = ()
 
     @property

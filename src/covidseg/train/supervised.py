@@ -11,6 +11,7 @@ import torch
 from covidseg import nets
 from covidseg.data import tensors
 from covidseg.files import write_text
+from covidseg.nets import published
 from covidseg.train import loop, prior
 from covidseg.train.device import place, prepare
 from covidseg.train.feed import Feed, Rows, Slices, rows_by_role
@@ -43,6 +44,8 @@ def learn(
     """
     torch.manual_seed(int(job.random(-1).integers(2**63)))
     new = nets.build(job.spec.net, job.spec.input.channels, job.out_channels)
+    if job.weights and not before:
+        published.load(new.get_submodule("encoder"), job.weights)
     model = place(load_model(before, job.spec) if before else new, feed.device)
     resume = Resume(job.out, job.identity(feed.device.type, torch.__version__, *more))
     fit = loop.Loop(job, model, feed, train, val, resume)

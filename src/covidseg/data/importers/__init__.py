@@ -10,7 +10,10 @@ from covidseg.data.canonical import Case
 from covidseg.errors import UserError, nearest
 from covidseg.schema import Dataset
 
-IMPORTERS = ["covid_ct_seg", "covid_semiseg", "folder", "joined", "medseg_slices", "medseg_volumes", "png_slices"]
+IMPORTERS = [
+    "covid_ct_seg", "covid_semiseg", "covid_semiseg_maps", "folder", "joined", "medseg_slices", "medseg_volumes",
+    "png_slices",
+]  # fmt: skip
 
 
 def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:

@@ -1,0 +1,66 @@
+"""Published ImageNet weights of encoders: where they are, and how an encoder takes them.
+
+A network that can start from them has the options ``encoder`` and ``init``, and the module ``encoder``. The end of a
+file's name is the start of its sha256.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from covidseg import nets
+from covidseg.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+WEIGHTS = {
+    "res2net50": "https://shanghuagao.oss-cn-beijing.aliyuncs.com/res2net/res2net50_v1b_26w_4s-3cf99910.pth",
+    "resnet50": "https://download.pytorch.org/models/resnet50-19c8e357.pth",
+    "vgg16": "https://download.pytorch.org/models/vgg16-397923af.pth",
+}
+CLASSIFIER = ("fc.", "classifier.")  # of the 1000 classes of ImageNet
+
+
+def encoder_of(net: dict[str, Any]) -> str | None:
+    """Return the name of the encoder that starts from published weights; None where none does."""
+    options = nets.options(net["name"]) if net else {}
+    if "init" not in options or net.get("init", options["init"].default) != "imagenet":
+        return None
+    return str(net.get("encoder", options["encoder"].default))
+
+
+def fetch(encoder: str, folder: Path, mirror: Path | None, progress: Callable[[str], None] | None = None) -> Path:
+    """Return the file of an encoder's weights, from ``folder``, the mirror, or its address.
+
+    Raises UserError when it cannot be had or its sha256 does not start as its name ends.
+    """
+    from covidseg.data.fetch import weights
+
+    return weights(WEIGHTS[encoder], folder, mirror, "set init: random in config.yaml", progress)
+
+
+def read(path: Path, what: str) -> dict[str, Tensor]:
+    """Read a file of weights without running code from it. Raises UserError when it is none."""
+    import torch
+
+    try:
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError, TypeError) as e:
+        raise UserError(f"{path}: not {what} ({str(e).splitlines()[0]}); fetch them again") from e
+
+
+def load(encoder: nn.Module, path: Path) -> None:
+    """Put published weights, but the classifier's, into an encoder. Raises UserError when they do not fit."""
+    found = read(path, "the encoder's weights")
+    try:
+        encoder.load_state_dict({key: value for key, value in found.items() if not key.startswith(CLASSIFIER)})
+    except (RuntimeError, AttributeError) as e:
+        raise UserError(
+            f"{path}: does not fit the encoder ({str(e).splitlines()[-1].strip()}); name another net.encoder, or set "
+            "net.init: random"
+        ) from e
