@@ -232,7 +232,7 @@ def write_rows(path: Path, rows: list[Row], without: Sequence[str] = ()) -> None
 
     ``without``: the columns where there are no rows.
     """
-    columns = list(dict.fromkeys(key for row in rows for key in row)) or list(without)
+    columns = list(dict.fromkeys([key for row in rows for key in row] or without))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()

@@ -297,7 +297,7 @@ def score(plan: Plan, run_id: str) -> None:
             found = scoring.score_slices(protocol, slices)
             rows[name] += [{"protocol": name, "fold": fold, "seed": seed, **row} for row in found]
     made_from = scores_made_from(plan, run)
-    columns = ("protocol", "fold", "seed", *scoring.ABOUT)
+    columns = ["protocol", "fold", "seed", *scoring.ABOUT, *(key for p in protocols.values() for key in p.metrics)]
     scoring.write_rows(out / "cases.csv", [row for found in rows.values() for row in found], columns)
     means = {name: scoring.summarise(rows[name], protocol) for name, protocol in protocols.items()}
     write_json(out / "summary.json", {"made_from": made_from, "sha256": sha256(out / "cases.csv"), "means": means})
