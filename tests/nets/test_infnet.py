@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from covidseg import nets
-from covidseg.errors import UserError
-from covidseg.nets.infnet import PartialDecoder, ReverseAttention
+from covidseg.nets.infnet import PartialDecoder, ReverseAttention, background
 from tests.nets.base import NetTest, picture
 
 BACKBONE = {"name": "infnet", "ppd": False, "reverse_attention": False, "edge_attention": False}
@@ -77,9 +76,16 @@ def test_a_single_channel_is_seen_as_an_imagenet_picture() -> None:
         torch.testing.assert_close(net(x)["logits"], other(by_hand)["logits"])
 
 
-def test_one_class_only() -> None:
-    with pytest.raises(UserError, match=r"net\.name: infnet separates one class from background \(found 2 classes\)"):
-        nets.build({"name": "infnet"}, 1, 3)
+def test_maps_of_several_classes() -> None:
+    outputs = nets.build({"name": "infnet", "width": 0.125}, 1, 3)(picture(1, (40, 70)))
+    assert {tuple(m.shape) for m in (outputs["logits"], *outputs["side"])} == {(2, 3, 40, 70)}
+    assert outputs["edge"].shape == (2, 1, 40, 70)
+
+
+def test_reverse_attention_weighs_by_background() -> None:
+    """By a sigmoid 1/4 of ln 3 is background; by a softmax of background 0, and classes 0 and ln 2, also 1/4."""
+    assert background(torch.full((1, 1, 1, 1), math.log(3))).item() == pytest.approx(0.25)
+    assert background(torch.tensor([0, 0, math.log(2)]).view(1, 3, 1, 1)).item() == pytest.approx(0.25)
 
 
 def as_is(net: nn.Module) -> nn.Module:

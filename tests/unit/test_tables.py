@@ -8,7 +8,7 @@ import pytest
 
 from covidseg.errors import UserError
 from covidseg.tables import rows
-from covidseg.tables.cell import INSIDE, NOT_COMPARABLE, OUTSIDE, Cell, judge
+from covidseg.tables.cell import DIFFERS, EQUAL, INSIDE, NOT_COMPARABLE, NOT_FOUND, OUTSIDE, Cell, judge
 from covidseg.tables.layout import grid, latex, markdown, number
 from covidseg.tables.results import _cell
 
@@ -126,6 +126,14 @@ def test_a_table_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
 )
 def test_verdict(printed: float | None, sd: float | None, reasons: list[str], verdict: str) -> None:
     assert judge(printed, 0.65, sd, reasons)[0] == verdict
+
+
+def test_the_authors_maps_are_equal_to_the_digits_printed_or_not() -> None:
+    assert [judge(0.682, ours, None, [], 3)[0] for ours in (0.68151, 0.6824, 0.6826)] == [EQUAL, EQUAL, DIFFERS]
+    assert judge(0.682, 0.682, None, ["a stand-in"], 3)[0] == NOT_COMPARABLE
+    missing = cell(values=None, maps=True)
+    assert (missing.verdict, missing.ours) == (NOT_FOUND, None)
+    assert grid([missing])[1] == [["(M1) a_b", "0.6000", "–", "–", "maps not found"]]
 
 
 @pytest.mark.parametrize(("value", "text"), [(-0.00001, "0.0000"), (-0.5, "-0.5000"), (None, "–"), (float("nan"), "–")])

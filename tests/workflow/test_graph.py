@@ -131,7 +131,7 @@ def test_scores_of_other_predictions_are_refused(fork: Fork) -> None:
         ("seeds: [0]", "seeds: [-1]", "config.yaml: seeds.0: input should be greater than or equal to 0"),
         ("mode: demo", "mode: demmo", "config.yaml: mode: unknown value 'demmo'; did you mean 'demo'?"),
         ("seeds: [0]", "sedes: [0]", "config.yaml: sedes: unknown key; did you mean 'seeds'?"),
-        ("papers: [ssanet]", "papers: [ssanett]", "unknown paper 'ssanett'; did you mean 'ssanet'?"),
+        ("papers: [ssanet, infnet]", "papers: [ssanett]", "unknown paper 'ssanett'; did you mean 'ssanet'?"),
     ],
 )
 def test_a_typo_in_the_config_stops_before_the_graph(fork: Fork, old: str, new: str, message: str) -> None:

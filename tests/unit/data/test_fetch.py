@@ -55,6 +55,21 @@ def test_the_mirror_comes_first_and_a_second_run_takes_what_is_there(tmp_path):
     assert again == got
 
 
+def test_an_optional_source_is_left_out_where_it_cannot_be_had(tmp_path):
+    (tmp_path / "list.csv").write_text("file,sha256\na.png,\nb.png,\n")  # hashes that nobody knows
+    (tmp_path / "mirror" / "mine" / "two").mkdir(parents=True)
+    for name in ("a.png", "b.png"):
+        (tmp_path / "mirror" / "mine" / "two" / name).write_bytes(b"map")
+    sources = [{"name": name, "manifest": "list.csv", "optional": True} for name in ("one", "two")]
+    said: list[str] = []
+    got = fetch("mine", own(sources=sources), tmp_path / "raw", tmp_path / "mirror", tmp_path, said.append)
+    assert sorted(got["files"]) == ["two/a.png", "two/b.png"]
+    assert said[0].startswith("one left out: one: no address to download it from")
+    wrong = [{"name": "a.png", "optional": True, "sha256": "0" * 64}]
+    with pytest.raises(UserError, match="expected 000000000000"):  # a wrong file is no absent one
+        fetch("mine", own(sources=wrong), tmp_path / "raw", tmp_path / "mirror" / "mine" / "two", tmp_path)
+
+
 def test_download_with_a_zip(tmp_path, server):
     with zipfile.ZipFile(tmp_path / "www" / "scans.zip", "w") as archive:
         archive.writestr("a/b.txt", "voxels")

@@ -109,8 +109,8 @@ def test_weights_that_are_missing(tmp_path, monkeypatch):
 def test_weights_are_looked_up_in_the_mirror(tmp_path, monkeypatch):
     content = b"weights"
     monkeypatch.setitem(published.WEIGHTS, "r231", "net-9e8b6e.pth".replace("9e8b6e", _start(content)))
-    (tmp_path / "mirror" / "lungmask").mkdir(parents=True)
-    path = tmp_path / "mirror" / "lungmask" / published.WEIGHTS["r231"]
+    (tmp_path / "mirror" / "weights").mkdir(parents=True)
+    path = tmp_path / "mirror" / "weights" / published.WEIGHTS["r231"]
     path.write_bytes(content)
     assert published.fetch_weights("r231", tmp_path / "own", tmp_path / "mirror") == path
 
