@@ -67,7 +67,7 @@ def test_an_optional_source_is_left_out_where_it_cannot_be_had(tmp_path):
     assert said[0].startswith("one left out: one: no address to download it from")
     wrong = [{"name": "a.png", "optional": True, "sha256": "0" * 64}]
     with pytest.raises(UserError, match="expected 000000000000"):  # a wrong file is no absent one
-        fetch("mine", own(sources=wrong), tmp_path / "raw", tmp_path / "mirror" / "mine" / "two", tmp_path)
+        fetch("two", own(sources=wrong), tmp_path / "raw", tmp_path / "mirror" / "mine", tmp_path)
 
 
 def test_download_with_a_zip(tmp_path, server):

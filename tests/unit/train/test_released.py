@@ -44,7 +44,7 @@ def job(folder: Path, maps: list[Case]) -> Job:
     canonical.write(slices, OWN, folder / "own")
     canonical.write(maps, OWN.model_copy(update={"sources": []}), folder / "maps")
     tensors.build(folder / "own", OWN, 32, None, folder / "tensors")
-    (folder / "split.csv").write_text("fold,case,role\n0,a,test\n0,b,test\n")
+    (folder / "split.csv").write_text("fold,case,role\n0,c,train\n0,a,test\n0,b,test\n")
     return Job(
         SPEC, 0, 0, folder / "tensors", folder / "split.csv", folder / "out", {"ggo": (1,)}, maps=folder / "maps"
     )
@@ -55,7 +55,7 @@ def a_map(name: str, value: int, size: tuple[int, int]) -> Case:
 
 
 def test_maps_become_predictions_as_they_are(tmp_path: Path) -> None:
-    """By class, each of its slice's size; one of another size is brought to it. Nothing of a training is in the spec."""
+    """By class, each of its slice's size; one of another size is brought to it. The spec has nothing of a training."""
     names = {"GGO.X.a": (10, (6, 8)), "Con.X.a": (20, (6, 8)), "GGO.X.b": (30, (5, 9)), "Con.X.b": (40, (10, 18))}
     one = job(tmp_path, [a_map(name, *found) for name, found in names.items()])
     facts = run(one, lambda done, of, text: None)
