@@ -380,7 +380,7 @@ class Released(Training):
 Method = Annotated[
     Annotated[Supervised, Tag("supervised")]
     | Annotated[SelfTraining, Tag("self_training")]
-    | Annotated[Propagation, Tag("propagation")],
+    | Annotated[Propagation, Tag("propagation")]
     | Annotated[Released, Tag("released")],
     _told_by("method", "supervised"),
 ]
