@@ -273,7 +273,9 @@ def test_snakemake_refuses_a_doubled_key_and_runs_nothing_from_a_file(fork: Fork
     config = project.folder / "config.yaml"
     text = config.read_text()
     config.write_text(text + "mode: paper\n")
-    assert "config.yaml: not valid YAML at line 18: key 'mode' twice" in project.snakemake("--dry-run", fails=True)
+    last = len(text.splitlines()) + 1
+    said = project.snakemake("--dry-run", fails=True)
+    assert f"config.yaml: not valid YAML at line {last}: key 'mode' twice" in said
     config.write_text(text + "__use_yte__: true\n? __import__('os').system('touch pwned')\n: 1\n")
     assert "config.yaml: __use_yte__: unknown key" in project.snakemake("--dry-run", fails=True)
     assert list(project.folder.rglob("pwned")) == []
