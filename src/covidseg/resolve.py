@@ -81,6 +81,8 @@ def scale(spec: RunSpec, preset: Preset) -> tuple[RunSpec, list[str]]:
     for key in ("accumulate", "validate_every", "slices_per_epoch"):
         value = getattr(preset, key)
         train[key] = value if value is not None else train[key]
+    if preset.scales and len(spec.train.scales) > 1:
+        raw["train"]["scales"] = preset.scales
     for key in ("rounds", "steps"):
         if (most := getattr(preset, key)) and key in train:
             train[key] = min(most, train[key] or most)

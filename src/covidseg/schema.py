@@ -642,6 +642,9 @@ class Preset(Strict):
     slices_per_epoch: Count | None = None
     rounds: Positive | None = Field(None, description="At most so many rounds of pseudo labels.")
     steps: Positive | None = Field(None, description="At most so many steps of label propagation.")
+    scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] | None = Field(
+        None, min_length=1, description="In place of the scales of a training that has several."
+    )
     folds: Positive | None = Field(None, description="At most so many folds, the first ones.")
     lr: Finite = Field(1.0, gt=0, le=100, description="Factor on the learning rate.")
     step: Count | None = Field(None, description="Epochs until the rate decays; 0: never.")
