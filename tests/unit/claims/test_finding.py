@@ -157,7 +157,7 @@ def test_phantoms_support_nothing(tmp_path: Path) -> None:
     write_scores(plan, "m1", 0.5)
     found = next(findings(plan, "ssanet"))
     assert (found.verdict, found.low) == (PHANTOMS, pytest.approx(0.1))
-    assert found.caveats.startswith("phantom CT, not patients; folds 0, 1, 2 of 5; preset tiny; one seed")
+    assert found.caveats.startswith("phantom CT, not patients; folds 0, 1 of 5; preset tiny; one seed")
 
 
 def test_runs_left_out_are_not_run(tmp_path: Path) -> None:
