@@ -43,6 +43,18 @@ def _plan(context: typer.Context) -> Plan:
     return Plan.load(context.obj)
 
 
+def _alone(context: typer.Context) -> Plan:
+    """Return the plan once no other process makes what this verb is to make."""
+    from covidseg import running
+
+    plan = _plan(context)
+    names = [str(value) for key, value in context.params.items() if key != "gpus"]
+    what = " ".join([str(context.info_name), *names])
+    workflow = context.obj.parent == plan.paths.configs
+    running.alone(what, repr(plan.paths), workflow, lambda line: typer.echo(line, err=True))
+    return plan
+
+
 # ---- data
 
 
@@ -51,7 +63,7 @@ def fetch(context: typer.Context, dataset: DatasetName) -> None:
     """Download a data set (mirror first, hashes checked); in demo mode, generate its phantom twin."""
     from covidseg import steps
 
-    steps.fetch(_plan(context), dataset)
+    steps.fetch(_alone(context), dataset)
 
 
 @app.command("import")
@@ -59,7 +71,7 @@ def import_(context: typer.Context, dataset: DatasetName) -> None:
     """Read a data set's files into the canonical store: 8-bit slices, labels, orientation, spacing."""
     from covidseg import steps
 
-    steps.import_(_plan(context), dataset)
+    steps.import_(_alone(context), dataset)
 
 
 @app.command()
@@ -67,7 +79,7 @@ def lungs(context: typer.Context, dataset: DatasetName, gpus: Gpus = 0) -> None:
     """Make a data set's lung masks, from the source that the config or the data set names."""
     from covidseg import steps
 
-    steps.lungs(_plan(context), dataset, gpus)
+    steps.lungs(_alone(context), dataset, gpus)
 
 
 @app.command()
@@ -77,7 +89,7 @@ def tensors(
     """Crop and resize a data set's slices to a network's input size, memory-mappable."""
     from covidseg import steps
 
-    steps.tensors(_plan(context), dataset, size)
+    steps.tensors(_alone(context), dataset, size)
 
 
 @app.command()
@@ -85,7 +97,7 @@ def split(context: typer.Context, split: Annotated[str, typer.Argument(help="As 
     """Make a data set's split by a rule: folds-K, or hold-out. Splits in workflow/splits are written by people."""
     from covidseg import steps
 
-    steps.split(_plan(context), split)
+    steps.split(_alone(context), split)
 
 
 @app.command()
@@ -93,7 +105,7 @@ def leaks(context: typer.Context, dataset: DatasetName, split: Annotated[str, ty
     """Say which patients, volumes or near-duplicate slices stand on both sides of a split."""
     from covidseg import steps
 
-    steps.leaks(_plan(context), dataset, split)
+    steps.leaks(_alone(context), dataset, split)
 
 
 # ---- training and scoring
@@ -104,7 +116,7 @@ def train(context: typer.Context, run: RunName, fold: Fold = 0, seed: Seed = 0, 
     """Train one run, fold and seed; keep the best model and its test predictions. A killed training goes on."""
     from covidseg import steps
 
-    steps.train(_plan(context), run, fold, seed, gpus)
+    steps.train(_alone(context), run, fold, seed, gpus)
 
 
 @app.command()
@@ -119,7 +131,7 @@ def stage(
     """Do one of the jobs before a training's last: a round of self-training, or the labelling before it."""
     from covidseg import steps
 
-    steps.stage(_plan(context), run, fold, seed, name, gpus)
+    steps.stage(_alone(context), run, fold, seed, name, gpus)
 
 
 @app.command()
@@ -127,7 +139,7 @@ def masks(context: typer.Context, run: RunName, gpus: Gpus = 0) -> None:
     """Predict whole scans with a run's models: masks on each scan's own grid, and volumes.csv. Goes on where it was."""
     from covidseg import steps
 
-    steps.masks(_plan(context), run, gpus)
+    steps.masks(_alone(context), run, gpus)
 
 
 @app.command()
@@ -143,7 +155,7 @@ def score(
     from covidseg import steps
 
     if run is not None and not any([protocol, truth, pred, out]):
-        steps.score(_plan(context), run)
+        steps.score(_alone(context), run)
     elif run is None and protocol and truth and pred and out:
         typer.echo(steps.score_folders(protocol, truth, pred, out))
     else:
@@ -158,7 +170,7 @@ def table(context: typer.Context, paper: PaperName, table: Annotated[str, typer.
     """Make one table of a paper: printed, ours with its spread, the difference. CSV, Markdown, LaTeX, HTML."""
     from covidseg import steps
 
-    steps.table(_plan(context), paper, table)
+    steps.table(_alone(context), paper, table)
 
 
 @app.command()
@@ -166,7 +178,7 @@ def figure(context: typer.Context, paper: PaperName, figure: Annotated[str, type
     """Make one figure of a paper, as PNG and PDF."""
     from covidseg import steps
 
-    steps.figure(_plan(context), paper, figure)
+    steps.figure(_alone(context), paper, figure)
 
 
 @app.command()
@@ -174,7 +186,7 @@ def claims(context: typer.Context, paper: PaperName) -> None:
     """Test a paper's claims on its runs: paired bootstrap over cases, interval, verdict. CSV, Markdown, HTML."""
     from covidseg import steps
 
-    steps.claims(_plan(context), paper)
+    steps.claims(_alone(context), paper)
 
 
 @app.command()
@@ -182,7 +194,7 @@ def report(context: typer.Context) -> None:
     """Gather tables, figures and how they were made in one HTML file."""
     from covidseg import steps
 
-    steps.report(_plan(context))
+    steps.report(_alone(context))
 
 
 @app.command()

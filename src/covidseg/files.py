@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,12 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as sorted, indented JSON."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def copy(origin: Path, path: Path) -> None:
+    """Copy a file to ``path`` at once."""
+    with replacing(path) as temporary:
+        shutil.copyfile(origin, temporary)
 
 
 def sha256(path: Path) -> str:

@@ -1,9 +1,11 @@
-"""``covidseg resume``: after a Snakemake was killed, deal with the jobs it left in a cluster's queue, then go on.
+"""``covidseg resume``: after a Snakemake was killed, deal with the jobs it left, here or in a cluster's queue; go on.
 
 A killed Snakemake leaves a lock, and jobs that run on. Unlocking beside them runs each of them twice, and what they
 make is not taken for whole, because only Snakemake notes that a job is done. So every Snakemake that makes something
 leaves a note of what it was asked, locked for as long as it lives; one that starts beside jobs of a dead one refuses;
 and ``resume`` waits for those jobs or cancels them, takes over what they finished, unlocks and repeats the command.
+Jobs that a killed Snakemake left on this machine are dealt with alike; beside them a new Snakemake may start, because
+no job runs twice at once, see ``running``.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from covidseg import running
 from covidseg.errors import UserError
 from covidseg.files import replacing
 from covidseg.plan import WORKFLOW, Plan
@@ -39,11 +43,12 @@ _held: list[IO[str]] = []  # locks of this process's notes: freed when it ends
 
 @dataclass(frozen=True)
 class Job:
-    """A job in the queue."""
+    """A job in the queue, or a process on this machine."""
 
     id: str
     state: str
     what: str
+    queued: bool = True
 
 
 # ---- in Snakemake
@@ -56,7 +61,7 @@ def begin(plan: Plan, slurm: bool) -> None:
     """
     there = notes()
     if not any(map(alive, there)):  # else the jobs in the queue are its own
-        if (slurm or any(_read(note)["slurm"] for note in there)) and (left := jobs()):
+        if (slurm or any(_read(note)["slurm"] for note in there)) and (left := queue()):
             raise UserError(
                 f"{_count(left)} of a Snakemake that was killed; run: covidseg resume --orphans wait (or cancel)"
             )
@@ -116,7 +121,15 @@ def identity() -> str:
 # ---- the queue
 
 
-def jobs() -> list[Job]:
+def jobs(slurm: bool) -> list[Job]:
+    """Return our jobs of this folder in the queue, where ``slurm`` is used, and those that run on this machine."""
+    here = [process for process in running.processes() if process.workflow]
+    return (queue() if slurm else []) + [
+        Job(str(process.pid), "running here", process.what, queued=False) for process in here
+    ]
+
+
+def queue() -> list[Job]:
     """Return our jobs of this folder that wait or run in Slurm's queue; none where there is no Slurm.
 
     Raises UserError when Slurm does not answer: jobs may be there.
@@ -138,8 +151,13 @@ def jobs() -> list[Job]:
 
 
 def cancel(found: list[Job]) -> None:
-    """Cancel jobs."""
-    subprocess.run(["scancel", *(job.id for job in found)], check=False, capture_output=True, timeout=60)
+    """Cancel jobs, and end processes."""
+    if queued := [job.id for job in found if job.queued]:
+        subprocess.run(["scancel", *queued], check=False, capture_output=True, timeout=60)
+    for job in found:
+        if not job.queued:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(job.id), signal.SIGKILL)
 
 
 def _reason(error: Exception) -> str:
@@ -148,7 +166,8 @@ def _reason(error: Exception) -> str:
 
 
 def _count(found: list[Job]) -> str:
-    return f"{len(found)} {'job is' if len(found) == 1 else 'jobs are'} still in the queue"
+    where = "in the queue" if all(job.queued for job in found) else "running"
+    return f"{len(found)} {'job is' if len(found) == 1 else 'jobs are'} still {where}"
 
 
 # ---- covidseg resume
@@ -162,19 +181,20 @@ def resume(way: str | None, say: Callable[[str], None]) -> int:
     """
     if way not in (None, *WAYS):
         raise UserError(f"--orphans: unknown value {way!r}; legal: {', '.join(WAYS)}")
-    running = [note for note in notes() if alive(note)]
-    if running:
-        raise UserError(f"a Snakemake still runs here ({running[0].stem}); stop it first, or leave it to its work")
+    living = [note for note in notes() if alive(note)]
+    if living:
+        raise UserError(f"a Snakemake still runs here ({living[0].stem}); stop it first, or leave it to its work")
     if not notes():
         raise UserError("no Snakemake was killed here; run snakemake")
     facts: list[dict[str, Any]] = [_read(note) for note in notes()]
     since = min(note.stat().st_mtime for note in notes())
-    if left := jobs():
+    slurm = any(fact["slurm"] for fact in facts)
+    if left := jobs(slurm):
         for job in left:
             say(f"{job.id} {job.state}: {job.what}")
         if way is None:
             raise UserError(f"{_count(left)}; say --orphans wait or --orphans cancel")
-        _clear(left, way, say)
+        _clear(left, way, say, slurm)
     config = facts[-1]["config"]
     _snakemake("--unlock", "--configfile", config)
     if all(fact["identity"] == identity() for fact in facts):
@@ -191,31 +211,34 @@ def resume(way: str | None, say: Callable[[str], None]) -> int:
     return done
 
 
-def _clear(left: list[Job], way: str, say: Callable[[str], None]) -> None:
-    """Wait until no job is in the queue, having cancelled them where asked to."""
+def _clear(left: list[Job], way: str, say: Callable[[str], None], slurm: bool) -> None:
+    """Wait until no job is left, having cancelled them where asked to."""
     if way == "cancel":
         cancel(left)
     say(f"waiting for {len(left)} jobs to {'end' if way == 'cancel' else 'finish'}")
     while left:
-        time.sleep(POLL)
-        before, left = left, jobs()
+        time.sleep(POLL if slurm else POLL / 10)
+        before, left = left, jobs(slurm)
         for job in before:
             if job.id not in {other.id for other in left}:
                 say(f"{job.id} has ended: {job.what}")
 
 
 def _finished(outputs: list[str], since: float) -> list[str]:
-    """Return the outputs that are of jobs which ended well after ``since``.
-
-    Snakemake marks the outputs of a job that starts; the job itself, where it ends well, takes the marks away.
-    """
-    marked = set()
-    for mark in (STATE / "incomplete").rglob("*"):
-        with contextlib.suppress(ValueError):  # a folder: long names are cut in pieces
-            name = "".join(part.removeprefix("@") for part in mark.relative_to(STATE / "incomplete").parts)
-            marked.add(base64.urlsafe_b64decode(name).decode())
+    """Return the outputs that are of jobs which ended well after ``since``."""
+    marked = incomplete(STATE)
     there = [Path(file) for file in outputs if file not in marked and Path(file).is_file()]
     return [str(file) for file in there if file.stat().st_mtime >= since]
+
+
+def incomplete(state: Path) -> set[str]:
+    """Return the files that Snakemake marked in its folder: outputs of jobs that started and did not end well."""
+    marked, folder = set(), state / "incomplete"
+    for mark in folder.rglob("*"):
+        with contextlib.suppress(ValueError):  # a folder: long names are cut in pieces
+            name = "".join(part.removeprefix("@") for part in mark.relative_to(folder).parts)
+            marked.add(base64.urlsafe_b64decode(name).decode())
+    return marked
 
 
 def _snakemake(*arguments: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from covidseg.files import replacing, write_json, write_text
+from covidseg.files import copy, replacing, write_json, write_text
 
 FILL = """
 import resource, sys
@@ -42,3 +42,24 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path) -> None
 def test_json_is_sorted(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"b": 1, "a": [2]})
     assert (tmp_path / "a.json").read_text() == '{\n  "a": [\n    2\n  ],\n  "b": 1\n}\n'
+
+
+COPY = """
+import resource, sys
+from pathlib import Path
+from covidseg.files import copy
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+copy(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def test_a_copy_is_whole_or_not_there(tmp_path: Path) -> None:
+    origin, path = tmp_path / "a.bin", tmp_path / "b.bin"
+    origin.write_bytes(bytes(20_000))
+    path.write_bytes(b"old")
+    done = subprocess.run([sys.executable, "-c", COPY, str(origin), str(path)], capture_output=True, text=True)
+    assert f"{path}: no space left on the disk" in done.stderr
+    assert path.read_bytes() == b"old"
+    copy(origin, path)
+    assert path.read_bytes() == bytes(20_000)
+    assert sorted(os.listdir(tmp_path)) == ["a.bin", "b.bin"]

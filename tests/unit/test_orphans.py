@@ -75,7 +75,7 @@ def test_another_snakemake_refuses_beside_jobs_of_a_killed_one(tmp_path: Path, m
         f"8|PENDING|other_0a1b|rule_train|{here}",
         "9|RUNNING|covidseg_0a1b|rule_train|/elsewhere",
     )
-    assert orphans.jobs() == [orphans.Job("7", "running", "train ssanet_m1_0_0")]
+    assert orphans.queue() == [orphans.Job("7", "running", "train ssanet_m1_0_0")]
     begin("slurm").communicate("\n")  # beside a living one these are its jobs
     first.kill()
     first.wait()

@@ -59,9 +59,12 @@ class Resume:
 
 
 def clear(folder: Path) -> None:
-    """Remove what would look finished, and what a killed job left half-written; the resume state stays."""
+    """Remove what would look finished, the record first, and what a killed job left half-written.
+
+    The resume state stays.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (*OUTPUTS, "run.json"):
+    for name in ("run.json", *OUTPUTS):
         (folder / name).unlink(missing_ok=True)
     for name in (*OUTPUTS, "run.json", "resume.pt"):
         for left in folder.glob(f".{name}.*"):

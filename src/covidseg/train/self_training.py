@@ -9,7 +9,6 @@ Nothing here imports torch before there is something to compute.
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +59,7 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     model = load_model(best, job.spec).to(feed.device)
     write_predictions(model, feed, rows["test"], job.spec.classes, job.out / "predictions.h5")
     for name in ("model.safetensors", "history.csv"):
-        shutil.copyfile(best / name, job.out / name)
+        files.copy(best / name, job.out / name)
     table = [_line(job.out, number, facts, number == kept) for number, facts in enumerate(done)]
     over = rounds.stopped(values)
     notes = [] if values[0] is not None else ["no validation cases: nothing stops the rounds and the last is kept"]

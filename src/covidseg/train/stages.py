@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from covidseg import record
+from covidseg import files, record
 from covidseg.data import tensors
 from covidseg.errors import UserError
 from covidseg.schema import Pool
@@ -45,9 +44,8 @@ def pool_of(job: Job, pool: Pool) -> tuple[tensors.Tensors, Rows, Rows]:
 def take_over(start: Path, out: Path) -> dict[str, Any]:
     """Copy another run's training: the same settings would give the same model."""
     made = record.read(start / "run.json")
-    out.mkdir(parents=True, exist_ok=True)
     for name in ("model.safetensors", "history.csv"):
-        shutil.copyfile(start / name, out / name)
+        files.copy(start / name, out / name)
     keys = ["device", "parameters", "best_epoch", "val_dsc", "epochs", "slices_per_second", "resumed", "notes"]
     keys += ["class_pixels", "class_weights"]
     return {key: made[key] for key in keys if key in made} | {

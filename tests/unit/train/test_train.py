@@ -340,3 +340,11 @@ def test_progress_counts_up(data: Path, tmp_path: Path) -> None:
     assert "dice 0.8" in seen[-1][2]
     assert "best val DSC" in seen[-1][2]
     assert not math.isnan(done[1])
+
+
+def test_the_record_goes_before_what_it_records(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / OUTPUTS[0]).mkdir()  # stops at the first output, as a kill would
+    with pytest.raises(OSError):  # noqa: PT011 (its kind depends on the system)
+        resume.clear(tmp_path)
+    assert not (tmp_path / "run.json").exists()
