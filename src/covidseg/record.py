@@ -41,7 +41,7 @@ def code_fingerprint(*modules: str) -> str:
     queue = list(modules)
     while queue:
         name = queue.pop()
-        if name in seen or name in WITHOUT_EFFECT:
+        if name in seen or name in WITHOUT_EFFECT or name.partition(".")[0] in WITHOUT_EFFECT:
             continue
         seen.add(name)
         queue.extend(_module(name)[1])

@@ -1,0 +1,86 @@
+"""What the models of all files share: names, numbers and folders that are refused when they cannot work."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
+
+from covidseg.errors import redacted
+
+Mode = Literal["demo", "paper"]
+Follow = Literal["described", "released"]
+LungSource = Literal["labels", "r231", "r231covidweb", "threshold", "phantom", "none"]
+InputMode = Literal["slice", "slice+lung", "masked"]
+Init = Literal["imagenet", "random"]
+
+
+# Names become parts of paths, of commands and of table rows.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+RunId = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+T = TypeVar("T")
+
+
+def _once(values: list[T]) -> list[T]:
+    if len(set(values)) != len(values):
+        raise ValueError("each may stand once only")
+    return values
+
+
+def rising(window: tuple[float, float]) -> tuple[float, float]:
+    if window[0] >= window[1]:
+        raise ValueError("the first HU must be below the second")
+    return window
+
+
+def _folder(path: Path) -> Path:
+    """Refuse what is no folder, and braces: in the path of a rule's output they would be a wildcard."""
+    if ":/" in str(path):
+        raise ValueError("expected a folder, not an address")
+    if not str(path).isprintable() or set("{}") & set(str(path)):
+        raise ValueError("a folder's name cannot hold braces or control characters")
+    return path
+
+
+def _inside(name: str) -> str:
+    if not name.isprintable() or PurePosixPath(name).is_absolute() or {"", "..", "."} & set(name.split("/")):
+        raise ValueError("expected a path inside the data set's folder")
+    return name
+
+
+def _address(url: str) -> str:
+    """Refuse what is no download, and passwords, which would stand in logs and records."""
+    if not re.fullmatch(r"https?://[^/\s]+/\S*|figshare:\d+", url) or not url.isprintable():
+        raise ValueError("expected https://..., http://... or figshare:ARTICLE")
+    if redacted(url) != url:
+        raise ValueError("a password does not belong here; put the file into the mirror folder")
+    return url
+
+
+Once = AfterValidator(_once)
+Folder = Annotated[Path, AfterValidator(_folder)]
+Inside = Annotated[str, AfterValidator(_inside)]
+Address = Annotated[str, AfterValidator(_address)]
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Positive = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Pixels = Annotated[int, Field(ge=16, le=8192)]
+
+
+def told_by(key: str, default: str) -> Discriminator:
+    """Tell the members of a family apart by a key, which may be absent for one of them."""
+
+    def tag(value: Any) -> str:
+        return str(value.get(key, default) if isinstance(value, dict) else getattr(value, key, default))
+
+    tag.__name__ = key  # what a message calls it
+    return Discriminator(tag)
+
+
+class Strict(BaseModel):
+    """A model that refuses unknown keys and cannot change once made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), serialize_by_alias=True)

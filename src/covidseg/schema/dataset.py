@@ -1,0 +1,102 @@
+"""``workflow/datasets``: where data come from and how they are read."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from covidseg.schema.base import (
+    Address,
+    Count,
+    Finite,
+    Folder,
+    Inside,
+    LungSource,
+    Name,
+    Once,
+    Pixels,
+    Positive,
+    Share,
+    Strict,
+    rising,
+)
+
+
+class Source(Strict):
+    """One file or folder of a data set: where it lies and how to know that it is whole."""
+
+    name: Inside = Field(description="Path below the data set's raw folder, and below the mirror.")
+    urls: list[Address] = []
+    sha256: str | None = None
+    md5: str | None = None
+    manifest: Inside | None = Field(None, description="CSV beside the data set's YAML with one file,sha256 per line.")
+    unpack: bool = False
+    optional: bool = Field(False, description="Where it cannot be had, it is left out; rows that need it say so.")
+
+
+class Phantom(Strict):
+    """How the generated twin of a data set looks."""
+
+    seed: Count
+    size: Pixels = Field(description="Width and height of a slice; larger ones follow from the data set's quirks.")
+    slices: Positive = Field(1, description="Slices per volume.")
+    lung: Share = Field(description="Share of lung pixels over the slices with lesion.")
+    ggo: Share = Field(description="Share of ground-glass pixels over the slices with lesion.")
+    consolidation: Share = Field(description="Share of consolidation pixels over the slices with lesion.")
+
+
+class Crop(Strict):
+    """Cut larger slices to ``size`` round the lungs' centre of gravity (SSA-Net, section 4.2)."""
+
+    size: Pixels
+
+
+class Dataset(Strict):
+    """``workflow/datasets/NAME.yaml``."""
+
+    title: str
+    about: str
+    licence: str
+    importer: str
+    sources: list[Source] = []
+    classes: dict[Name, Annotated[int, Field(ge=1, le=255, strict=True)]] = Field(
+        description="Class name -> value in the canonical label map."
+    )
+    unions: dict[Name, list[Name]] = Field({}, description="Name -> classes it joins.")
+    window: Annotated[tuple[Finite, Finite], AfterValidator(rising)] | None = Field(
+        None, description="HU window mapped to 0..255 where voxels are raw HU."
+    )
+    crop: Crop | None = None
+    keep: Name = Field(
+        "all",
+        description="Slices that enter tensors: all, lesion (any class shows), or a class or union to show.",
+    )
+    lungs: LungSource = "none"
+    splits: dict[Name, Name] = Field({}, description="Split name -> this data set's own version of it.")
+    phantom: Phantom | None = None
+    folder: Folder | None = Field(None, description="importer folder: where the user's data lie.")
+    joins: Annotated[list[Name], Once] = Field(
+        [], description="importer joined: the data sets it consists of; classes, keep and crop are those of each."
+    )
+
+    @property
+    def kept(self) -> list[str]:
+        """Return the classes of which a labelled slice has to show one to enter tensors; none: all slices do."""
+        if self.keep in (*self.classes, *self.unions):
+            return self.unions.get(self.keep, [self.keep])
+        return list(self.classes) if self.keep == "lesion" else []
+
+
+class OwnScans(Strict):
+    """Scans of the user's own, described where they are used; the data set has the name of that file."""
+
+    folder: Folder = Field(description="Folder in the nnU-Net or MSD layout, with dataset.json.")
+    classes: Annotated[list[Name], Once] | None = Field(None, description="Labels of dataset.json to use; absent: all.")
+    unions: dict[Name, list[Name]] = Field({}, description="Name -> classes it joins.")
+    window: Annotated[tuple[Finite, Finite], AfterValidator(rising)] = Field(
+        (-1250, 250), description="HU window mapped to 0..255 where voxels are raw HU."
+    )
+    crop: Crop | None = None
+    keep: Name = Field("all", description="Slices that enter tensors: all, lesion, or a class or union that must show.")
+    lungs: LungSource = "threshold"
