@@ -1,0 +1,202 @@
+"""What the YAML files describe: data sets, protocols, splits, lung masks, classes."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+from covidseg.data import splits
+from covidseg.data.importers import IMPORTERS
+from covidseg.errors import UserError, nearest
+from covidseg.files import need
+from covidseg.paths import Paths
+from covidseg.plan.run import WORKFLOW, check_known, stems
+from covidseg.schema import (
+    Config,
+    Dataset,
+    LungSource,
+    Paper,
+    Preset,
+    Protocol,
+    load,
+)
+from covidseg.score import check_measures
+
+
+class Catalogue:
+    """What can be named; ``Plan`` sets the attributes."""
+
+    config: Config
+    source: str
+    preset_name: str
+    preset: Preset
+    paths: Paths
+    papers: dict[str, Paper]
+    _only: frozenset[str]
+
+    def _named(self, kind: str, name: str, what: str) -> Path:
+        path = WORKFLOW / kind / f"{name}.yaml"
+        if not path.is_file() or Path(name).name != name:
+            if not WORKFLOW.is_dir():
+                raise UserError("no folder 'workflow' here; run covidseg in the project's folder")
+            raise UserError(f"{self.source}: unknown {what} {name!r}; {nearest(name, stems(WORKFLOW / kind))}")
+        return path
+
+    def _paper(self, name: str) -> Paper:
+        return load(Paper, self._named("papers", name, "paper"))
+
+    @functools.cache  # noqa: B019 - a plan lives as long as the process
+    def dataset(self, name: str) -> Dataset:
+        """Return a data set's description, as the mode reads it: phantoms are cropped to the phantom's size."""
+        path, dataset = self._described(name)
+        if dataset.importer not in IMPORTERS:
+            raise UserError(
+                f"{path}: importer: unknown name {dataset.importer!r}; {nearest(dataset.importer, IMPORTERS)}"
+            )
+        if dataset.importer == "folder" and dataset.folder is None:
+            raise UserError(f"{path}: folder: missing; name the folder with imagesTr, labelsTr and dataset.json")
+        check_known([dataset.keep], ["all", "lesion", *dataset.classes, *dataset.unions], f"{path}: keep")
+        parts = self._parts(dataset, path)
+        if self.config.mode == "demo":
+            sizes = {part.phantom.size for part in parts or [dataset] if part.phantom}
+            if not sizes:
+                raise UserError(f"{name}: has no phantom twin; use mode: paper, or another data set")
+            if dataset.crop:
+                dataset = dataset.model_copy(update={"crop": dataset.crop.model_copy(update={"size": sizes.pop()})})
+            if dataset.crop and sizes:
+                raise UserError(
+                    f"{path}: joins: the phantoms of {', '.join(dataset.joins)} differ in size; give them one"
+                )
+        return dataset
+
+    def _parts(self, dataset: Dataset, path: Path) -> list[Dataset]:
+        """Return the data sets that one joins. Raises UserError when they do not fit together."""
+        if (dataset.importer == "joined") != (len(dataset.joins) > 1):
+            raise UserError(f"{path}: joins: importer joined, and no other, names the two or more data sets it joins")
+        check_known(dataset.joins, stems(WORKFLOW / "datasets"), f"{path}: joins")
+        for name in dataset.joins:
+            part = load(Dataset, self._named("datasets", name, "data set"))
+            if part.joins:
+                raise UserError(f"{path}: joins: {name} itself joins others; name its parts")
+            for key in ("classes", "kept", "crop"):
+                if getattr(part, key) != getattr(dataset, key):
+                    raise UserError(
+                        f"{path}: {key.replace('kept', 'keep')}: differs from that of {name}; make both equal"
+                    )
+        return [self.dataset(name) for name in dataset.joins]
+
+    def _described(self, name: str) -> tuple[Path, Dataset]:
+        """Return a data set as its file, or the paper file that brings its own scans, describes it, and that file."""
+        paper = self.papers.get(name)
+        path = WORKFLOW / "datasets" / f"{name}.yaml"
+        if paper is None or paper.dataset is None:
+            return path, load(Dataset, self._named("datasets", name, "data set"))
+        if path.is_file():
+            raise UserError(f"{path}: {WORKFLOW}/papers/{name}.yaml describes a data set of this name too; rename one")
+        from covidseg.data.importers.folder import described
+
+        return WORKFLOW / "papers" / f"{name}.yaml", described(paper.dataset, paper.paper.title)
+
+    @functools.cache  # noqa: B019
+    def protocol(self, name: str) -> Protocol:
+        """Return a metric convention."""
+        path = self._named("protocols", name, "protocol")
+        protocol = load(Protocol, path)
+        check_measures(protocol, str(path))
+        return protocol
+
+    @functools.cache  # noqa: B019
+    def split(self, name: str) -> splits.Split:
+        """Return a split. Raises UserError when it has yet to be made."""
+        path = self.split_path(name)
+        return splits.read(need(path, f"split {name}") if self.made_split(name) else path)
+
+    def split_path(self, name: str) -> Path:
+        """Return the CSV of a split: a committed one, or the place of one that is made."""
+        path = WORKFLOW / "splits" / f"{name}.csv"
+        if path.is_file():
+            return path
+        if self.made_split(name):
+            return self.paths.split(name)
+        legal = stems(WORKFLOW / "splits", "csv")
+        raise UserError(
+            f"{self.source}: unknown split {name!r}; {nearest(name, legal)}; or a rule: {splits.RULES_IN_WORDS}"
+        )
+
+    def made_split(self, name: str) -> tuple[str, str] | None:
+        """Return (data set, rule) of a split that is made, as mine-folds-5; None of one that a person wrote.
+
+        Its CSV copied to workflow/splits is a person's: it stays as it is when scans are added.
+        """
+        written = (WORKFLOW / "splits" / f"{name}.csv").is_file()
+        return None if written else splits.rule_of(name)
+
+    def split_folds(self, name: str) -> list[int]:
+        """Return the folds of a split, made or not."""
+        made = self.made_split(name)
+        return splits.folds_of(made[1]) if made else self.split(name).folds
+
+    def stands_for(self, dataset: str) -> str:
+        """Return the data set used in place of ``dataset``: itself, unless the config names a stand-in."""
+        return self.config.stand_ins.get(dataset, dataset)
+
+    def lungs(self, dataset: str) -> LungSource:
+        """Return where a data set's lung masks come from: the config, else the data set; its twin has its own U-Net."""
+        chosen = self.config.lungs.get(dataset)
+        if chosen is None:
+            chosen = self.dataset(dataset).lungs
+            if self.config.mode == "demo" and chosen in ("r231", "r231covidweb"):
+                chosen = "phantom"
+            parts = {name: self.lungs(name) for name in self.dataset(dataset).joins}
+            bare = [name for name, source in parts.items() if source == "none"]
+            if bare and chosen == "labels":
+                if len(bare) < len(parts):
+                    raise UserError(
+                        f"{self.source}: lungs: {dataset} takes its lung masks from its parts, and {bare[0]} has none; "
+                        f"set {dataset}: none, or another source for {bare[0]}"
+                    )
+                chosen = "none"
+        return chosen
+
+    def masked_by(self, dataset: str) -> list[str]:
+        """Return the data sets whose lung masks one has: itself, or its parts where their masks are its labels."""
+        parts = self.dataset(dataset).joins
+        return parts if parts and self.lungs(dataset) == "labels" else [dataset]
+
+    def lungs_in_words(self, dataset: str) -> str:
+        """Return where a data set's lung masks come from, for readers; by part where its parts' differ."""
+        sources = {name: self.lungs(name) for name in self.masked_by(dataset)}
+        if len(set(sources.values())) == 1:
+            return next(iter(sources.values()))
+        return " and ".join(f"{source} ({name})" for name, source in sources.items())
+
+    def class_values(self, dataset: str, classes: list[str]) -> dict[str, tuple[int, ...]]:
+        """Return, per class, the label values it joins; ``lung`` has none: its truth is the lung mask."""
+        known = self.dataset(dataset)
+        values: dict[str, tuple[int, ...]] = {}
+        for name in classes:
+            if name == "lung":
+                values[name] = ()
+                continue
+            parts = known.unions.get(name, [name])
+            if any(part not in known.classes for part in parts):
+                legal = [*known.classes, *known.unions, "lung"]
+                raise UserError(f"data set {dataset!r} has no class {name!r}; {nearest(name, legal)}")
+            values[name] = tuple(known.classes[part] for part in parts)
+        return values
+
+    def lesion_values(self, dataset: str, classes: list[str]) -> tuple[int, ...]:
+        """Return the label values that are lesion in an unlabelled pool: those of the classes, else all it has."""
+        known = self.dataset(dataset)
+        if all(name in known.classes or name in known.unions for name in classes):
+            return tuple(value for values in self.class_values(dataset, classes).values() for value in values)
+        return tuple(known.classes.values())
+
+    @property
+    def mirror(self) -> Path | None:
+        """Return the local folder asked before any download: the config's, else COVIDSEG_MIRROR."""
+        found = self.config.mirror or os.environ.get("COVIDSEG_MIRROR") or None
+        if found is not None and not Path(found).is_dir():
+            raise UserError(f"mirror: {found}: no such folder; correct config.yaml or COVIDSEG_MIRROR")
+        return Path(found) if found else None

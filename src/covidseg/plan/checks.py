@@ -1,0 +1,146 @@
+"""Names that one file uses of another, checked before the graph is built."""
+
+from __future__ import annotations
+
+from covidseg.data.importers.folder import names as names_below
+from covidseg.errors import UserError, nearest
+from covidseg.plan.costs import Costs
+from covidseg.plan.run import WORKFLOW, check_known, qualified
+from covidseg.schema import (
+    Claim,
+    DatasetTable,
+    ExamplesFigure,
+    QualitativeFigure,
+    ResultTable,
+    Training,
+)
+
+
+class Checked(Costs):
+    """A plan that can check itself."""
+
+    def _check_names(self) -> None:
+        """Check every name that one file uses of another, so that a typo stops before the graph is built."""
+        for name in self.config.only:
+            self.run(name)
+        for name in [*self.config.stand_ins, *self.config.stand_ins.values(), *self.config.lungs]:
+            self._described(name)
+        for paper_name, paper in self.papers.items():
+            where = f"{WORKFLOW}/papers/{paper_name}.yaml"
+            for name in paper.runs:
+                self._check_start(f"{paper_name}/{name}", f"{where}: runs.{name}")
+                self._check_prior(f"{paper_name}/{name}", f"{where}: runs.{name}")
+            for name, deviation in paper.deviations.items():
+                check_known(deviation.runs or [], paper.runs, f"{where}: deviations.{name}.runs")
+            for name, table in paper.tables.items():
+                at = f"{where}: tables.{name}"
+                headings: dict[str, str] = table.columns if isinstance(table, DatasetTable) else table.metrics
+                if isinstance(table, ResultTable):
+                    check_known(table.metrics.values(), self.protocol(table.protocol).metrics, f"{at}.metrics")
+                    self._check_rows(paper_name, table, at)
+                else:
+                    self._check_dataset_rows(table, at)
+                for label, printed in [(row.label, row.printed) for row in table.rows]:
+                    check_known(printed, headings, f"{at}: printed of {label!r}")
+            for name, figure in paper.figures.items():
+                self._check_figure(paper_name, figure, f"{where}: figures.{name}")
+            check_known(paper.masks or [], paper.runs, f"{where}: masks")
+            for name in paper.masks or []:
+                if self.run(f"{paper_name}/{name}").spec.maps:
+                    raise UserError(f"{where}: masks: {name} has no model, others released its maps; name another run")
+            self._check_claims(paper_name, paper.claims, where)
+        for dataset, split in self.leak_sets():
+            self._check_cases(dataset, split)
+        asked = [self.run(run).all_folds for run in self.runs()]
+        for fold in self.config.folds if self.config.folds != "all" else []:
+            if asked and not any(fold in folds for folds in asked):
+                raise UserError(f"{self.source}: folds: no split that is used has a fold {fold}")
+
+    def _check_start(self, run: str, where: str) -> None:
+        """Check that the run whose model a method starts from would train the same one."""
+        spec = self.run(run).spec
+        if (name := self.start(run, spec)) is None:
+            return
+        first = self.run(name).spec
+        common = {*Training.model_fields}
+        a, b = (s.model_dump(exclude={"train"}) | s.train.model_dump(include=common) for s in (first, spec))
+        differ = [key for key in b if a[key] != b[key]] if first.train.method == "supervised" else ["train.method"]
+        if differ:
+            raise UserError(
+                f"{where}.train.start: {name} differs in {', '.join(differ)}; make it equal or leave it out"
+            )
+
+    def _check_prior(self, run: str, where: str) -> None:
+        """Check that a run's prior can be made: one map of each slice that the run sees."""
+        spec = self.run(run).spec
+        if (name := self.prior(run, spec)) is None:
+            return
+        other, where = self.run(name).spec, f"{where}.input.prior"
+        if spec.pool:
+            raise UserError(f"{where}: slices of train.pool have none; use train.method: supervised")
+        if (other.dataset, other.split) != (spec.dataset, spec.split):
+            raise UserError(f"{where}.run: {name} has another data set or split; make them equal")
+        if len(other.classes) > 1 or other.input.prior:
+            raise UserError(f"{where}.run: {name} has several classes or itself a prior; name a run of one class")
+
+    def _check_rows(self, paper: str, table: ResultTable, at: str) -> None:
+        """Check the runs and classes of a table of scores, and that no two rows look the same."""
+        check_known([r.run for r in table.rows if r.run and "/" not in r.run], self.papers[paper].runs, f"{at}.rows")
+        ids = {row.run: qualified(paper, row.run) for row in table.rows if row.run}
+        classes = {run: self.run(run_id).spec.classes for run, run_id in ids.items() if self.known(run_id)}
+        every = list(dict.fromkeys(name for found in classes.values() for name in found))
+        for k, row in enumerate(table.rows):
+            legal = classes.get(row.run, every) if row.run else every
+            if row.cls and legal:
+                check_known([row.cls], legal, f"{at}.rows.{k}.class")
+            if (row.label, row.cls) in [(other.label, other.cls) for other in table.rows[:k]]:
+                raise UserError(f"{at}.rows.{k}.label: two rows are {row.label!r}; rename one, or give it a class")
+
+    def _check_cases(self, dataset: str, split: str) -> None:
+        """Check that a user's folder has the cases of a split; of other data sets that is known once they are there."""
+        folder = self.dataset(dataset).folder
+        if folder is None or self.dataset(dataset).importer != "folder" or self.made_split(split):
+            return
+        there = names_below(folder)
+        for name in self.split(split).names:
+            if name not in there:
+                raise UserError(f"{self.split_path(split)}: {folder} has no case {name!r}; {nearest(name, there)}")
+
+    def _check_claims(self, paper: str, claims: list[Claim], where: str) -> None:
+        """Check the runs and metrics of claims, and that runs compared have the same test slices."""
+        for k, claim in enumerate(claims):
+            at = f"{where}: claims.{claim.id}"
+            if claim.id in [other.id for other in claims[:k]]:
+                raise UserError(f"{at}: two claims have this id; rename one")
+            check_known([run for run in claim.runs if "/" not in run], self.papers[paper].runs, at)
+            check_known([claim.metric], self.protocol(claim.protocol).metrics, f"{at}.metric")
+            specs = [self.run(qualified(paper, run)).spec for run in claim.runs]
+            if len({(spec.dataset, spec.split, *spec.classes) for spec in specs}) > 1:
+                raise UserError(
+                    f"{at}: {claim.runs_in_words}: their data set, split or classes differ; pairs need equal ones"
+                )
+            if claim.cls:
+                check_known([claim.cls], specs[0].classes, f"{at}.class")
+
+    def _check_dataset_rows(self, table: DatasetTable, at: str) -> None:
+        shares = {"lung", *(key for row in table.rows for key in (row.lesion, *row.classes))}
+        check_known(table.columns.values(), {"slices", "classes", *shares}, f"{at}.columns")
+        for row in table.rows:
+            for name in row.datasets:
+                self._check_classes(name, [row.lesion, *row.classes], f"{at}: classes of {row.label!r}")
+
+    def _check_figure(self, paper: str, figure: QualitativeFigure | ExamplesFigure, at: str) -> None:
+        """Check a figure's runs and classes, and that the runs of a group have the same test slices."""
+        check_known([run for run in figure.runs if "/" not in run], self.papers[paper].runs, at)
+        if isinstance(figure, ExamplesFigure):
+            for k, example in enumerate(figure.groups):
+                self._check_classes(example.dataset, example.classes, f"{at}.groups.{k}.classes")
+            return
+        for k, group in enumerate(figure.groups):
+            specs = [self.run(qualified(paper, run)).spec for run in group.runs.values()]
+            if len({(spec.dataset, spec.split, *spec.classes) for spec in specs}) > 1:
+                raise UserError(f"{at}.groups.{k}.runs: their data set, split or classes differ; make a group of each")
+
+    def _check_classes(self, dataset: str, classes: list[str], where: str) -> None:
+        known = self._described(dataset)[1]
+        check_known(classes, [*known.classes, *known.unions], where)

@@ -1,0 +1,223 @@
+"""Runs: a paper's defaults, described or released, the run's own settings, then mode and preset."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from typing import Any
+
+from covidseg import losses, nets
+from covidseg.data import splits
+from covidseg.errors import UserError, nearest
+from covidseg.nets import published
+from covidseg.plan.catalogue import Catalogue
+from covidseg.plan.run import SUPPORT, WORKFLOW, Run, check_known, qualified, stems
+from covidseg.resolve import described_or_released, merge, scale, scale_maps
+from covidseg.schema import (
+    Follow,
+    Released,
+    RunSpec,
+    Training,
+    parse,
+)
+
+MOST_MEMORY = 4 << 20  # MiB of one training; no machine has more
+TESTED = ("dataset", "split", "classes", "input")  # the settings that say what is tested, and on which grid
+
+
+class Resolved(Catalogue):
+    """The catalogue, and its runs resolved."""
+
+    @functools.cache  # noqa: B019 - a plan lives as long as the process
+    def run(self, run: str) -> Run:
+        """Resolve one run: the paper's defaults, described or released, the row's own settings, then mode and preset.
+
+        Raises UserError naming the file and key.
+        """
+        paper_name, _, name = run.partition("/")
+        paper = self.papers.get(paper_name)
+        if paper is None:
+            raise UserError(f"unknown paper in run {run!r}; {nearest(paper_name, self.papers)}")
+        if name not in paper.runs:
+            raise UserError(f"unknown run {run!r}; {nearest(name, paper.runs)}")
+        where = f"{WORKFLOW}/papers/{paper_name}.yaml: runs.{name}"
+        own = copy.deepcopy(paper.runs[name] or {})
+        follow = own.pop("follow", "described")
+        raw, released = described_or_released(paper, follow, where, name)
+        raw = self._own(paper_name) | raw
+        if own.get("train", {}).get("method") == "released":  # of a training only what is tested remains
+            raw, released = {key: raw[key] for key in TESTED if key in raw} | {"net": {}, "losses": {}}, []
+        return self._resolve(run, merge(raw, own), released, where)
+
+    def _own(self, paper: str) -> dict[str, Any]:
+        """Return what the scans that a paper file brings along say of its runs: data set, split, classes."""
+        scans = self.papers[paper].dataset
+        if scans is None:
+            return {}
+        from covidseg.data.importers.folder import default_split
+
+        known = self.dataset(paper)
+        classes = list(known.unions or known.classes)
+        return {"dataset": paper, "split": default_split(scans.folder), "classes": classes}
+
+    def reference(self, net: str, follow: Follow) -> RunSpec:
+        """Return the spec of the paper that brought a network, wholly described or wholly released.
+
+        It is the first whose default network it is; papers that name deviations of its released code go first.
+        """
+        papers = {name: self._paper(name) for name in stems(WORKFLOW / "papers")}
+        for name, paper in sorted(papers.items(), key=lambda item: not item[1].deviations):
+            if paper.defaults.get("net", {}).get("name") == net:
+                where = f"{WORKFLOW}/papers/{name}.yaml: defaults"
+                return parse(RunSpec, described_or_released(paper, follow, where)[0], where)
+        nets.check({"name": net}, "params")
+        raise UserError(f"no paper has {net!r} as its default network; name one that has")
+
+    def _resolve(self, run: str, raw: dict[str, Any], released: list[str], where: str) -> Run:
+        if isinstance(given := raw.get("losses"), dict):
+            raw["losses"] = {name: options or {} for name, options in given.items() if options is not False}
+        spec = parse(RunSpec, raw, where)
+        if spec.maps:
+            self._check_maps(spec, where)
+        else:
+            nets.check(spec.net, where)
+            losses.check(spec.losses, where, len(spec.classes))
+        if spec.train.ONE_CLASS and len(spec.classes) > 1:
+            raise UserError(
+                f"{where}.train.method: {spec.train.method} is for one class (found {len(spec.classes)}); join them"
+            )
+        dataset = self.stands_for(spec.dataset)
+        split_name = self.dataset(dataset).splits.get(spec.split, spec.split)
+        if splits.is_rule(split_name):
+            split_name = f"{dataset}-{split_name}"
+        asked = [spec.dataset, *([spec.pool.dataset] if spec.pool else [])]
+        spec = self._with_init(spec, where)
+        scaled, changes = scale_maps(spec, self.preset) if spec.maps else scale(spec, self.preset)
+        spec = scaled.model_copy(
+            update={
+                "dataset": dataset,
+                "split": split_name,
+                "train": self._with_pool(scaled),
+                "lungs": self.lungs(dataset),
+                "threads": self.preset.threads,
+                "values": self.class_values(dataset, spec.classes),
+            }
+        )
+        if spec.input.mode != "slice" and spec.lungs == "phantom" and "lung" in spec.classes:
+            raise UserError(f"{where}: the lung network cannot take lung masks as input; use input.mode: slice")
+        if (needed := self.memory_mb(spec)) > MOST_MEMORY:
+            raise UserError(f"{where}: would need {needed >> 20} TiB; lower net.width, input.size or train.batch")
+        folds, seeds = self.split_folds(split_name), self.config.seeds
+        if run.startswith(f"{SUPPORT}/"):  # a model to use, not to compare: trained once
+            folds = folds[:1]
+        if run.startswith(f"{SUPPORT}/") or spec.maps:
+            seeds = seeds[:1]
+        wanted = (
+            folds[: self.preset.folds] if self.config.folds == "all" else [f for f in self.config.folds if f in folds]
+        )
+        if not wanted and len(folds) > 1:
+            raise UserError(f"{self.source}: folds: split {split_name!r} has folds {', '.join(map(str, folds))} only")
+        return Run(
+            id=run,
+            spec=spec,
+            folds=tuple(wanted or folds),
+            all_folds=tuple(folds),
+            seeds=tuple(seeds),
+            scaled=tuple(changes),
+            stand_ins=tuple((name, used) for name in asked if (used := self.stands_for(name)) != name),
+            released=tuple(released),
+        )
+
+    def _with_init(self, spec: RunSpec, where: str) -> RunSpec:
+        """Return the spec with a random start of its encoder where published weights cannot be its.
+
+        That is so in demo mode, which downloads nothing, at another width, and where the config says so.
+        """
+        if published.encoder_of(spec.net) is None:
+            return spec
+        wide = spec.net.get("width", 1.0) * (self.preset.width or 1.0)
+        if self.config.mode == "demo" or self.config.init == "random" or wide != 1:
+            return spec.model_copy(update={"net": spec.net | {"init": "random"}})
+        if spec.input.channels != 1:
+            raise UserError(
+                f"{where}.net.init: ImageNet's weights take a picture; set input.mode: slice or masked, or init: random"
+            )
+        return spec
+
+    def _check_maps(self, spec: RunSpec, where: str) -> None:
+        """Check a run whose predictions are others' maps. Raises UserError."""
+        assert isinstance(spec.train, Released)
+        for key in ("net", "losses"):
+            if getattr(spec, key):
+                raise UserError(f"{where}.{key}: method released trains nothing; remove it")
+        folders = [source.name for source in self._described(spec.train.maps)[1].sources]
+        check_known(spec.train.folders, spec.classes, f"{where}.train.folders")
+        check_known(spec.train.folders.values(), folders, f"{where}.train.folders")
+        if missing := [name for name in spec.classes if name not in spec.train.folders]:
+            raise UserError(f"{where}.train.folders: {missing[0]}: missing; name the folder of its maps")
+
+    def _with_pool(self, spec: RunSpec) -> Training:
+        """Return the settings of the training, with the pool's stand-in where there is one."""
+        if spec.pool is None:
+            return spec.train
+        used = self.stands_for(spec.pool.dataset)
+        self._described(used)
+        return spec.train.model_copy(update={"pool": spec.pool.model_copy(update={"dataset": used})})
+
+    def start(self, run: str, spec: RunSpec) -> str | None:
+        """Return the id of the run whose model a run's method starts from."""
+        name = getattr(spec.train, "start", None)
+        return qualified(run.partition("/")[0], name) if name else None
+
+    def prior(self, run: str, spec: RunSpec) -> str | None:
+        """Return the id of the run whose maps are the prior that a run's network sees."""
+        return qualified(run.partition("/")[0], spec.input.prior.run) if spec.input.prior else None
+
+    def models_for(self, run: str) -> list[str]:
+        """Return the ids of the runs whose models, of the same fold and seed, a run needs."""
+        spec = self.run(run).spec
+        return [other for other in (self.start(run, spec), self.prior(run, spec)) if other]
+
+    def wanted(self, run: str) -> bool:
+        """Return whether a run can be made, phantoms having no maps of others, and ``only`` lets it be."""
+        if self.config.mode == "demo" and self.run(run).spec.maps:
+            return False
+        return not self._only or run in self._only
+
+    def known(self, run: str) -> bool:
+        """Return whether a run belongs to a paper that was read."""
+        return run.partition("/")[0] in self.papers
+
+    def tensors_of(self, spec: RunSpec) -> list[tuple[str, int]]:
+        """Return (data set, size) of the tensors that a run needs: its own, then the pool's."""
+        names = [spec.dataset, *([spec.pool.dataset] if spec.pool else [])]
+        return [(name, spec.input.size) for name in dict.fromkeys(names)]
+
+    def caveats(self, run: Run) -> list[str]:
+        """Return why a run's numbers cannot be held against the printed ones; empty when they can."""
+        out = []
+        if self.config.mode == "demo":
+            out.append("phantom CT, not patients")
+        out += [f"{used} stands in for {name}" for name, used in run.stand_ins]
+        if run.folds != run.all_folds:
+            out.append(f"folds {', '.join(map(str, run.folds))} of {len(run.all_folds)}")
+        for name in self.masked_by(run.spec.dataset):
+            used, own = self.lungs(name), self.dataset(name).lungs
+            seen = run.spec.input.mode != "slice" or "lung" in run.spec.classes
+            if used != own and (seen or self.dataset(run.spec.dataset).crop):  # crops go round the lungs
+                whose = "" if name == run.spec.dataset else f" of {name}"
+                out.append(f"lung masks{whose}: {used} instead of {own}")
+        if run.spec.net.get("init") == "random":
+            out.append("encoder starts from random weights instead of ImageNet's")
+        return [*out, *run.scaled]
+
+    def memory_mb(self, spec: RunSpec) -> int:
+        """Return a training's memory in MiB: libraries, weights and copies, activations; as measured, and a third.
+
+        Measured on the hungriest network, the U-Net: SSA-Net's activations take a quarter of its.
+        300 more are for Snakemake, which runs beside the training in a batch system's job.
+        """
+        width = spec.net.get("width", 1.0)
+        side = spec.input.size * max(spec.train.scales)
+        batch = max(getattr(spec.train, key) for key in spec.train.BATCHES)
+        return round(300 + 1.35 * (350 + 800 * width**2 + batch * side**2 * width * 7e-3))
