@@ -82,15 +82,21 @@ def copy_project(to: Path) -> Project:
     return Project(to)
 
 
+def small_project(to: Path, only: str, folds: str) -> Project:
+    """Copy the project and make its demo of these runs and folds small."""
+    project = copy_project(to)
+    (project.folder / "workflow" / "presets" / "small.yaml").write_text(SMALL)
+    project.edit("config.yaml", "preset: auto", "preset: small")
+    project.edit("config.yaml", "only: []", f"only: {only}")
+    project.edit("config.yaml", "folds: all", f"folds: {folds}")
+    project.edit("workflow/datasets/covid-ct-seg.yaml", "size: 128, slices: 7", "size: 64, slices: 4")
+    return project
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose small demo has run: M1 and M3 of SSA-Net on two folds. Tests copy it before they change it."""
-    project = copy_project(tmp_path_factory.mktemp("finished"))
-    (project.folder / "workflow" / "presets" / "small.yaml").write_text(SMALL)
-    project.edit("config.yaml", "preset: auto", "preset: small")
-    project.edit("config.yaml", "only: []", "only: [ssanet/m1, ssanet/m3]")
-    project.edit("config.yaml", "folds: all", "folds: [0, 1]")
-    project.edit("workflow/datasets/covid-ct-seg.yaml", "size: 128, slices: 7", "size: 64, slices: 4")
+    project = small_project(tmp_path_factory.mktemp("finished"), "[ssanet/m1, ssanet/m3]", "[0, 1]")
     project.snakemake("--quiet", "all", "--logger", "covidseg")
     return project
 

@@ -48,7 +48,7 @@ def _alone(context: typer.Context) -> Plan:
     from covidseg import running
 
     plan = _plan(context)
-    names = [str(value) for key, value in context.params.items() if key != "gpus"]
+    names = [str(context.params[given.name]) for given in context.command.params if given.name != "gpus"]
     what = " ".join([str(context.info_name), *names])
     workflow = context.obj.parent == plan.paths.configs
     running.alone(what, repr(plan.paths), workflow, lambda line: typer.echo(line, err=True))
