@@ -1,108 +1,45 @@
 """Training throughput at 512x512, batch 2: our loop against a plain loop over the same network.
 
 ``python benchmarks/train.py [--rounds 3] [--steps 6] [--size 512] [--threads 2] [--width 1]`` runs the two in turn,
-each in a process of its own, and prints the median step of each as slices per second. The plain loop works as the
-released main.py of SSA-Net does: it reads NIfTI slices at each step, passes messages slice by slice in autograd, steps
-every 24 batches with torch's Adam, and makes the optimizer anew each epoch.
+each in a process of its own, and prints the median step of each as slices per second, by the wall and by processor
+time. The plain loop works as the released main.py of SSA-Net does: it reads NIfTI slices at each step, passes messages
+slice by slice in autograd, steps every 24 batches with torch's Adam, and makes the optimizer anew each epoch.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import itertools
-import json
-import resource
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sidebyside import Clock, Facts, arguments, compare, train, write_tensors
 
 ACCUMULATE, BATCH = 24, 2
 NET = {"name": "ssanet", "skip": "add"}
-
-
-def main() -> None:
-    """Run both loops in turn and print the medians."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=6, help="steps per round, the first two not counted")
-    parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--width", type=float, default=1.0)
-    parser.add_argument("--only", choices=["plain", "covidseg"], help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.only:
-        print(json.dumps({"plain": plain, "covidseg": ours}[args.only](args.folder, args)))
-        return
-    found: dict[str, list[dict[str, float]]] = {"plain": [], "covidseg": []}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        make(folder, args)
-        for _, kind in itertools.product(range(args.rounds), found):
-            command = [sys.executable, __file__, *sys.argv[1:], "--only", kind, "--folder", name]
-            found[kind].append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-            print(kind, found[kind][-1], flush=True)
-    rate = {kind: statistics.median(run["slices_per_second"] for run in runs) for kind, runs in found.items()}
-    memory = {kind: max(run["peak_mb"] for run in runs) for kind, runs in found.items()}
-    for kind in found:
-        print(f"{kind:9} {rate[kind]:.3f} slices/s, peak {memory[kind]:.0f} MB")
-    print(f"covidseg / plain: {rate['covidseg'] / rate['plain']:.2f}")
 
 
 def make(folder: Path, args: argparse.Namespace) -> None:
     """Write the same random slices as tensors and as NIfTI files."""
     import nibabel
 
-    from covidseg.data.tensors import COLUMNS
-
     n, rng = args.steps * BATCH, np.random.default_rng(0)
     image = rng.integers(0, 256, (n + 1, args.size, args.size), dtype=np.uint8)
     label = (rng.random(image.shape) > 0.9).astype(np.uint8)
-    for key, array in {"image": image, "lung": np.ones_like(image), "label": label}.items():
-        np.save(folder / f"{key}.npy", array)
-    with open(folder / "slices.csv", "w", newline="") as f:
-        writer = csv.DictWriter(f, COLUMNS)
-        writer.writeheader()
-        writer.writerows({"index": i, "case": "b" if i == n else "a", "position": i} for i in range(n + 1))
-    (folder / "split.csv").write_text("fold,case,role\n0,a,train\n0,b,test\n")
+    write_tensors(folder, image, label)
     for i in range(n):
         for key, array in {"image": image, "label": label}.items():
             nibabel.save(nibabel.Nifti1Image(array[i].astype(np.float32), np.eye(4)), folder / f"{key}{i}.nii")
 
 
-def ours(folder: Path, args: argparse.Namespace) -> dict[str, float]:
+def ours(folder: Path, args: argparse.Namespace) -> Facts:
     """Time the steps of ``covidseg.train.run``."""
-    from covidseg.schema import RunSpec
-    from covidseg.train import Job, run
-
     losses = {"dice": {}, "self_attention": {"weight": 0.1}}
-    train = {"epochs": 1, "batch": BATCH, "accumulate": ACCUMULATE, "optimizer": {"recreate": True}}
-    spec = RunSpec.model_validate(
-        {
-            "dataset": "random",
-            "split": "all",
-            "classes": ["lesion"],
-            "input": {"size": args.size, "mode": "slice"},
-            "net": NET | {"width": args.width},
-            "losses": losses,
-            "train": train,
-            "threads": args.threads,
-        }
-    )
-    times: list[float] = []
-    job = Job(spec, 0, 0, folder, folder / "split.csv", folder / "out", {"lesion": (1,)}, "cpu")
-    run(job, lambda *_: times.append(time.perf_counter()))
-    return _facts(times)
+    settings = {"accumulate": ACCUMULATE, "optimizer": {"recreate": True}}
+    return train(folder, args, BATCH, net=NET, losses=losses, train=settings)
 
 
-def plain(folder: Path, args: argparse.Namespace) -> dict[str, float]:
+def plain(folder: Path, args: argparse.Namespace) -> Facts:
     """Time the steps of a plain loop: everything as the released code does it, nothing tuned."""
     import nibabel
     import torch
@@ -130,7 +67,8 @@ def plain(folder: Path, args: argparse.Namespace) -> dict[str, float]:
     net.spatial.forward = messages
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, weight_decay=1e-8)
     given = {"dice": {"smoothing": "released"}, "self_attention": {"weight": 0.1}}
-    times = [time.perf_counter()]
+    clock = Clock()
+    clock.tick()
     for step in range(args.steps):
         rows = range(step * BATCH, (step + 1) * BATCH)
         image, label = (
@@ -143,16 +81,9 @@ def plain(folder: Path, args: argparse.Namespace) -> dict[str, float]:
         if (step + 1) % ACCUMULATE == 0:
             optimizer.step()
             optimizer.zero_grad()
-        times.append(time.perf_counter())
-    return _facts(times)
-
-
-def _facts(times: list[float]) -> dict[str, float]:
-    """Return the throughput of the median step, and the peak memory."""
-    steps = np.diff(times)[2:] if len(times) > 4 else np.diff(times)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"slices_per_second": round(BATCH / float(np.median(steps)), 3), "peak_mb": round(peak)}
+        clock.tick()
+    return clock.facts(BATCH)
 
 
 if __name__ == "__main__":
-    main()
+    compare(arguments(__doc__, rounds=3, steps=6, size=512, threads=2).parse_args(), make, plain, ours)
