@@ -5,9 +5,9 @@
 The demo, of plain trainings on two folds and one in rounds, runs three times: with one job at a time, with ``--jobs``
 at once, and in the storm, which ends jobs with kill -9: at random moments, or as soon as they are seen writing a file;
 the process, or the shell above it, whose process then goes on beside the job that repeats it. Snakemake is killed too;
-then ``covidseg resume`` goes on, or another Snakemake starts beside the jobs it left. Once the disk is full: the project
-lies on a small file system that is then filled, or, where none can be mounted, files may not grow beyond a limit. Last,
-a download is cut.
+then ``covidseg resume`` goes on, or another Snakemake starts beside the jobs it left. Once the disk is full: the
+project lies on a small file system that is then filled, or, where none can be mounted, files may not grow beyond a
+limit. Last, a download is cut.
 
 All the while every file under a final name must be whole: the undisturbed run's bytes. In the end all are compared,
 except what says when and how fast (in records, the report and the logs).
