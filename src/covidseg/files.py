@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 from covidseg.errors import UserError
 
 FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+MAKING = ".making-"  # in the names of files and folders that are not whole yet
+DAY = 86400.0
 
 
 @contextlib.contextmanager
@@ -26,7 +29,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fd, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        fd, name = tempfile.mkstemp(prefix=f".{path.name}{MAKING}", suffix=path.suffix, dir=path.parent)
     except OSError as e:
         why = "no space left on the disk" if e.errno in FULL else e.strerror
         raise UserError(f"{path}: cannot be written ({why}); correct data: or results:, or the folder's rights") from e
@@ -63,6 +66,15 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as sorted, indented JSON."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def sweep(folder: Path, age: float = DAY) -> None:
+    """Remove what killed processes left half-made below ``folder`` and nobody has touched for ``age`` seconds."""
+    for here, folders, names in os.walk(folder):
+        for path in (Path(here, name) for name in (*folders, *names) if name.startswith(".") and MAKING in name):
+            with contextlib.suppress(OSError):  # gone, or not ours to remove
+                if path.stat().st_mtime < time.time() - age:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def copy(origin: Path, path: Path) -> None:

@@ -30,7 +30,7 @@ from typing import IO, Any
 
 from covidseg import running
 from covidseg.errors import UserError
-from covidseg.files import replacing
+from covidseg.files import replacing, sweep
 from covidseg.plan import WORKFLOW, Plan
 
 PREFIX = "covidseg"  # of our jobs' names: slurm-jobname-prefix in workflow/profiles/slurm
@@ -55,7 +55,7 @@ class Job:
 
 
 def begin(plan: Plan, slurm: bool) -> None:
-    """Note what this Snakemake was asked to make; to be called before it starts jobs.
+    """Note what this Snakemake was asked to make, and clear away what kills left; to be called before it starts jobs.
 
     Raises UserError while jobs of a killed one are in the queue, whether or not this one is to use ``slurm``.
     """
@@ -67,6 +67,8 @@ def begin(plan: Plan, slurm: bool) -> None:
             )
         for note in there:
             note.unlink(missing_ok=True)
+    for folder in (plan.paths.data, plan.paths.results):
+        sweep(folder)
     note = NOTES / f"{platform.node()}-{os.getpid()}.json"
     facts = {
         "arguments": sys.argv[1:],

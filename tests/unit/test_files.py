@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from covidseg.files import copy, replacing, write_json, write_text
+from covidseg.files import MAKING, copy, replacing, sweep, write_json, write_text
 
 FILL = """
 import resource, sys
@@ -63,3 +63,19 @@ def test_a_copy_is_whole_or_not_there(tmp_path: Path) -> None:
     copy(origin, path)
     assert path.read_bytes() == bytes(20_000)
     assert sorted(os.listdir(tmp_path)) == ["a.bin", "b.bin"]
+
+
+def test_what_a_kill_left_goes_after_a_day(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    with replacing(folder / "a.npy") as temporary:
+        old = temporary.rename(temporary.with_name(f".a.npy{MAKING}0.npy"))
+        temporary.write_text("")  # what the writer is at
+        unpacking = folder / f".scans{MAKING}1"
+        unpacking.mkdir()
+        (folder / ".b.zip.part").write_text("")  # a download goes on from it
+        for path in (old, unpacking, folder / ".b.zip.part"):
+            os.utime(path, (0, 0))
+        sweep(tmp_path)
+        assert sorted(os.listdir(folder)) == sorted([temporary.name, ".b.zip.part"])
+    assert sorted(os.listdir(folder)) == [".b.zip.part", "a.npy"]

@@ -17,7 +17,8 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 from covidseg import orphans
-orphans.begin(SimpleNamespace(snapshot=lambda: Path("settings.yaml")), slurm=sys.argv[1] == "slurm")
+plan = SimpleNamespace(snapshot=lambda: Path("settings.yaml"), paths=SimpleNamespace(data="data", results="results"))
+orphans.begin(plan, slurm=sys.argv[1] == "slurm")
 print("begun", flush=True)
 sys.stdin.readline()
 """

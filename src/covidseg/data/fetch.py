@@ -142,7 +142,7 @@ def _folder(source: Source, raw: Path, mirror: Path, progress: Progress) -> dict
     origin, target = mirror / source.name, raw / source.name
     if not (target.is_dir() and tree_sha256(target) == source.sha256):
         raw.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=raw))
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}{files.MAKING}", dir=raw))
         try:
             with clear_when_full(target):
                 shutil.copytree(origin, temporary / "tree", copy_function=_link)

@@ -8,6 +8,7 @@ import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
+from covidseg import files
 from covidseg.errors import UserError
 from covidseg.files import clear_when_full
 
@@ -23,7 +24,7 @@ def unpack(path: Path, target: Path) -> None:
     Raises UserError for a broken zip, an entry outside the target, a link, and sizes like a bomb's; nothing is left.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}{files.MAKING}", dir=target.parent))
     try:
         with clear_when_full(target), zipfile.ZipFile(path) as archive:
             check(archive, path)

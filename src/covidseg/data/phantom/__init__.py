@@ -28,7 +28,7 @@ def write(name: str, dataset: Dataset, raw: Path) -> None:
             f"{name}: no phantom twin; {nearest(name, ['covid-ct-seg', 'covid-semiseg', 'medseg-1', 'medseg-2'])}"
         )
     raw.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{raw.name}.", dir=raw.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=f".{raw.name}{files.MAKING}", dir=raw.parent))
     try:
         with clear_when_full(raw):
             LAYOUTS[dataset.importer](dataset.phantom, temporary)
