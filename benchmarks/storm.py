@@ -495,9 +495,9 @@ def cut_download(project: Project, seed: int) -> list[int]:
         asked: list[int] = []  # noqa: RUF012
         half_sent, go_on = threading.Event(), threading.Event()
 
-    folder = project.folder / "data/paper/raw/medseg-1"
+    folder = project.folder / "data/paper/raw/covid-ct-seg"
     _remove(folder)
-    file = project.folder / "workflow/datasets/medseg-1.yaml"
+    file = project.folder / "workflow/datasets/covid-ct-seg.yaml"
     described = yaml.safe_load(file.read_text())
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Here) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,)).start()
@@ -506,7 +506,7 @@ def cut_download(project: Project, seed: int) -> list[int]:
         described["sources"] = [{"name": "scan.bin", "urls": [url], "sha256": sha256}]
         file.write_text(yaml.safe_dump(described))
         make = ["snakemake", "--cores", "1", "--retries", "2", "--config", "mode=paper", "--"]
-        make.append("data/paper/raw/medseg-1/fetched.json")
+        make.append("data/paper/raw/covid-ct-seg/fetched.json")
         top = subprocess.Popen(
             make, cwd=project.folder, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
