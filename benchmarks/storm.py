@@ -581,7 +581,9 @@ def main() -> None:
         report(run, time.perf_counter() - start, files)
         print(f"a download cut twice: requests began at bytes {cut_download(storm, args.seed)}; the hash is right")
     finally:
-        if not args.folder and not sys.exc_info()[0]:
+        if args.folder or sys.exc_info()[0]:
+            print(f"kept: {folder}{'; to remove it, first umount its folder storm' if mounted else ''}")
+        else:
             if mounted:
                 subprocess.run(["umount", str(folder / "storm")], check=True)
             shutil.rmtree(folder)
