@@ -255,7 +255,7 @@ def adopt(context: typer.Context) -> None:
 def resume(
     orphans: Annotated[str | None, typer.Option(help="wait or cancel, where jobs are still in the queue.")] = None,
 ) -> None:
-    """After a killed Snakemake: deal with the jobs it left on a cluster, unlock, repeat its command."""
+    """After a killed Snakemake: deal with the jobs it left, here or on a cluster, unlock, repeat its command."""
     from covidseg import steps
 
     raise typer.Exit(steps.resume(orphans))

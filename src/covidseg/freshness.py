@@ -63,9 +63,7 @@ def scores_problem(plan: Plan, run: Run) -> str | None:
 
 def scores_made_from(plan: Plan, run: Run) -> dict[str, Any]:
     """Return what decides a run's scores: protocols, and the predictions that each training's record names."""
-    records = {f"fold{f}-seed{s}": record.read(plan.paths.job(run.id, f, s) / "run.json") for f, s in run.jobs}
-    predictions = {name: made.get("outputs", {}).get("predictions.h5") for name, made in records.items()}
-    return {"protocols": plan.score_hash(run.id), "predictions": predictions}
+    return {"protocols": plan.score_hash(run.id), "predictions": _outputs(plan, run, "predictions.h5")}
 
 
 def masks_problem(plan: Plan, run: Run) -> str | None:
@@ -85,15 +83,20 @@ def masks_problem(plan: Plan, run: Run) -> str | None:
 
 def masks_made_from(plan: Plan, run: Run) -> dict[str, Any]:
     """Return what decides a run's masks of whole scans: its models, the data, the split."""
-    records = {f"fold{f}-seed{s}": record.read(plan.paths.job(run.id, f, s) / "run.json") for f, s in run.jobs}
     data = plan.paths.canonical(run.spec.dataset)
     return {
         "plan": plan.masks_hash(run.id),
-        "models": {name: made.get("outputs", {}).get("model.safetensors") for name, made in records.items()},
+        "models": _outputs(plan, run, "model.safetensors"),
         "data": sha256(need(data / "import.json", f"import {run.spec.dataset}")),
         "lungs": sha256(need(data / "lungs.json", f"lungs {run.spec.dataset}")),
         "split": sha256(_split(plan, run)),
     }
+
+
+def _outputs(plan: Plan, run: Run, name: str) -> dict[str, Any]:
+    """Return the hash of a file as each training's record names it."""
+    records = {f"fold{f}-seed{s}": record.read(plan.paths.job(run.id, f, s) / "run.json") for f, s in run.jobs}
+    return {job: made.get("outputs", {}).get(name) for job, made in records.items()}
 
 
 def _split(plan: Plan, run: Run) -> Path:

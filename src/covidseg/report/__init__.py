@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from covidseg.files import need, write_json, write_text
 from covidseg.plan import Plan
 from covidseg.report import masks
 from covidseg.report.rounds import rounds
+from covidseg.report.svg import canvas, embedded
 from covidseg.schema import ResultTable
 from covidseg.tables import rows
 from covidseg.templates import render
@@ -119,18 +119,12 @@ def _body(path: Path) -> str:
 
 def spread_chart(plan: Plan, paper: str, name: str) -> str:
     """Return an SVG of the table's first column: printed as a diamond, ours as a dot with its spread."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     table = plan.papers[paper].tables[name]
     assert isinstance(table, ResultTable)
     column = next(iter(table.metrics))
     frame = rows.read(plan.paths.table(paper, name, "csv"))
     frame = frame[(frame.protocol == table.protocol) & (frame.column == column)].iloc[::-1]
-    matplotlib.rcParams["svg.hashsalt"] = "covidseg"  # the same bytes for the same table
-    drawing, axis = pyplot.subplots(figsize=(7.5, 0.32 * len(frame) + 0.9), layout="constrained")
+    drawing, ((axis,),) = canvas(1, 1, (7.5, 0.32 * len(frame) + 0.9))
     y = range(len(frame))
     axis.errorbar(frame.ours, y, xerr=frame.sd.fillna(0), fmt="o", color="#1f5fbf", capsize=3, label="ours, ± sd")
     axis.plot(frame.printed, y, "D", color="#d9822b", label="printed", markerfacecolor="none")
@@ -139,10 +133,7 @@ def spread_chart(plan: Plan, paper: str, name: str) -> str:
     axis.set_xlabel(column)
     axis.grid(axis="x", alpha=0.3)
     axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
-    text = io.StringIO()
-    drawing.savefig(text, format="svg", metadata={"Date": None})
-    pyplot.close(drawing)
-    return "<svg" + text.getvalue().split("<svg", 1)[1]
+    return embedded(drawing)
 
 
 def _embed(path: Path) -> str:

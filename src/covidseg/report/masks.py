@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import io
 import json
 from typing import Any
 
@@ -12,6 +11,7 @@ import pandas as pd
 from covidseg.errors import UserError
 from covidseg.freshness import masks_problem
 from covidseg.plan import Plan
+from covidseg.report.svg import canvas, embedded
 from covidseg.tables.caption import differences, leak_finding
 
 SHOWN = 30  # scans in the table; volumes.csv has all
@@ -73,14 +73,8 @@ def chart(frame: pd.DataFrame) -> str:
     both = known[known.true_lesion_ml.notna()]
     if known.empty:
         return ""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    matplotlib.rcParams["svg.hashsalt"] = "covidseg"  # the same bytes for the same volumes
     panels = 1 + bool(len(both))
-    drawing, axes = pyplot.subplots(1, panels, figsize=(4 * panels, 2.8), layout="constrained", squeeze=False)
+    drawing, axes = canvas(1, panels, (4 * panels, 2.8))
     volumes = known.lesion_ml.sort_values().to_numpy()
     axes[0, 0].bar(range(1, len(volumes) + 1), volumes, color="#1f5fbf", width=0.9)
     axes[0, 0].set(xlabel="scans by predicted volume", ylabel="lesion, ml")
@@ -95,7 +89,4 @@ def chart(frame: pd.DataFrame) -> str:
     for axis in axes[0]:
         axis.grid(alpha=0.3)
         axis.set_axisbelow(True)
-    text = io.StringIO()
-    drawing.savefig(text, format="svg", metadata={"Date": None})
-    pyplot.close(drawing)
-    return "<svg" + text.getvalue().split("<svg", 1)[1]
+    return embedded(drawing)

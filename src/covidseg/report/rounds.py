@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 from covidseg import record
 from covidseg.plan import Plan
+from covidseg.report.svg import canvas, embedded
 
 PANELS = {"val_dsc": "validation DSC", "agreement": "DSC of pseudo labels"}
 
@@ -39,18 +39,11 @@ def _by_class(values: dict[str, float] | None, total: float = 1) -> str:
 
 def chart(lines: list[dict[str, Any]]) -> str:
     """Return an SVG with a panel per quantity: its mean over folds and seeds by round, a line per run."""
-    import matplotlib
-
-    matplotlib.use("Agg")
     import pandas as pd
-    from matplotlib import pyplot
 
-    matplotlib.rcParams["svg.hashsalt"] = "covidseg"
     frame = pd.DataFrame(lines)
     shown = {key: title for key, title in PANELS.items() if key in frame and frame[key].notna().any()}
-    drawing, axes = pyplot.subplots(
-        1, len(shown) or 1, figsize=(4.2 * (len(shown) or 1) + 1.6, 3.0), squeeze=False, layout="constrained"
-    )
+    drawing, axes = canvas(1, len(shown) or 1, (4.2 * (len(shown) or 1) + 1.6, 3.0))
     for axis, (key, title) in zip(axes[0], shown.items(), strict=False):
         for k, (run, part) in enumerate(frame.groupby("run", sort=False)):
             means = part.groupby("round")[key].mean().dropna()
@@ -60,7 +53,4 @@ def chart(lines: list[dict[str, Any]]) -> str:
         axis.set_title(title, fontsize=10)
         axis.grid(alpha=0.3)
     axes[0][-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
-    text = io.StringIO()
-    drawing.savefig(text, format="svg", metadata={"Date": None})
-    pyplot.close(drawing)
-    return "<svg" + text.getvalue().split("<svg", 1)[1]
+    return embedded(drawing)

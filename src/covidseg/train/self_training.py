@@ -61,9 +61,11 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     for name in ("model.safetensors", "history.csv"):
         files.copy(best / name, job.out / name)
     table = [_line(job.out, number, facts, number == kept) for number, facts in enumerate(done)]
-    over = rounds.stopped(values)
-    notes = [] if values[0] is not None else ["no validation cases: nothing stops the rounds and the last is kept"]
-    notes += [] if over else [f"validation still rose in the last of {settings.rounds} rounds"] if values[0] else []
+    notes = []
+    if values[0] is None:
+        notes = ["no validation cases: nothing stops the rounds and the last is kept"]
+    elif not rounds.stopped(values):
+        notes = [f"validation still rose in the last of {settings.rounds} rounds"]
     keys = ("device", "parameters", "best_epoch", "val_dsc", "epochs", "slices_per_second")
     return {key: done[kept][key] for key in keys} | {
         "slices": {role: len(found) for role, found in rows.items()},
