@@ -21,12 +21,12 @@ from covidseg.train.predict import forward
 @dataclass(frozen=True)
 class Labelled:
     """What a labelling found. ``pixels``: of background and each class; ``untrusted``: share of the lesion pixels of
-    the likeliest class that trust made background; ``agreement``: mean DSC of lesion against the truth over the
-    ``known`` slices that have one (None without any).
+    the likeliest class that trust made background (None without trust, or where there is no lesion); ``agreement``:
+    mean DSC of lesion against the truth over the ``known`` slices that have one (None without any).
     """
 
     pixels: list[int]
-    untrusted: float
+    untrusted: float | None
     agreement: float | None
     known: int
 
@@ -74,7 +74,10 @@ def write_labels(
             at += len(found)
     lesion = int(pixels[1:].sum())
     return Labelled(
-        pixels.tolist(), 1 - lesion / likely if likely else 0.0, float(np.mean(scores)) if scores else None, len(scores)
+        pixels.tolist(),
+        1 - lesion / likely if likely else None,
+        float(np.mean(scores)) if scores else None,
+        len(scores),
     )
 
 

@@ -113,7 +113,7 @@ def test_labelling_counts_what_it_found(tmp_path: Path) -> None:
     assert (found.agreement, found.known) == (1.0, 1)  # of the three, only row 0 has a known truth
     found = write_labels(Bright(), feed, rows, 1, None, known, (3,), tmp_path / "all.h5")
     assert found.pixels == [3 * 16 * 32, 3 * 16 * 32]
-    assert found.untrusted == 0.0
+    assert found.untrusted is None
     assert found.agreement == pytest.approx(2 * 8 / (8 + 16))
     with h5py.File(tmp_path / "all.h5") as file:
         assert file["index"][()].tolist() == [2, 0, 3]
