@@ -29,9 +29,8 @@ def slurm() -> Iterator[harness.Slurm]:
     problems = harness.missing()
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
         problems.append("Snakemake's Slurm plugin is not installed: make cluster")
-    if problems:
+    if problems := problems or harness.install():
         pytest.skip(f"THE CLUSTER SUITE DID NOT RUN: {'; '.join(problems)}")
-    harness.install()
     folder = Path(tempfile.mkdtemp(prefix="covidseg-slurm-"))
     running = harness.Slurm(folder)
     try:

@@ -70,10 +70,10 @@ def missing() -> list[str]:
     return [] if shutil.which("apt-get") else ["Slurm is not installed and there is no apt-get"]
 
 
-def install() -> None:
-    """Install Debian's packages, without starting a service."""
+def install() -> list[str]:
+    """Install Debian's packages where they are missing, without starting a service; return what kept us from it."""
     if all(shutil.which(program, path=PATH) for program in PROGRAMS):
-        return
+        return []
     policy = Path("/usr/sbin/policy-rc.d")
     ours = not policy.exists()
     if ours:
@@ -82,7 +82,15 @@ def install() -> None:
     try:
         environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
         for command in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *PACKAGES]):
-            subprocess.run(["apt-get", *command], env=environment, check=True, capture_output=True, timeout=300)
+            subprocess.run(
+                ["apt-get", *command], env=environment, check=True, capture_output=True, text=True, timeout=300
+            )
+    except subprocess.CalledProcessError as e:
+        return [f"apt-get {e.cmd[1]} failed: {(e.stderr.strip().splitlines() or ['no reason given'])[-1]}"]
+    except subprocess.TimeoutExpired as e:
+        return [f"apt-get {e.cmd[1]} did not end in {e.timeout:.0f} s"]
+    else:
+        return []
     finally:
         if ours:
             policy.unlink()
@@ -143,6 +151,13 @@ class Slurm:
         for job in jobs:
             for process in processes_of(job):
                 os.kill(process, signal.SIGKILL)
+
+    def return_node(self, node: str) -> None:
+        """Let a dead node come back. No job starts on it before it is known: Slurm loses count of such a job's GPUs."""
+        self.do("scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=returning")
+        self.start_node(node)
+        self.wait(lambda: self.do("sinfo", "-h", "-n", node, "-o", "%T").strip() == "drained", f"node {node}")
+        self.do("scontrol", "update", f"NodeName={node}", "State=RESUME")
 
     def stop(self) -> None:
         """Cancel what runs and end every process that was started here, by its id."""

@@ -51,7 +51,7 @@ class Trouble:
             self.slurm.kill_node("n1")
         if (ON_A_DEAD_NODE, "NODE_FAIL") in seen and "again" not in self.done:
             self.done.add("again")
-            self.slurm.start_node("n1")
+            self.slurm.return_node("n1")
 
     def _harm(self, job: dict[str, str]) -> None:
         if job["comment"] in self.done or job["state"] != "RUNNING":
