@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +33,7 @@ def slurm() -> Iterator[harness.Slurm]:
         problems.append("Snakemake's Slurm plugin is not installed: make cluster")
     if problems := problems or harness.install():
         pytest.skip(f"THE CLUSTER SUITE DID NOT RUN: {'; '.join(problems)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # else it would leave Slurm behind
     folder = Path(tempfile.mkdtemp(prefix="covidseg-slurm-"))
     running = harness.Slurm(folder)
     try:

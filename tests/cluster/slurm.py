@@ -5,6 +5,7 @@ Everything lives in one folder and is ended by the process ids recorded there. N
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -144,17 +145,23 @@ class Slurm:
         self.do("slurmd", "-N", node)
 
     def kill_node(self, node: str) -> None:
-        """Let a node die: its daemon and all that runs there, at once."""
-        jobs = [line.split("|")[0] for line in self.do("squeue", "-h", "-w", node, "-o", "%i").splitlines()]
-        daemon = int((self.folder / "pids" / f"slurmd-{node}").read_text())
-        os.kill(daemon, signal.SIGKILL)
-        for job in jobs:
+        """Let a node die: its daemon and all that runs there, at once.
+
+        No job may be on its way there: Slurm would start that one again and lose count of the node's GPUs.
+        """
+        self.do("scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=dies")
+
+        def jobs() -> list[str]:
+            return self.do("squeue", "-h", "-w", node, "-o", "%i").split()
+
+        self.wait(lambda: all(map(processes_of, jobs())), f"what starts on {node}")
+        os.kill(int((self.folder / "pids" / f"slurmd-{node}").read_text()), signal.SIGKILL)
+        for job in jobs():
             for process in processes_of(job):
-                os.kill(process, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
 
     def return_node(self, node: str) -> None:
-        """Let a dead node come back. No job starts on it before it is known: Slurm loses count of such a job's GPUs."""
-        self.do("scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=returning")
         self.start_node(node)
         self.wait(lambda: self.do("sinfo", "-h", "-n", node, "-o", "%T").strip() == "drained", f"node {node}")
         self.do("scontrol", "update", f"NodeName={node}", "State=RESUME")
