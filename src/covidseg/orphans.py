@@ -23,6 +23,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,11 +55,14 @@ class Job:
 # ---- in Snakemake
 
 
-def begin(plan: Plan, slurm: bool) -> None:
+def begin(plan: Plan, slurm: bool, started_in: Path) -> None:
     """Note what this Snakemake was asked to make, and clear away what kills left; to be called before it starts jobs.
 
-    Raises UserError while jobs of a killed one are in the queue, whether or not this one is to use ``slurm``.
+    Raises UserError while jobs of a killed one are in the queue, whether or not this one is to use ``slurm``, and where
+    its own jobs there could not be told from others, because it was not ``started_in`` the folder it works in.
     """
+    if slurm and started_in.resolve() != Path.cwd().resolve():
+        raise UserError(f"{started_in}: jobs of this folder would not be found again; start Snakemake in {Path.cwd()}")
     there = notes()
     if not any(map(alive, there)):  # else the jobs in the queue are its own
         if (slurm or any(_read(note)["slurm"] for note in there)) and (left := queue()):
@@ -80,7 +84,7 @@ def begin(plan: Plan, slurm: bool) -> None:
     with replacing(note) as hidden:  # locked before others can see it
         hidden.chmod(0o600)  # a command may hold what others need not read
         hidden.write_text(json.dumps(facts, indent=2))
-        file = hidden.open()
+        file = hidden.open("a")  # for writing: over NFS nothing else can be locked for one alone
         with contextlib.suppress(OSError):  # a file system without locks: then nobody can tell whether we live
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _held.append(file)
@@ -146,7 +150,7 @@ def queue() -> list[Job]:
     here = Path.cwd().resolve()
     found = []
     for line in text.splitlines():
-        number, state, name, comment, folder = line.split("|", 4)
+        number, state, name, comment, folder = (line.split("|", 4) + [""] * 4)[:5]  # a job of others may hold anything
         if name.startswith(f"{PREFIX}_") and Path(folder).resolve() == here:
             found.append(Job(number, state.lower(), comment.removeprefix("rule_").replace("_wildcards_", " ")))
     return found
@@ -201,7 +205,8 @@ def resume(way: str | None, say: Callable[[str], None]) -> int:
     _snakemake("--unlock", "--configfile", config)
     if all(fact["identity"] == identity() for fact in facts):
         lines = _snakemake("--summary", "--rerun-incomplete", "--configfile", config).splitlines()
-        if whole := _finished([line.split("\t")[0] for line in lines[1:]], since):
+        rows = [line.split("\t") for line in lines[1:]]
+        if whole := _finished([(row[0], row[2]) for row in rows], since):
             _snakemake("--touch", "--rerun-incomplete", "--configfile", config, "--quiet", "all", "--", *whole)
             say(f"taken over: {len(whole)} files of jobs that ended well, whether or not Snakemake saw it")
     else:
@@ -226,11 +231,23 @@ def _clear(left: list[Job], way: str, say: Callable[[str], None], slurm: bool) -
                 say(f"{job.id} has ended: {job.what}")
 
 
-def _finished(outputs: list[str], since: float) -> list[str]:
-    """Return the outputs that are of jobs which ended well after ``since``."""
+def _finished(outputs: list[tuple[str, str]], since: float) -> list[str]:
+    """Return the outputs, given with their rules, that are of jobs which ended well after ``since``.
+
+    Snakemake removes outputs before a job starts, marks them, and takes the mark away when it sees the job end, on a
+    cluster in the job itself. A marked one may be of a job that nobody saw end: as files appear whole, such a job ended
+    well if all that it makes is there. The outputs of one job lie in one folder.
+    """
     marked = incomplete(STATE)
-    there = [Path(file) for file in outputs if file not in marked and Path(file).is_file()]
-    return [str(file) for file in there if file.stat().st_mtime >= since]
+    new = {file for file, _ in outputs if Path(file).is_file() and Path(file).stat().st_mtime >= since}
+    jobs: dict[tuple[str, Path], set[str]] = defaultdict(set)
+    for file, rule in outputs:
+        jobs[rule, Path(file).parent].add(file)
+
+    def whole(file: str, rule: str) -> bool:
+        return file not in marked or jobs[rule, Path(file).parent] <= new
+
+    return [file for file, rule in outputs if file in new and whole(file, rule)]
 
 
 def incomplete(state: Path) -> set[str]:

@@ -40,7 +40,8 @@ ENV = f"../../envs/{'cuda' if device.asks_for_gpu(PLAN.config.device) else 'cpu'
 def begin():
     """Before the first job: never beside the jobs of a Snakemake that was killed."""
     try:
-        orphans.begin(PLAN, slurm=workflow.executor_plugin.name == "slurm")
+        slurm = workflow.executor_plugin.name == "slurm"
+        orphans.begin(PLAN, slurm, Path(workflow.workdir_init))
     except UserError as e:
         sys.exit(f"covidseg: {e}")
 
