@@ -85,7 +85,7 @@ def begin(plan: Plan, slurm: bool, started_in: Path) -> None:
         hidden.chmod(0o600)  # a command may hold what others need not read
         hidden.write_text(json.dumps(facts, indent=2))
         file = hidden.open("a")  # for writing: over NFS nothing else can be locked for one alone
-        with contextlib.suppress(OSError):  # a file system without locks: then nobody can tell whether we live
+        with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _held.append(file)
     atexit.register(note.unlink, missing_ok=True)  # kill -9 leaves it
@@ -93,8 +93,9 @@ def begin(plan: Plan, slurm: bool, started_in: Path) -> None:
 
 def _read(note: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(note.read_text()))
-    except (OSError, ValueError) as e:
+        facts = dict(json.loads(note.read_text()))
+        return {key: facts[key] for key in ("arguments", "config", "identity", "slurm")}
+    except (OSError, ValueError, KeyError, TypeError) as e:
         raise UserError(f"{note}: damaged ({e}); see that no job of it runs, then delete it") from e
 
 
@@ -104,15 +105,31 @@ def notes() -> list[Path]:
 
 
 def alive(note: Path) -> bool:
-    """Return whether the Snakemake of a note still runs, on this machine or, by the file system's locks, another."""
+    """Return whether the Snakemake of a note still runs, on this machine or, by the file system's locks, another.
+
+    Without such locks the process tells; one of another machine is then taken to run.
+    """
     try:
         with note.open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # gone in between, or a file system without locks
+    except FileNotFoundError:  # it ended in between
         return False
+    except OSError:
+        node, _, process = note.stem.rpartition("-")
+        return node != platform.node() or _runs(int(process))
     return False
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
 
 
 def identity() -> str:
@@ -201,14 +218,11 @@ def resume(way: str | None, say: Callable[[str], None]) -> int:
         if way is None:
             raise UserError(f"{_count(left)}; say --orphans wait or --orphans cancel")
         _clear(left, way, say, slurm)
-    config = facts[-1]["config"]
-    _snakemake("--unlock", "--configfile", config)
+    configs = list(dict.fromkeys(fact["config"] for fact in facts))
+    _snakemake("--unlock", "--configfile", configs[-1])
     if all(fact["identity"] == identity() for fact in facts):
-        lines = _snakemake("--summary", "--rerun-incomplete", "--configfile", config).splitlines()
-        rows = [line.split("\t") for line in lines[1:]]
-        if whole := _finished([(row[0], row[2]) for row in rows], since):
-            _snakemake("--touch", "--rerun-incomplete", "--configfile", config, "--quiet", "all", "--", *whole)
-            say(f"taken over: {len(whole)} files of jobs that ended well, whether or not Snakemake saw it")
+        for config in configs:
+            _take_over(config, since, say)
     else:
         say("settings or code changed since: what the jobs made is made again")
     done = 0
@@ -229,6 +243,15 @@ def _clear(left: list[Job], way: str, say: Callable[[str], None], slurm: bool) -
         for job in before:
             if job.id not in {other.id for other in left}:
                 say(f"{job.id} has ended: {job.what}")
+
+
+def _take_over(config: str, since: float, say: Callable[[str], None]) -> None:
+    """Let Snakemake accept what jobs that ended well made after ``since`` by a configuration."""
+    lines = _snakemake("--summary", "--rerun-incomplete", "--configfile", config).splitlines()
+    rows = [line.split("\t") for line in lines[1:]]
+    if whole := _finished([(row[0], row[2]) for row in rows], since):
+        _snakemake("--touch", "--rerun-incomplete", "--configfile", config, "--quiet", "all", "--", *whole)
+        say(f"taken over: {len(whole)} files of jobs that ended well, whether or not Snakemake saw it")
 
 
 def _finished(outputs: list[tuple[str, str]], since: float) -> list[str]:

@@ -1,8 +1,10 @@
 """What a killed Snakemake leaves behind, and what of it may be taken for whole."""
 
 import base64
+import errno
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +75,20 @@ def test_a_note_lives_and_dies_with_its_snakemake() -> None:
     assert not orphans.alive(left)
     assert left.stem.endswith(f"-{killed.pid}")
     assert json.loads(left.read_text())["arguments"] == ["local", "--directory", "."]
+
+
+def test_without_locks_the_process_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(orphans.fcntl, "flock", refuse)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    here = platform.node()
+    notes = {f"{here}-{os.getpid()}": True, f"{here}-{ended.pid}": False, f"elsewhere-{ended.pid}": True}
+    for name in notes:
+        Path(f"{name}.json").write_text("{}")
+    assert {name: orphans.alive(Path(f"{name}.json")) for name in notes} == notes
 
 
 def test_another_snakemake_refuses_beside_jobs_of_a_killed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
