@@ -197,7 +197,9 @@ def _count(found: list[Job]) -> str:
 
 
 def resume(way: str | None, say: Callable[[str], None]) -> int:
-    """Deal with the jobs of killed Snakemakes, unlock, and repeat what those were asked; return the exit code.
+    """Deal with the jobs of killed Snakemakes, unlock, and repeat what those were asked.
+
+    Returns an exit code where it does not become that Snakemake, see ``_repeat``.
 
     ``way``: wait for the jobs, or cancel them; None where there must be none. Raises UserError when there are some, or
     when a Snakemake still runs here.
@@ -225,18 +227,30 @@ def resume(way: str | None, say: Callable[[str], None]) -> int:
             _take_over(config, since, say)
     else:
         say("settings or code changed since: what the jobs made is made again")
-    done = 0
-    for arguments in list(dict.fromkeys(tuple(fact["arguments"]) for fact in facts)):
+    return _repeat(list(dict.fromkeys(tuple(fact["arguments"]) for fact in facts)), say)
+
+
+def _repeat(commands: list[tuple[str, ...]], say: Callable[[str], None]) -> int:
+    """Run Snakemake with each command's arguments until one fails; return the exit code.
+
+    This process becomes the last one, so that Ctrl-C and kill do to it what they do to any Snakemake.
+    """
+    for number, arguments in enumerate(commands, 1):
         say(f"snakemake {' '.join(arguments)}")
-        done = done or subprocess.run([sys.executable, "-m", "snakemake", "--rerun-incomplete", *arguments]).returncode
-    return done
+        command = [sys.executable, "-m", "snakemake", "--rerun-incomplete", *arguments]
+        if number == len(commands):
+            sys.stdout.flush()
+            os.execv(command[0], command)
+        if done := subprocess.run(command).returncode:
+            return done
+    return 0
 
 
 def _clear(left: list[Job], way: str, say: Callable[[str], None], slurm: bool) -> None:
     """Wait until no job is left, having cancelled them where asked to."""
     if way == "cancel":
         cancel(left)
-    say(f"waiting for {len(left)} jobs to {'end' if way == 'cancel' else 'finish'}")
+    say(f"waiting for {len(left)} job{'s' * (len(left) > 1)} to {'end' if way == 'cancel' else 'finish'}")
     while left:
         time.sleep(POLL if slurm else POLL / 10)
         before, left = left, jobs(slurm)

@@ -2,6 +2,7 @@
 
 import base64
 import errno
+import importlib.metadata
 import json
 import os
 import platform
@@ -157,3 +158,11 @@ def test_a_change_of_settings_changes_the_identity() -> None:
     before = orphans.identity()
     Path("workflow/paper.yaml").write_text("a: 1\n")
     assert orphans.identity() != before
+
+
+def test_resuming_becomes_snakemake() -> None:
+    code = "from covidseg import orphans; orphans._repeat([('--version',)], print); print('after')"
+    done = subprocess.run([sys.executable, "-uc", code], capture_output=True, text=True, check=True)
+    said, version = done.stdout.splitlines()
+    assert said == "snakemake --version"
+    assert version == importlib.metadata.version("snakemake")
