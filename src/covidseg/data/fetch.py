@@ -10,10 +10,11 @@ import os
 import shutil
 import tempfile
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from covidseg import files
@@ -112,7 +113,7 @@ def tree_sha256(folder: Path) -> str:
 def read_manifest(path: Path) -> dict[str, str]:
     """Read a manifest, file -> sha256, which is empty where it is not known.
 
-    Raises UserError when it is missing or names a file outside the folder.
+    Raises UserError when it is missing, or names what is no file in the folder.
     """
     try:
         with open(path, newline="") as f:
@@ -122,8 +123,8 @@ def read_manifest(path: Path) -> dict[str, str]:
     except (KeyError, csv.Error, UnicodeDecodeError) as e:
         raise UserError(f"{path}: expected the columns file,sha256 ({e})") from e
     for file in listed:
-        if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
-            raise UserError(f"{path}: {file!r} lies outside the data set's folder; restore the manifest")
+        if not file or not file.isprintable() or {"", ".", ".."} & set(file.split("/")):  # "/a" starts with ""
+            raise UserError(f"{path}: {file!r} is no file in the data set's folder; restore the manifest")
     return listed
 
 
@@ -133,7 +134,8 @@ def _listed(
     """Fetch the files a manifest lists below a source."""
     found = {}
     for file, sha256 in read_manifest(manifest).items():
-        one = Source(name=f"{source.name}/{file}", urls=[url + file for url in source.urls], sha256=sha256)
+        urls = [url + urllib.parse.quote(file) for url in source.urls]
+        one = Source(name=f"{source.name}/{file}", urls=urls, sha256=sha256)
         found[one.name] = _file(one, source, raw, mirror, progress)
     return found
 

@@ -93,13 +93,14 @@ def test_what_follows_the_question_mark_is_not_repeated(tmp_path, server):
 
 def test_a_manifest_names_the_files_of_a_folder(tmp_path, server):
     (tmp_path / "www" / "Set").mkdir()
-    for name in ("0.jpg", "1.jpg"):
+    names = ("0.jpg", "a b#1.jpg")
+    for name in names:
         (tmp_path / "www" / "Set" / name).write_bytes(name.encode())
-    lines = ["file,sha256", *(f"{name},{sha256(name.encode())}" for name in ("0.jpg", "1.jpg"))]
+    lines = ["file,sha256", *(f"{name},{sha256(name.encode())}" for name in names)]
     (tmp_path / "m.csv").write_text("\n".join(lines))
     data = own(sources=[{"name": "Set", "urls": [f"{server}/Set/"], "manifest": "m.csv"}])
     fetch("mine", data, tmp_path / "raw", None, tmp_path)
-    assert files_below(tmp_path / "raw") == ["Set/0.jpg", "Set/1.jpg", "fetched.json"]
+    assert files_below(tmp_path / "raw") == ["Set/0.jpg", "Set/a b#1.jpg", "fetched.json"]
 
 
 @pytest.mark.parametrize("content", [b"sca", b"scam"])
@@ -275,9 +276,10 @@ def test_bombs_and_broken_zips(tmp_path):
     assert files_below(tmp_path) == ["x.zip", "y.zip", "z.zip"]
 
 
-def test_manifests_stay_inside(tmp_path):
-    (tmp_path / "m.csv").write_text("file,sha256\n../a,0\n")
-    with pytest.raises(UserError, match="outside the data set's folder"):
+@pytest.mark.parametrize("file", ["../a", "/a", "", "a/../../b", "a//b", "a\x1bb"])
+def test_manifests_stay_inside(file, tmp_path):
+    (tmp_path / "m.csv").write_text(f"file,sha256\n{file},0\n")
+    with pytest.raises(UserError, match="is no file in the data set's folder"):
         read_manifest(tmp_path / "m.csv")
 
 
