@@ -281,7 +281,8 @@ def main() -> Any:
     except Exception as e:
         if os.environ.get("COVIDSEG_TRACEBACK"):
             raise
-        _fail(f"unexpected {type(e).__name__}: {' '.join(str(e).split())[:300]}; COVIDSEG_TRACEBACK=1 shows where")
+        said = UserError(f"unexpected {type(e).__name__}: {str(e)[:300]}; COVIDSEG_TRACEBACK=1 shows where")
+        _fail(str(said))  # which is one line without passwords
 
 
 def _interrupted(*_: Any) -> NoReturn:

@@ -7,7 +7,10 @@ file lock per device before torch starts; the system frees it when the process e
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import hashlib
 import importlib.metadata
+import itertools
 import os
 import tempfile
 import time
@@ -35,10 +38,15 @@ def devices(asked: int = 0) -> list[str]:
         found = [str(k) for k in range(len(list(DRIVER.glob("nvidia[0-9]*"))))]
     else:
         found = []
-    given = os.environ.get(HIDDEN, os.environ.get("SLURM_JOB_GPUS"))
+    given = _given()
     if given is None and _slurm_job() and not asked:
         return []
     return _listed(given) if given is not None and found else found
+
+
+def _given() -> str | None:
+    """Return the list of devices that this process was told to keep to."""
+    return os.environ.get(HIDDEN, os.environ.get("SLURM_JOB_GPUS"))
 
 
 def _listed(names: str) -> list[str]:
@@ -94,33 +102,37 @@ def _show(names: str | None) -> None:
 def _take(there: list[str], count: int, held: contextlib.ExitStack, say: Callable[[str], None]) -> list[str]:
     """Lock ``count`` of the devices that are there.
 
-    Only the first in line tries: who needs two is not passed by those who need one, and no two wait for each other.
+    Of those who may use the same devices only the first in line tries: who needs two is not passed by those who need
+    one. Who may use others has a line of its own and waits for no device it could not take; as everyone takes all it
+    needs at once or nothing, no two wait for each other.
     """
     folder = _folder()
+    queue = hashlib.sha256(",".join(sorted(there)).encode()).hexdigest()[:16]
     waiting = f"waiting for {count} of the GPUs {', '.join(there)}: other jobs hold them"
     with contextlib.ExitStack() as line:
-        while not _lock(folder / "line.lock", line):
+        while not _lock(folder / f"line-{queue}.lock", line):
             waiting = _once(say, waiting)
-        names: list[str] = []
         while True:
-            for name in there:
-                if name not in names and len(names) < count and _lock(folder / f"{name.replace('/', '_')}.lock", held):
-                    names.append(name)
-            if len(names) == count:
-                return sorted(names, key=there.index)
+            with contextlib.ExitStack() as taken:
+                locks = ((name, folder / f"{name.replace('/', '_')}.lock") for name in there)
+                names = list(itertools.islice((name for name, path in locks if _lock(path, taken)), count))
+                if len(names) == count:
+                    held.push(taken.pop_all())
+                    return names
             waiting = _once(say, waiting)
 
 
 def _lock(path: Path, held: contextlib.ExitStack) -> bool:
     """Try to lock a file until ``held`` is closed; return whether it worked."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path)
+    file = path.open("a")
     try:
-        lock.acquire(blocking=False)
-    except Timeout:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
         return False
-    held.callback(lock.release)
+    except OSError as e:
+        raise UserError(f"{path}: cannot be locked ({e.strerror}); set TMPDIR to a folder on a local disk") from e
+    held.callback(file.close)
     return True
 
 
@@ -133,12 +145,12 @@ def _once(say: Callable[[str], None], text: str) -> str:
 
 
 def _folder() -> Path:
-    """Return the folder of this user's locks; a Slurm job has its own, because it counts its devices from 0."""
+    """Return the folder of this user's locks; a Slurm job that was given devices has its own: it may count from 0."""
     folder = Path(tempfile.gettempdir()) / f"covidseg-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         raise UserError(f"{folder}: belongs to someone else; remove it or set TMPDIR")
-    if job := _slurm_job():
+    if (job := _slurm_job()) and _given() is not None:
         folder /= f"slurm-{job}"
         folder.mkdir(exist_ok=True)
     return folder

@@ -15,6 +15,7 @@ from covidseg.nifti import load
 Array = np.ndarray[Any, Any]
 
 IMAGES = (".png", ".jpg", ".jpeg")
+FORMATS = ("PNG", "JPEG")  # whatever a file is called, no other decoder runs: that of PostScript executes it
 VOLUMES = (".nii.gz", ".nii")
 ONE = 1 + 1e-6  # a softmax in single precision can exceed 1
 LABELS = 16  # a mask or map whose largest value lies between 2 and this holds labels
@@ -61,7 +62,7 @@ def _read_image(path: Path) -> Map:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             image.load()
             pixels = np.asarray(image)
             bands = image.getbands()

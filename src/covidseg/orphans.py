@@ -23,6 +23,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,11 +55,14 @@ class Job:
 # ---- in Snakemake
 
 
-def begin(plan: Plan, slurm: bool) -> None:
+def begin(plan: Plan, slurm: bool, started_in: Path) -> None:
     """Note what this Snakemake was asked to make, and clear away what kills left; to be called before it starts jobs.
 
-    Raises UserError while jobs of a killed one are in the queue, whether or not this one is to use ``slurm``.
+    Raises UserError while jobs of a killed one are in the queue, whether or not this one is to use ``slurm``, and where
+    its own jobs there could not be told from others, because it was not ``started_in`` the folder it works in.
     """
+    if slurm and started_in.resolve() != Path.cwd().resolve():
+        raise UserError(f"{started_in}: jobs of this folder would not be found again; start Snakemake in {Path.cwd()}")
     there = notes()
     if not any(map(alive, there)):  # else the jobs in the queue are its own
         if (slurm or any(_read(note)["slurm"] for note in there)) and (left := queue()):
@@ -80,8 +84,8 @@ def begin(plan: Plan, slurm: bool) -> None:
     with replacing(note) as hidden:  # locked before others can see it
         hidden.chmod(0o600)  # a command may hold what others need not read
         hidden.write_text(json.dumps(facts, indent=2))
-        file = hidden.open()
-        with contextlib.suppress(OSError):  # a file system without locks: then nobody can tell whether we live
+        file = hidden.open("a")  # for writing: over NFS nothing else can be locked for one alone
+        with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _held.append(file)
     atexit.register(note.unlink, missing_ok=True)  # kill -9 leaves it
@@ -89,8 +93,9 @@ def begin(plan: Plan, slurm: bool) -> None:
 
 def _read(note: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(note.read_text()))
-    except (OSError, ValueError) as e:
+        facts = dict(json.loads(note.read_text()))
+        return {key: facts[key] for key in ("arguments", "config", "identity", "slurm")}
+    except (OSError, ValueError, KeyError, TypeError) as e:
         raise UserError(f"{note}: damaged ({e}); see that no job of it runs, then delete it") from e
 
 
@@ -100,15 +105,31 @@ def notes() -> list[Path]:
 
 
 def alive(note: Path) -> bool:
-    """Return whether the Snakemake of a note still runs, on this machine or, by the file system's locks, another."""
+    """Return whether the Snakemake of a note still runs, on this machine or, by the file system's locks, another.
+
+    Without such locks the process tells; one of another machine is then taken to run.
+    """
     try:
         with note.open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # gone in between, or a file system without locks
+    except FileNotFoundError:  # it ended in between
         return False
+    except OSError:
+        node, _, process = note.stem.rpartition("-")
+        return node != platform.node() or _runs(int(process))
     return False
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
 
 
 def identity() -> str:
@@ -146,7 +167,7 @@ def queue() -> list[Job]:
     here = Path.cwd().resolve()
     found = []
     for line in text.splitlines():
-        number, state, name, comment, folder = line.split("|", 4)
+        number, state, name, comment, folder = (line.split("|", 4) + [""] * 4)[:5]  # a job of others may hold anything
         if name.startswith(f"{PREFIX}_") and Path(folder).resolve() == here:
             found.append(Job(number, state.lower(), comment.removeprefix("rule_").replace("_wildcards_", " ")))
     return found
@@ -176,7 +197,9 @@ def _count(found: list[Job]) -> str:
 
 
 def resume(way: str | None, say: Callable[[str], None]) -> int:
-    """Deal with the jobs of killed Snakemakes, unlock, and repeat what those were asked; return the exit code.
+    """Deal with the jobs of killed Snakemakes, unlock, and repeat what those were asked.
+
+    Returns an exit code where it does not become that Snakemake, see ``_repeat``.
 
     ``way``: wait for the jobs, or cancel them; None where there must be none. Raises UserError when there are some, or
     when a Snakemake still runs here.
@@ -197,27 +220,37 @@ def resume(way: str | None, say: Callable[[str], None]) -> int:
         if way is None:
             raise UserError(f"{_count(left)}; say --orphans wait or --orphans cancel")
         _clear(left, way, say, slurm)
-    config = facts[-1]["config"]
-    _snakemake("--unlock", "--configfile", config)
+    configs = list(dict.fromkeys(fact["config"] for fact in facts))
+    _snakemake("--unlock", "--configfile", configs[-1])
     if all(fact["identity"] == identity() for fact in facts):
-        lines = _snakemake("--summary", "--rerun-incomplete", "--configfile", config).splitlines()
-        if whole := _finished([line.split("\t")[0] for line in lines[1:]], since):
-            _snakemake("--touch", "--rerun-incomplete", "--configfile", config, "--quiet", "all", "--", *whole)
-            say(f"taken over: {len(whole)} files of jobs that ended well, whether or not Snakemake saw it")
+        for config in configs:
+            _take_over(config, since, say)
     else:
         say("settings or code changed since: what the jobs made is made again")
-    done = 0
-    for arguments in list(dict.fromkeys(tuple(fact["arguments"]) for fact in facts)):
+    return _repeat(list(dict.fromkeys(tuple(fact["arguments"]) for fact in facts)), say)
+
+
+def _repeat(commands: list[tuple[str, ...]], say: Callable[[str], None]) -> int:
+    """Run Snakemake with each command's arguments until one fails; return the exit code.
+
+    This process becomes the last one, so that Ctrl-C and kill do to it what they do to any Snakemake.
+    """
+    for number, arguments in enumerate(commands, 1):
         say(f"snakemake {' '.join(arguments)}")
-        done = done or subprocess.run([sys.executable, "-m", "snakemake", "--rerun-incomplete", *arguments]).returncode
-    return done
+        command = [sys.executable, "-m", "snakemake", "--rerun-incomplete", *arguments]
+        if number == len(commands):
+            sys.stdout.flush()
+            os.execv(command[0], command)
+        if done := subprocess.run(command).returncode:
+            return done
+    return 0
 
 
 def _clear(left: list[Job], way: str, say: Callable[[str], None], slurm: bool) -> None:
     """Wait until no job is left, having cancelled them where asked to."""
     if way == "cancel":
         cancel(left)
-    say(f"waiting for {len(left)} jobs to {'end' if way == 'cancel' else 'finish'}")
+    say(f"waiting for {len(left)} job{'s' * (len(left) > 1)} to {'end' if way == 'cancel' else 'finish'}")
     while left:
         time.sleep(POLL if slurm else POLL / 10)
         before, left = left, jobs(slurm)
@@ -226,11 +259,32 @@ def _clear(left: list[Job], way: str, say: Callable[[str], None], slurm: bool) -
                 say(f"{job.id} has ended: {job.what}")
 
 
-def _finished(outputs: list[str], since: float) -> list[str]:
-    """Return the outputs that are of jobs which ended well after ``since``."""
+def _take_over(config: str, since: float, say: Callable[[str], None]) -> None:
+    """Let Snakemake accept what jobs that ended well made after ``since`` by a configuration."""
+    lines = _snakemake("--summary", "--rerun-incomplete", "--configfile", config).splitlines()
+    rows = [line.split("\t") for line in lines[1:]]
+    if whole := _finished([(row[0], row[2]) for row in rows], since):
+        _snakemake("--touch", "--rerun-incomplete", "--configfile", config, "--quiet", "all", "--", *whole)
+        say(f"taken over: {len(whole)} files of jobs that ended well, whether or not Snakemake saw it")
+
+
+def _finished(outputs: list[tuple[str, str]], since: float) -> list[str]:
+    """Return the outputs, given with their rules, that are of jobs which ended well after ``since``.
+
+    Snakemake removes outputs before a job starts, marks them, and takes the mark away when it sees the job end, on a
+    cluster in the job itself. A marked one may be of a job that nobody saw end: as files appear whole, such a job ended
+    well if all that it makes is there. The outputs of one job lie in one folder.
+    """
     marked = incomplete(STATE)
-    there = [Path(file) for file in outputs if file not in marked and Path(file).is_file()]
-    return [str(file) for file in there if file.stat().st_mtime >= since]
+    new = {file for file, _ in outputs if Path(file).is_file() and Path(file).stat().st_mtime >= since}
+    jobs: dict[tuple[str, Path], set[str]] = defaultdict(set)
+    for file, rule in outputs:
+        jobs[rule, Path(file).parent].add(file)
+
+    def whole(file: str, rule: str) -> bool:
+        return file not in marked or jobs[rule, Path(file).parent] <= new
+
+    return [file for file, rule in outputs if file in new and whole(file, rule)]
 
 
 def incomplete(state: Path) -> set[str]:

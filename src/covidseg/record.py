@@ -111,8 +111,9 @@ def read(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text())
     except FileNotFoundError:
         raise UserError(f"{path}: missing; this result was never finished, run snakemake again") from None
-    except (ValueError, OSError) as e:
+    except (ValueError, OSError, RecursionError) as e:
         raise UserError(f"{path}: damaged ({e}); delete its folder and run snakemake again") from e
-    if not isinstance(value, dict) or "spec_hash" not in value:
+    parts = [value.get(key, {}) for key in ("spec", "inputs", "outputs")] if isinstance(value, dict) else [value]
+    if not all(isinstance(part, dict) for part in parts) or "spec_hash" not in value:
         raise UserError(f"{path}: damaged (no record); delete its folder and run snakemake again")
     return value

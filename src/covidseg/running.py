@@ -2,7 +2,8 @@
 
 A job outlives a Snakemake, or a shell, that is killed. Beside the job that repeats it, it would take away what that
 one has just made. So a verb that makes something holds a file lock for as long as its process lives, and a second one
-of the same name waits for it. Jobs of Slurm hold none: its queue knows them, and a node that hangs would hold them up.
+of the same name waits for it. Jobs that a scheduler runs for Snakemake hold none: its queue knows them, and a node that
+hangs would hold them up. What runs by hand or for a Snakemake of one machine does, within an allocation too.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import IO
 from covidseg.files import clear_when_full
 
 FOLDER = Path(".snakemake/covidseg/jobs")
+QUEUED = "COVIDSEG_QUEUED"  # set for jobs that came through a queue, by workflow/rules/common.smk
 _held: list[IO[str]] = []  # freed when this process ends, however that happens
 
 
@@ -40,7 +42,7 @@ def alone(what: str, where: str, workflow: bool, say: Callable[[str], None]) -> 
 
     While another process holds it, says so once and waits.
     """
-    if os.environ.get("SLURM_JOB_ID"):
+    if os.environ.get(QUEUED):
         return
     path = FOLDER / f"{hashlib.sha256(f'{where} {what}'.encode()).hexdigest()[:16]}.json"
     with clear_when_full(path):

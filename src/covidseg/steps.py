@@ -404,7 +404,7 @@ def adopt(plan: Plan) -> str:
 
 
 def resume(orphans: str | None) -> int:
-    """Go on after a Snakemake that was killed; return the exit code of the command that was repeated."""
+    """Go on after a Snakemake that was killed, by becoming it; return the exit code where that was not possible."""
     from covidseg import orphans as left
 
     return left.resume(orphans, _say)

@@ -22,12 +22,14 @@ HOSTILE: list[Any] = [
     [], {}, [[]], [None], [0, 0], [1, 2, 3], ["a", "a"], {"a": {}}, {"": ""}, {1: 2}, {None: 1}, {"name": "unet"},
     datetime.date(2020, 1, 1), b"\xff\x00",
 ]  # fmt: skip
+LAUGHS = "".join(f"l{k}: &l{k} [{', '.join(['*l' + str(k - 1) if k else '1'] * 9)}]\n" for k in range(12))  # 9 ** 12
 SNIPPETS = [
     "a: &a [*a, *a]\n", "b: &b {<<: *b}\n", "? [1, 2]\n: x\n", "? {a: b}\n: x\n", "<<: [1]\n", "x: *nothing\n",
     "x: !!python/object/apply:os.system [touch pwned]\n", "? __import__('os').system('touch pwned')\n: 1\n",
     "__use_yte__: true\n", "[" * 3000, "x: 0x1_0\n", "x: 1:30:00\n", "x: 2020-99-99\n", "x: !!binary $$\n",
     "x: !!int abc\n", "x: !!timestamp x\n", "x: " + "9" * 5000 + "\n", "x: 1e999999\n", "!!set {a, b}\n",
     "---\n", "...\n", "\t", "\0", "\ufeff", "%YAML 9.9\n---\n",
+    LAUGHS, "[" * 100_000, "x: " + "[" * 90 + "]" * 90 + "\n",
 ]  # fmt: skip
 
 

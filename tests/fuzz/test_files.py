@@ -58,6 +58,21 @@ def test_zip(tmp_path: Path) -> None:
     assert refused > 30
 
 
+def test_postscript_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    ghost = tmp_path / "bin" / "gs"  # what would interpret it
+    ghost.parent.mkdir()
+    ghost.write_text(f"#!/bin/sh\ntouch '{tmp_path}/pwned'\n")
+    ghost.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{ghost.parent}:/usr/bin:/bin")
+    Image.new("L", (8, 8)).save(tmp_path / "a.eps")
+    picture = (tmp_path / "a.eps").rename(tmp_path / "a.png")
+    for read in (grey, read_map):
+        assert refused_in_one_line(lambda read=read: read(picture), read.__name__)
+    assert not (tmp_path / "pwned").exists()
+
+
 def test_png_and_label_map(tmp_path: Path) -> None:
     from PIL import Image
 

@@ -1,5 +1,6 @@
 """GPUs are leased one job each: real processes compete for devices that are only named."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -112,13 +113,36 @@ def test_without_a_gpu_nobody_waits(tmp_path: Path, device: str, gpus: str | Non
         job.ends()
 
 
+def test_who_may_use_other_gpus_does_not_stand_in_line(tmp_path: Path) -> None:
+    first, second = (Job(tmp_path, 1, CUDA_VISIBLE_DEVICES="0") for _ in range(2))
+    said = {first.says(), second.says()}
+    assert said == {"holds 0, sees 0", "waiting for 1 of the GPUs 0: other jobs hold them"}
+    other = Job(tmp_path, 1, CUDA_VISIBLE_DEVICES="1")
+    assert other.says() == "holds 1, sees 1"
+    for job in (first, second, other):
+        job.process.kill()
+        job.process.wait()
+
+
 def test_a_slurm_job_without_gpus_of_its_own_sees_none(tmp_path: Path) -> None:
     none = Job(tmp_path, 0, SLURM_JOB_ID="7")
     assert none.says() == "holds , sees "
-    uncounted = Job(tmp_path, 1, SLURM_JOB_ID="8")  # it asked, so this cluster has no GPUs in its books
-    assert uncounted.says() == "holds 0, sees 0"
-    for job in (none, uncounted):
+    uncounted = [Job(tmp_path, 1, SLURM_JOB_ID=job) for job in ("8", "9")]  # they asked, and Slurm gave them no names:
+    assert {job.says() for job in uncounted} == {"holds 0, sees 0", "holds 1, sees 1"}  # it has no GPUs in its books
+    for job in (none, *uncounted):
         job.ends()
+
+
+def test_a_folder_without_locks_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setenv("COVIDSEG_GPUS", "0")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(device.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(device.fcntl, "flock", refuse)
+    with pytest.raises(UserError, match=r"cannot be locked \(No locks available\); set TMPDIR"):
+        device.lease("auto", 1, print).__enter__()
 
 
 def test_more_gpus_than_there_are_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

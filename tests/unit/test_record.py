@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from covidseg import record
+from covidseg.errors import UserError
 
 MODULE = '''"""Doc."""
 from covidseg.helper import two
@@ -50,3 +51,10 @@ def test_a_number_in_an_imported_module_changes_it(package: Path) -> None:
 def test_the_real_package_separates_networks() -> None:
     record._module.cache_clear()
     assert record.code_fingerprint("nets.ssanet") != record.code_fingerprint("nets.unet")
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"spec_hash": "a", "inputs": []}', "[" * 100_000])
+def test_what_is_no_record_is_one_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(UserError, match=r"run.json: damaged \(.*\); delete its folder and run snakemake again"):
+        record.read(tmp_path / "run.json")

@@ -1,6 +1,5 @@
 """A job that is left behind and the job that repeats it never run at once."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -22,7 +21,7 @@ sys.stdin.readline()
 @pytest.fixture(autouse=True)
 def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.delenv("COVIDSEG_QUEUED", raising=False)
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
@@ -75,12 +74,19 @@ def test_what_a_workflow_left_is_listed_and_can_be_ended() -> None:
     assert own.returncode == 0
 
 
-def test_jobs_of_slurm_hold_no_lock() -> None:
-    os.environ["SLURM_JOB_ID"] = "7"
-    try:
-        first, second = start("train a/b 0 0"), start("train a/b 0 0")
-    finally:
-        del os.environ["SLURM_JOB_ID"]
+def test_jobs_from_a_queue_hold_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COVIDSEG_QUEUED", "1")
+    first, second = start("train a/b 0 0"), start("train a/b 0 0")
     assert line(first) == line(second) == "begun\n"
+    for process in (first, second):
+        process.communicate("\n")
+
+
+def test_within_an_allocation_the_second_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "7")  # salloc, and in it a Snakemake of one machine
+    first = start("train a/b 0 0")
+    assert line(first) == "begun\n"
+    second = start("train a/b 0 0")
+    assert line(second).startswith("waiting")
     for process in (first, second):
         process.communicate("\n")

@@ -7,6 +7,7 @@ import pytest
 
 from covidseg.errors import UserError
 from covidseg.schema import Config, Dataset, Paper, json_schemas, load, parse
+from tests.fuzz.mutate import LAUGHS
 
 HEAD = {"paper": {"title": "a", "authors": "b", "venue": "c", "doi": "d"}, "defaults": {}}
 ROWS = {"caption": "x", "protocol": "p", "metrics": {}}
@@ -80,6 +81,9 @@ def test_figure_errors_name_the_path(figure: dict, message: str) -> None:
         ("'[[]]': 1\n", "[[]]: unknown key; legal: data,"),
         ('"a\\nb\\0": 1\n', "a b\\x00: unknown key"),
         ("mode: demo\nmode: paper\n", "not valid YAML at line 2: key 'mode' twice"),
+        (LAUGHS, "not valid YAML: more than 2000000 values, aliases counted as what they stand for"),
+        ("a: &a [*a]", "not valid YAML: more than 2000000 values"),
+        ("[" * 100_000, "not valid YAML: values nested more than 100 deep"),  # would end Python, not only this test
     ],
 )
 def test_a_broken_file_is_one_line(tmp_path: Path, text: str, message: str) -> None:

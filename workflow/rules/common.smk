@@ -31,7 +31,9 @@ P = PLAN.paths
 CONDA = "conda" in {str(m) for m in workflow.deployment_settings.deployment_method}
 PYTHON = "PYTHONPATH=src python" if CONDA else shlex.quote(sys.executable)
 PYTHON = PYTHON.replace("{", "{{").replace("}", "}}")  # the prefix is a format
-shell.prefix(f'covidseg() {{{{ {PYTHON} -m covidseg --config {CONFIG} "$@"; }}}}; ')
+# What a scheduler runs is known to its queue, see covidseg.running.
+QUEUED = "COVIDSEG_QUEUED=1 " if workflow.remote_exec else ""
+shell.prefix(f'covidseg() {{{{ {QUEUED}{PYTHON} -m covidseg --config {CONFIG} "$@"; }}}}; ')
 
 LOGS = P.results / "logs"
 ENV = f"../../envs/{'cuda' if device.asks_for_gpu(PLAN.config.device) else 'cpu'}.yaml"
@@ -40,7 +42,8 @@ ENV = f"../../envs/{'cuda' if device.asks_for_gpu(PLAN.config.device) else 'cpu'
 def begin():
     """Before the first job: never beside the jobs of a Snakemake that was killed."""
     try:
-        orphans.begin(PLAN, slurm=workflow.executor_plugin.name == "slurm")
+        slurm = workflow.executor_plugin.name == "slurm"
+        orphans.begin(PLAN, slurm, Path(workflow.workdir_init))
     except UserError as e:
         sys.exit(f"covidseg: {e}")
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import http.client
 import json
 import os
 import shutil
 import tempfile
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from covidseg import files
@@ -111,7 +113,7 @@ def tree_sha256(folder: Path) -> str:
 def read_manifest(path: Path) -> dict[str, str]:
     """Read a manifest, file -> sha256, which is empty where it is not known.
 
-    Raises UserError when it is missing or names a file outside the folder.
+    Raises UserError when it is missing, or names what is no file in the folder.
     """
     try:
         with open(path, newline="") as f:
@@ -121,8 +123,8 @@ def read_manifest(path: Path) -> dict[str, str]:
     except (KeyError, csv.Error, UnicodeDecodeError) as e:
         raise UserError(f"{path}: expected the columns file,sha256 ({e})") from e
     for file in listed:
-        if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
-            raise UserError(f"{path}: {file!r} lies outside the data set's folder; restore the manifest")
+        if not file or not file.isprintable() or {"", ".", ".."} & set(file.split("/")):  # "/a" starts with ""
+            raise UserError(f"{path}: {file!r} is no file in the data set's folder; restore the manifest")
     return listed
 
 
@@ -132,7 +134,8 @@ def _listed(
     """Fetch the files a manifest lists below a source."""
     found = {}
     for file, sha256 in read_manifest(manifest).items():
-        one = Source(name=f"{source.name}/{file}", urls=[url + file for url in source.urls], sha256=sha256)
+        urls = [url + urllib.parse.quote(file) for url in source.urls]
+        one = Source(name=f"{source.name}/{file}", urls=urls, sha256=sha256)
         found[one.name] = _file(one, source, raw, mirror, progress)
     return found
 
@@ -222,9 +225,12 @@ def checked(path: Path, name: str | None = None) -> Path:
 
 
 def _download(
-    target: Path, source: Source, owner: Source, progress: Progress, check: Callable[[Path], Any] = lambda path: None
+    target: Path, source: Source, owner: Source, progress: Progress, check: Callable[[Path], Any] | None = None
 ) -> str:
-    """Download one file from the first address that gives it; return the address."""
+    """Download one file from the first address that gives it; return the address.
+
+    It goes on where it broke off only where a hash or ``check`` would find pieces of two versions.
+    """
     if not source.urls:
         raise AbsentError(f"{owner.name}: no address to download it from; set mirror: to a folder that holds it")
     problems = []
@@ -235,18 +241,19 @@ def _download(
             progress(f"{source.name} from {_said(address)}")
             target.parent.mkdir(parents=True, exist_ok=True)
             with clear_when_full(target):
-                _get(address, part)
+                _get(address, part, goes_on=bool(exact.sha256 or exact.md5 or check))
             if problem := _mismatch(part, exact):
                 raise UserError(
                     f"{_said(address)}: {problem}; the file is truncated or another version, fetch it again"
                 )
-            check(part)
+            if check:
+                check(part)
             part.replace(target)
             return _said(address)
         except UserError:
             part.unlink(missing_ok=True)
             raise
-        except (OSError, ValueError) as e:
+        except (OSError, ValueError, http.client.HTTPException) as e:
             problems.append(f"{_said(url)}: {str(e).splitlines()[0] if str(e) else type(e).__name__}")
     raise AbsentError(f"{source.name}: cannot be downloaded ({'; '.join(problems)}); try again or set mirror:")
 
@@ -261,22 +268,30 @@ def _resolve(source: Source, url: str) -> tuple[Source, str]:
     if not url.startswith("figshare:"):
         return source, url
     with urllib.request.urlopen(FIGSHARE + url.removeprefix("figshare:"), timeout=TIMEOUT) as answer:
-        listed = {entry["name"]: entry for entry in json.load(answer)["files"]}
+        record = json.load(answer)
+    try:
+        listed = {entry["name"]: (str(entry["computed_md5"]), str(entry["download_url"])) for entry in record["files"]}
+    except (KeyError, TypeError) as e:
+        raise ValueError(f"the record is not as expected ({type(e).__name__}: {e})") from e
     if source.name not in listed:
         raise ValueError(f"the record has no {source.name}, it has {', '.join(sorted(listed))}")
-    entry = listed[source.name]
-    return source.model_copy(update={"md5": source.md5 or entry["computed_md5"]}), entry["download_url"]
+    md5, address = listed[source.name]
+    if not address.startswith(("https://", "http://")):
+        raise ValueError(f"the record's address is no download: {address}")
+    return source.model_copy(update={"md5": source.md5 or md5}), address
 
 
-def _get(address: str, part: Path) -> None:
+def _get(address: str, part: Path, goes_on: bool) -> None:
     """Download to ``part``, going on where it ends; a broken connection is tried again. Raises OSError."""
     for attempt in range(RETRIES):
+        if not goes_on:
+            part.unlink(missing_ok=True)
         try:
             return _go_on(address, part)
         except urllib.error.HTTPError:
             raise
-        except OSError as e:
-            if attempt == RETRIES - 1 or not isinstance(e, (ConnectionError, TimeoutError, urllib.error.URLError)):
+        except (ConnectionError, TimeoutError, urllib.error.URLError, http.client.HTTPException):
+            if attempt == RETRIES - 1:
                 raise
 
 
@@ -290,6 +305,10 @@ def _go_on(address: str, part: Path) -> None:
         if e.code == 416 and at:  # nothing lacks; the hash decides
             return
         raise
+    if answer.status == 206 and not (answer.headers["Content-Range"] or f"bytes {at}-").startswith(f"bytes {at}-"):
+        answer.close()
+        part.unlink()
+        raise ConnectionError("the server sent another part of the file than it was asked for")
     with answer, open(part, "ab" if answer.status == 206 else "wb") as f:
         shutil.copyfileobj(answer, f, 1 << 20)
         lacking = answer.length  # what the server promised and did not send

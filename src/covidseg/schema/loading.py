@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import typing
 from pathlib import Path
@@ -18,6 +19,8 @@ from covidseg.schema.paper import Paper
 from covidseg.schema.protocol import Preset, Protocol
 
 M = TypeVar("M", bound=BaseModel)
+LARGEST = 2_000_000  # values in a file; an alias counts as all that it stands for
+DEEPEST = 100  # values within values; thousands would overflow the stack of PyYAML's C parser
 TYPE = re.compile(r"\[key\]|[a-z-]+\[.+\]")  # these, as list[int], stand in pydantic's paths but are no keys
 TAGS = {"tables": 2, "figures": 2, "train": 1}  # nor are the names of a union's members, which stand in such a place
 
@@ -39,7 +42,11 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping. Raises UserError when the file is missing, unreadable or not a mapping."""
     try:
-        value = yaml.load(path.read_text(), Loader=_Loader)
+        text = path.read_text()
+        _shallow(text)
+        value = yaml.load(text, Loader=_Loader)
+        if _size(value, {}) > LARGEST:
+            raise ValueError(f"more than {LARGEST} values, aliases counted as what they stand for")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as e:
@@ -53,6 +60,26 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected keys and values, found {type(value).__name__}")
     return value
+
+
+def _shallow(text: str) -> None:
+    """Raise ValueError for a text with values nested deeper than any that is meant."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ValueError(f"values nested more than {DEEPEST} deep")
+
+
+def _size(value: Any, known: dict[int, float]) -> float:
+    """Return the number of values in a tree, counting one that stands in several places at each; inf for a ring."""
+    if not isinstance(value, dict | list | tuple):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = math.inf  # until all below it is counted
+        below = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum([_size(part, known) for part in below])
+    return known[id(value)]
 
 
 def parse(model: type[M], value: Any, where: str) -> M:

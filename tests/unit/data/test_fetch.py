@@ -7,10 +7,10 @@ import os
 import threading
 import zipfile
 from functools import partial
-from typing import ClassVar
 
 import pytest
 
+from covidseg.data import fetch as fetching
 from covidseg.data.fetch import fetch, read_manifest, tree_sha256
 from covidseg.data.unpack import unpack
 from covidseg.errors import UserError
@@ -93,13 +93,14 @@ def test_what_follows_the_question_mark_is_not_repeated(tmp_path, server):
 
 def test_a_manifest_names_the_files_of_a_folder(tmp_path, server):
     (tmp_path / "www" / "Set").mkdir()
-    for name in ("0.jpg", "1.jpg"):
+    names = ("0.jpg", "a b#1.jpg")
+    for name in names:
         (tmp_path / "www" / "Set" / name).write_bytes(name.encode())
-    lines = ["file,sha256", *(f"{name},{sha256(name.encode())}" for name in ("0.jpg", "1.jpg"))]
+    lines = ["file,sha256", *(f"{name},{sha256(name.encode())}" for name in names)]
     (tmp_path / "m.csv").write_text("\n".join(lines))
     data = own(sources=[{"name": "Set", "urls": [f"{server}/Set/"], "manifest": "m.csv"}])
     fetch("mine", data, tmp_path / "raw", None, tmp_path)
-    assert files_below(tmp_path / "raw") == ["Set/0.jpg", "Set/1.jpg", "fetched.json"]
+    assert files_below(tmp_path / "raw") == ["Set/0.jpg", "Set/a b#1.jpg", "fetched.json"]
 
 
 @pytest.mark.parametrize("content", [b"sca", b"scam"])
@@ -121,11 +122,10 @@ class Breaking(http.server.BaseHTTPRequestHandler):
     """Sends 40 bytes of 100 and closes the connection, unless a part is asked for."""
 
     content = bytes(range(100))
-    asked: ClassVar[list[str | None]] = []
 
     def do_GET(self):
         part = self.headers["Range"]
-        self.asked.append(part)
+        self.server.asked.append(part)
         at = int(part.removeprefix("bytes=").removesuffix("-")) if part else 0
         self.send_response(206 if part else 200)
         self.send_header("Content-Length", str(100 - at))
@@ -136,17 +136,82 @@ class Breaking(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_a_download_that_breaks_off_goes_on_where_it_was(tmp_path):
-    with http.server.HTTPServer(("127.0.0.1", 0), Breaking) as running:
+class Elsewhere(Breaking):
+    """Sends 40 bytes of 100, then from the start what is asked from the middle, then all of another version."""
+
+    def do_GET(self):
+        self.server.asked.append(self.headers["Range"])
+        times = len(self.server.asked)
+        self.send_response(206 if times == 2 else 200)
+        self.send_header("Content-Range", "bytes 0-99/100")
+        self.send_header("Content-Length", "100")
+        self.end_headers()
+        self.wfile.write(self.content[:40] if times == 1 else self.content if times == 2 else b"x" * 100)
+
+
+class Mute(Breaking):
+    """Does not speak HTTP."""
+
+    def do_GET(self):
+        self.wfile.write(b"220 ready\r\n")
+
+
+class Cut(Breaking):
+    """Breaks off in a chunk of its answer."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"64\r\nabc")
+
+
+def fetch_from(kind, tmp_path, **facts):
+    """Fetch a.bin from a server of this kind; return the ranges it was asked for."""
+    with http.server.HTTPServer(("127.0.0.1", 0), kind) as running:
+        running.asked = []
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
         url = f"http://127.0.0.1:{running.server_port}/a.bin"
-        data = own(sources=[{"name": "a.bin", "urls": [url], "sha256": sha256(Breaking.content)}])
-        fetch("mine", data, tmp_path / "raw", None, tmp_path)
-        running.shutdown()
-        thread.join()
-    assert Breaking.asked == [None, "bytes=40-", "bytes=80-"]
+        try:
+            fetch("mine", own(sources=[{"name": "a.bin", "urls": [url], **facts}]), tmp_path / "raw", None, tmp_path)
+        finally:
+            running.shutdown()
+            thread.join()
+    return running.asked
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_was(tmp_path):
+    asked = fetch_from(Breaking, tmp_path, sha256=sha256(Breaking.content))
+    assert asked == [None, "bytes=40-", "bytes=80-"]
     assert files_below(tmp_path / "raw") == ["a.bin", "fetched.json"]
+
+
+def test_pieces_that_do_not_fit_never_become_a_file(tmp_path):
+    assert fetch_from(Elsewhere, tmp_path, sha256=sha256(b"x" * 100)) == [None, "bytes=40-", None]
+    assert (tmp_path / "raw" / "a.bin").read_bytes() == b"x" * 100
+    with pytest.raises(UserError, match="the connection broke 60 bytes before the end"):  # no hash would find them
+        fetch_from(Breaking, tmp_path / "unknown")
+
+
+@pytest.mark.parametrize(("kind", "message"), [(Mute, "220 ready"), (Cut, "IncompleteRead")])
+def test_an_answer_that_is_none_is_one_line(kind, message, tmp_path):
+    with pytest.raises(UserError, match=rf"a.bin: cannot be downloaded \(.*{message}"):
+        fetch_from(kind, tmp_path)
+
+
+@pytest.mark.parametrize(("record", "message"), [
+    ('{"files": [{"name": "a.bin"}]}', "the record is not as expected"), ("[]", "the record is not as expected"),
+    ('{"files": [{"name": "a.bin", "computed_md5": "0", "download_url": "file:///etc/passwd"}]}', "is no download"),
+])  # fmt: skip
+def test_a_strange_record_is_one_line(record, message, tmp_path, server, monkeypatch):
+    (tmp_path / "www" / "7").write_text(record)
+    monkeypatch.setattr(fetching, "FIGSHARE", f"{server}/")
+    data = own(sources=[{"name": "a.bin", "urls": ["figshare:7"]}])
+    with pytest.raises(UserError, match=message):
+        fetch("mine", data, tmp_path / "raw", None, tmp_path)
 
 
 def test_no_way_to_get_it(tmp_path, server):
@@ -211,9 +276,10 @@ def test_bombs_and_broken_zips(tmp_path):
     assert files_below(tmp_path) == ["x.zip", "y.zip", "z.zip"]
 
 
-def test_manifests_stay_inside(tmp_path):
-    (tmp_path / "m.csv").write_text("file,sha256\n../a,0\n")
-    with pytest.raises(UserError, match="outside the data set's folder"):
+@pytest.mark.parametrize("file", ["../a", "/a", "", "a/../../b", "a//b", "a\x1bb"])
+def test_manifests_stay_inside(file, tmp_path):
+    (tmp_path / "m.csv").write_text(f"file,sha256\n{file},0\n")
+    with pytest.raises(UserError, match="is no file in the data set's folder"):
         read_manifest(tmp_path / "m.csv")
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from covidseg.data.canonical import U8
 from covidseg.data.orientation import spacing_to_store, to_store
 from covidseg.errors import UserError
+from covidseg.maps import FORMATS
 from covidseg.nifti import load
 
 
@@ -81,7 +82,7 @@ def grey(path: Path, palette: bool = False) -> U8:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             image.load()
             mode, array = image.mode, np.asarray(image)
     except FileNotFoundError:
