@@ -16,6 +16,7 @@ from covidseg.errors import UserError
 from covidseg.files import write_json
 
 PACKAGE = Path(__file__).parent
+STAGE = "stage.json"  # the record of one of the jobs before a training's last
 # These decide nothing that the resolved spec does not already say; a change in them reruns nothing.
 WITHOUT_EFFECT = {
     "cli",

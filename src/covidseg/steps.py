@@ -20,8 +20,6 @@ from covidseg.plan import PHANTOM_LUNGS, WORKFLOW, Plan, Run
 if TYPE_CHECKING:
     from covidseg.train.job import Job
 
-STAGE = "stage.json"
-
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
@@ -162,7 +160,7 @@ def train(plan: Plan, run_id: str, fold: int, seed: int, gpus: int = 0) -> None:
     with device.lease(plan.config.device, gpus, _say) as held:
         started = time.time()
         facts = training.run(job, Progress(f"{run_id} fold {fold} seed {seed}"))
-    stages = [record.read(plan.paths.stage(run_id, fold, seed, name) / STAGE) for name in run.spec.stages]
+    stages = [record.read(plan.paths.stage(run_id, fold, seed, name) / record.STAGE) for name in run.spec.stages]
     files = {name: sha256(job.out / name) for name in training.OUTPUTS}
     command = f"covidseg --config {plan.source} train {run_id} --fold {fold} --seed {seed}"
     about = _about(plan, run, fold, seed, started, job.code, inputs, command)
@@ -182,15 +180,16 @@ def stage(plan: Plan, run_id: str, fold: int, seed: int, name: str, gpus: int = 
         legal = nearest(name, stages) if stages else "its method has none; use covidseg train"
         raise UserError(f"{run_id}: unknown stage {name!r}; {legal}")
     job, inputs = _job(plan, run, fold, seed, stages[: stages.index(name)])
-    path = plan.paths.stage(run_id, fold, seed, name) / STAGE
+    path = plan.paths.stage(run_id, fold, seed, name) / record.STAGE
     path.unlink(missing_ok=True)
-    with device.lease(plan.config.device, gpus, _say):
+    with device.lease(plan.config.device, gpus, _say) as held:
         started = time.time()
         facts = training.stage(job, name, Progress(f"{run_id} fold {fold} seed {seed} {name}"))
     if facts["passed"]:
         _say(f"{run_id} fold {fold} seed {seed}: {name} passed, nothing was left to do")
     command = f"covidseg --config {plan.source} stage {run_id} {name} --fold {fold} --seed {seed}"
-    record.write(path, stage=name, **_about(plan, run, fold, seed, started, job.code, inputs, command), **facts)
+    about = _about(plan, run, fold, seed, started, job.code, inputs, command)
+    record.write(path, stage=name, **about, gpus=held, **facts)
 
 
 def _job(plan: Plan, run: Run, fold: int, seed: int, before: list[str]) -> tuple[Job, dict[str, str]]:
@@ -235,7 +234,7 @@ def _job(plan: Plan, run: Run, fold: int, seed: int, before: list[str]) -> tuple
     inputs |= {"pool": sha256(folders[-1] / "tensors.json")} if pool else {}
     inputs |= {"maps": sha256(maps / "import.json")} if maps else {}
     for name in before:
-        path = plan.paths.stage(run.id, fold, seed, name) / STAGE
+        path = plan.paths.stage(run.id, fold, seed, name) / record.STAGE
         made = record.read(need(path, f"stage {run.id} {name} --fold {fold} --seed {seed}"))
         if made["spec_hash"] != run.hash:
             raise UserError(f"{path}: made from another spec; run snakemake to make it again")

@@ -38,8 +38,8 @@ def ask_everything(plan: Plan) -> None:
         pass
     for run_id in runs:
         run = plan.run(run_id)
-        assert plan.memory_mb(run.spec) > 0
-        assert plan.minutes(run.spec) > 0
+        assert plan.training_needs(run.spec).memory_mb > 0
+        assert plan.masks_needs(run.spec).minutes > 0
         _ = run.hash, plan.train_modules(run.spec), plan.shown_in(run_id), plan.caveats(run), plan.score_hash(run_id)
         plan.split(run.spec.split)
     for name in plan.all_datasets():

@@ -100,8 +100,9 @@ def test_the_report_is_one_file_without_links_out(finished: Project) -> None:
     for part in ("Table 3", "Demo mode: every slice is phantom CT", "ssanet/m1", "ssanet/m3", "claim-sc-helps"):
         assert part in page
     assert re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', page) == []
-    # asked beside used: minutes and MiB; no GPU here
-    assert re.search(r"<td>\d\.\d \(30\)</td><td>\d{3,4} \(\d{3,4}\)</td><td>–</td><td>cpu</td>", page)
+    # jobs, threads, GPUs asked and held, their memory; MiB asked and used, minutes asked and used
+    used = r"<td>2</td><td>1</td><td>0</td><td>0</td><td>–</td>(<td>\d{3,4}</td>){2}<td>30</td><td>0\.\d</td>"
+    assert len(re.findall(used, page)) == 2
 
 
 def test_a_figure_of_two_runs(fork: Callable[[], Project]) -> None:

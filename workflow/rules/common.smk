@@ -79,6 +79,11 @@ def run_of(wildcards):
     return PLAN.run(f"{wildcards.paper}/{wildcards.run}")
 
 
+def needs_of(wildcards):
+    """What each job of a training asks for in its first attempt."""
+    return PLAN.training_needs(run_of(wildcards).spec)
+
+
 def training_inputs(wildcards):
     """What a training, or one of the stages before its last job, is made from."""
     run = run_of(wildcards)

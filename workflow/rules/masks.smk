@@ -19,8 +19,8 @@ rule masks:
     threads: lambda w: run_of(w).spec.threads
     resources:
         gpu=device.gpus(PLAN.config.device),
-        mem_mb=lambda w, attempt: attempt * (2000 + PLAN.memory_mb(run_of(w).spec)),
-        runtime=1440,
+        mem_mb=lambda w, attempt: attempt * PLAN.masks_needs(run_of(w).spec).memory_mb,
+        runtime=lambda w: PLAN.masks_needs(run_of(w).spec).minutes,
     params:
         spec=lambda w: PLAN.masks_hash(run_of(w).id),
         code=code("masks"),

@@ -15,8 +15,8 @@ rule stage:
     threads: lambda w: run_of(w).spec.threads
     resources:
         gpu=device.gpus(PLAN.config.device),
-        mem_mb=lambda w, attempt: attempt * PLAN.memory_mb(run_of(w).spec),
-        runtime=lambda w: PLAN.minutes(run_of(w).spec),
+        mem_mb=lambda w, attempt: attempt * needs_of(w).memory_mb,
+        runtime=lambda w: needs_of(w).minutes,
     params:
         spec=lambda w: run_of(w).hash,
         code=lambda w: code(*PLAN.train_modules(run_of(w).spec)),
@@ -43,8 +43,8 @@ rule train:
     threads: lambda w: run_of(w).spec.threads
     resources:
         gpu=device.gpus(PLAN.config.device),
-        mem_mb=lambda w, attempt: attempt * PLAN.memory_mb(run_of(w).spec),
-        runtime=lambda w: PLAN.minutes(run_of(w).spec),  # does not grow: a training that is cut off goes on
+        mem_mb=lambda w, attempt: attempt * needs_of(w).memory_mb,
+        runtime=lambda w: needs_of(w).minutes,  # does not grow: a training that is cut off goes on
     params:
         spec=lambda w: run_of(w).hash,
         code=lambda w: code(*PLAN.train_modules(run_of(w).spec)),

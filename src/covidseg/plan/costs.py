@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from covidseg import device
 from covidseg.plan.asked import Asked
+from covidseg.plan.needs import Needs, training_memory, training_minutes
 from covidseg.plan.run import STANDARD, fingerprint_of
 from covidseg.schema import (
     ResultTable,
@@ -16,7 +19,7 @@ METRIC_PROSE = {"title", "about", "better", "digits", "unit", "not_comparable"}
 
 
 class Costs(Asked):
-    """What is asked for, and what makes each of its steps run again."""
+    """What is asked for, what makes each of its steps run again, and what its jobs need."""
 
     def _dataset_hash(self, dataset: str, *keys: str) -> str:
         return fingerprint_of(self.dataset(dataset).model_dump(mode="json", include=set(keys)))
@@ -127,7 +130,12 @@ class Costs(Asked):
         own = {"threshold": ["lungs.threshold"], "phantom": ["lungs.trained"]}
         return ["lungs", *own.get(source, ["lungs.published"] if self.lung_network(dataset) else [])]
 
-    def minutes(self, spec: RunSpec) -> int:
-        """Return a generous run time in minutes, by epochs and size."""
-        pixels = sum((scale * spec.input.size / 64) ** 2 for scale in spec.train.scales)
-        return 30 + round(spec.train.most_epochs * pixels * spec.net.get("width", 1.0) / 8)
+    def training_needs(self, spec: RunSpec) -> Needs:
+        """Return what each job of a training asks for, be it a stage or the last."""
+        gpus = device.gpus(self.config.device)
+        return Needs(training_memory(spec, gpu=gpus > 0), training_minutes(spec), gpus, spec.threads)
+
+    def masks_needs(self, spec: RunSpec) -> Needs:
+        """Return what the masks of a run's whole scans ask for: a scan and its maps come on top, and a day."""
+        needs = self.training_needs(spec)
+        return replace(needs, memory_mb=2000 + needs.memory_mb, minutes=1440)

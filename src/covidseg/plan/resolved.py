@@ -11,6 +11,7 @@ from covidseg.data import splits
 from covidseg.errors import UserError, nearest
 from covidseg.nets import published
 from covidseg.plan.catalogue import Catalogue
+from covidseg.plan.needs import training_memory
 from covidseg.plan.run import SUPPORT, WORKFLOW, Run, check_known, qualified, stems
 from covidseg.resolve import described_or_released, merge, scale, scale_maps
 from covidseg.schema import (
@@ -105,7 +106,7 @@ class Resolved(Catalogue):
         )
         if spec.input.mode != "slice" and spec.lungs == "phantom" and "lung" in spec.classes:
             raise UserError(f"{where}: the lung network cannot take lung masks as input; use input.mode: slice")
-        if (needed := self.memory_mb(spec)) > MOST_MEMORY:
+        if (needed := training_memory(spec)) > MOST_MEMORY:
             raise UserError(f"{where}: would need {needed >> 20} TiB; lower net.width, input.size or train.batch")
         folds, seeds = self.split_folds(split_name), self.config.seeds
         if run.startswith(f"{SUPPORT}/"):  # a model to use, not to compare: trained once
@@ -210,14 +211,3 @@ class Resolved(Catalogue):
         if run.spec.net.get("init") == "random":
             out.append("encoder starts from random weights instead of ImageNet's")
         return [*out, *run.scaled]
-
-    def memory_mb(self, spec: RunSpec) -> int:
-        """Return a training's memory in MiB: libraries, weights and copies, activations; as measured, and a third.
-
-        Measured on the hungriest network, the U-Net: SSA-Net's activations take a quarter of its.
-        300 more are for Snakemake, which runs beside the training in a batch system's job.
-        """
-        width = spec.net.get("width", 1.0)
-        side = spec.input.size * max(spec.train.scales)
-        batch = max(getattr(spec.train, key) for key in spec.train.BATCHES)
-        return round(300 + 1.35 * (350 + 800 * width**2 + batch * side**2 * width * 7e-3))

@@ -16,7 +16,7 @@ from covidseg.errors import UserError
 from covidseg.figures.caption import caption_of
 from covidseg.files import need, write_json, write_text
 from covidseg.plan import Plan
-from covidseg.report import masks
+from covidseg.report import masks, used
 from covidseg.report.rounds import rounds
 from covidseg.report.svg import canvas, embedded
 from covidseg.schema import ResultTable
@@ -39,6 +39,10 @@ def write(plan: Plan) -> None:
         papers=papers,
         rounds=rounds(plan),
         runs=_runs(plan),
+        used=used.used(plan),
+        much=used.MUCH,
+        little=used.LITTLE,
+        worth=used.WORTH,
         leaks=[_leaks(plan, *checked) for checked in plan.leak_sets()],
         datasets=[_dataset(plan, name) for name in plan.all_datasets()],
     )
@@ -161,12 +165,6 @@ def _runs(plan: Plan) -> list[dict[str, Any]]:
                     f"{facts['val_dsc']:.3f}" if facts.get("val_dsc") is not None else "–" for facts in made
                 ),
                 "seconds": sum(facts["wall_seconds"] for facts in made),
-                "longest": max(facts["wall_seconds"] for facts in made) / 60,
-                "minutes": plan.minutes(run.spec),
-                "memory": max(facts["peak_memory_mb"] for facts in made),
-                "memory_asked": plan.memory_mb(run.spec),
-                "gpus": max(len(facts.get("gpus", ())) for facts in made),
-                "gpu_memory": max(facts.get("peak_gpu_memory_mb", 0) for facts in made),
                 "device": ", ".join(dict.fromkeys(str(facts["device"]) for facts in made)),
                 "notes": "; ".join(notes),
                 "folder": str(plan.paths.run(run_id)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import sys
 from typing import Any
 
 from covidseg.errors import UserError, nearest
@@ -28,7 +29,7 @@ def run(job: Job, progress: Progress) -> dict[str, Any]:
     """
     with contextlib.closing(progress) if hasattr(progress, "close") else contextlib.nullcontext():
         facts: dict[str, Any] = _method(job).train(job, progress)
-    return facts | {"peak_gpu_memory_mb": importlib.import_module("covidseg.train.device").peak_gpu_memory_mb()}
+    return facts | _gpu_memory()
 
 
 def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
@@ -36,7 +37,13 @@ def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
     with contextlib.closing(progress) if hasattr(progress, "close") else contextlib.nullcontext():
         module = importlib.import_module("covidseg.train.prior") if name == "prior" else _method(job)
         facts: dict[str, Any] = module.stage(job, name, progress)
-    return facts
+    return facts | _gpu_memory()
+
+
+def _gpu_memory() -> dict[str, int]:
+    """Return the peak of GPU memory in MiB; what needed no torch does not import it now."""
+    device = sys.modules.get("covidseg.train.device")
+    return {"peak_gpu_memory_mb": device.peak_gpu_memory_mb() if device else 0}
 
 
 def _method(job: Job) -> Any:

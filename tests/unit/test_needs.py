@@ -1,0 +1,50 @@
+"""What jobs ask for, against what the networks really keep."""
+
+from __future__ import annotations
+
+import pytest
+
+from covidseg import nets
+from covidseg.plan import Plan
+from covidseg.plan.needs import NETWORKS, training_memory
+
+SIDE, WIDTH = 64, 0.25
+OPTIONS = {"dynunet": {"levels": 5}, "deeplabv3plus": {"output_stride": 8}}
+
+
+def kept(name: str, slices: int) -> tuple[int, int]:
+    """Return the bytes of a network's parameters, and of what its forward pass keeps for the backward one."""
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    storages = {}
+    with FakeTensorMode():
+        net = nets.build({"name": name, "width": WIDTH, **OPTIONS.get(name, {})}, 2, 1).train()
+        parameters = {p.untyped_storage()._cdata: p.nbytes for p in net.parameters()}
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            storages[tensor.untyped_storage()._cdata] = tensor.untyped_storage()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            net(torch.zeros(slices, 2, SIDE, SIDE))
+    return sum(parameters.values()), sum(s.nbytes() for key, s in storages.items() if key not in parameters)
+
+
+@pytest.mark.parametrize("name", nets.NETS.names)
+def test_the_table_of_networks_is_counted(name: str) -> None:
+    weights, activations = NETWORKS[name]
+    parameters, both = kept(name, 3)
+    per_slice = both - kept(name, 2)[1]
+    assert per_slice / SIDE**2 / WIDTH == pytest.approx(activations, rel=0.1)
+    if name != "dynunet":  # whose weights are those of 8 levels
+        assert parameters / WIDTH**2 / 2**20 == pytest.approx(weights, rel=0.03)
+
+
+def test_memory_asked_by_hand() -> None:
+    spec = Plan.load({"mode": "paper", "preset": "full"}).run("ssanet/m4").spec
+    # 119 MiB of weights seven times, 2 slices of 512 x 512 at 1300 bytes a pixel: 650 MiB
+    assert training_memory(spec) == round(300 + 1.35 * (400 + 833 + 650))
+    assert training_memory(spec, gpu=True) == round(300 + 1.35 * (4500 + 833))
+    unknown = spec.model_copy(update={"net": {"name": "mine"}})
+    assert training_memory(unknown) == round(300 + 1.35 * (400 + 7 * 512 + 2 * 8750 / 4))
