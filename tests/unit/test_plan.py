@@ -73,7 +73,7 @@ def test_a_stand_in_brings_its_own_split_and_is_said() -> None:
     plan = Plan.load({**REAL, "stand_ins": {"covid-ct-seg": "zenodo20-slices"}, "folds": [0, 1]})
     run = plan.run("ssanet/m1")
     assert (run.spec.dataset, run.spec.split, run.folds) == ("zenodo20-slices", "ma5-zenodo20", (0, 1))
-    assert plan.caveats(run)[:2] == ["zenodo20-slices stands in for covid-ct-seg", "folds 0, 1 of 5"]
+    assert plan.caveats(run)[:2] == ["zenodo20-slices stands in for covid-ct-seg", "2 of 5 folds (0, 1)"]
 
 
 def test_a_run_is_made_once_for_all_tables() -> None:

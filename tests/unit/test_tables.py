@@ -1,13 +1,16 @@
 """Tables against numbers worked out by hand."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from covidseg.errors import UserError
+from covidseg.plan import Plan
 from covidseg.tables import rows
+from covidseg.tables.caption import differences
 from covidseg.tables.cell import DIFFERS, EQUAL, INSIDE, NOT_COMPARABLE, NOT_FOUND, OUTSIDE, Cell, judge
 from covidseg.tables.layout import grid, latex, markdown, number
 from covidseg.tables.results import _cell
@@ -154,3 +157,19 @@ def test_markdown_and_latex_hold_the_same_numbers() -> None:
     tex = latex("100 % of a_b", "p-3", [cell()])
     assert "(M1) a\\_b & 0.6000 & 0.6667 $\\pm$ 0.1414 & 0.0667 & inside our spread \\\\" in tex
     assert "\\caption{100 \\% of a\\_b}" in tex
+    tex = latex("{C:\\d} < 5 $", "p-3", [replace(cell(), row="[1] x | y")])
+    assert "\\caption{\\{C:\\textbackslash{}d\\} \\textless{} 5 \\$}" in tex
+    assert "\\midrule\n{[}1] x \\textbar{} y & 0.6000" in tex  # "[" after a line's end would be a length
+    assert "| [1] x \\| y | 0.6000" in markdown("", [replace(cell(), row="[1] x | y")], [])
+
+
+def test_a_caption_names_the_runs_of_what_not_all_share() -> None:
+    stand_ins = {"covid-ct-seg": "zenodo20-slices"}
+    plan = Plan.load({"mode": "paper", "preset": "full", "stand_ins": stand_ins, "folds": [0]})
+    runs = [plan.run(f"ssanet/{name}") for name in ("unet", "m4", "m4", "unet-dataset2")]
+    assert differences(plan, runs) == [
+        "Differs from the paper: zenodo20-slices stands in for covid-ct-seg, 1 of 5 folds (0) (ssanet/unet, ssanet/m4)."
+    ]
+    assert differences(plan, runs[:2]) == [
+        "Differs from the paper: zenodo20-slices stands in for covid-ct-seg; 1 of 5 folds (0)."
+    ]

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pandas as pd
 
 from covidseg.claims.bootstrap import RESAMPLES
-from covidseg.claims.finding import findings
+from covidseg.claims.finding import FEWEST, findings
 from covidseg.claims.layout import html, markdown
 from covidseg.files import write_text
 from covidseg.plan import Plan
@@ -35,7 +35,7 @@ def caption_of(plan: Plan, paper: str) -> str:
         f"Ours: mean over slices. Interval: paired bootstrap, {RESAMPLES:,} resamples of cases within folds (of all "
         "cases where folds share them or test one), and of seeds where there are several; a case keeps its slices.",
         "Supported: the whole interval lies above zero; not supported: below; else inconclusive. p: two-sided, of the "
-        "sign, not corrected for the number of claims.",
+        f"sign, not corrected for the number of claims, of {FEWEST} cases or more.",
         f"Mode {plan.config.mode}, preset {plan.preset_name}.",
         *differences(plan, [plan.run(run) for run in plan.claim_runs(paper)]),
     ]

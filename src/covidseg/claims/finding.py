@@ -19,7 +19,7 @@ NOT_SUPPORTED = "not supported"
 INCONCLUSIVE = "inconclusive"
 PHANTOMS = "phantoms cannot support a claim"
 KEYS = ["fold", "seed", "case", "slice", "class"]
-FEWEST = 6  # with 5 cases even a unanimous sign has a two-sided p of 2 / 2**5 = 0.06
+FEWEST = 6  # cases behind a verdict and a p: with 5 even a unanimous sign has a two-sided p of 2 / 2**5 = 0.06
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def findings(plan: Plan, paper: str) -> Iterator[Finding]:
             gain=found.mean if found else None,
             low=found.low if found else None,
             high=found.high if found else None,
-            p=found.p if found else None,
+            p=found.p if found and pairs.case.nunique() >= FEWEST else None,
             cases=pairs.case.nunique(),
             slices=tested(pairs),
             folds=pairs.fold.nunique(),

@@ -32,6 +32,7 @@ def _group(plan: Plan, group: ExampleGroup) -> list[Row]:
     chosen = choose(counted, group.classes, group.slices)
     if not chosen:
         raise UserError(f"{name}: no slice shows {' and '.join(group.classes)}; name other classes for the figure")
+    shown_as = plan.label_of(group.label, name, name != group.dataset)
     out = []
     with Store(folder) as store:
         for line in chosen:
@@ -39,7 +40,7 @@ def _group(plan: Plan, group: ExampleGroup) -> list[Row]:
             assert labels is not None  # it has pixels of each class
             label = labels[line["position"]]
             masks = [(cls, np.isin(label, joined)) for cls, joined in values.items()]
-            out.append(Row(line["slice"], image[line["position"]], {LESIONS: Panel(masks)}, group=group.label))
+            out.append(Row(line["slice"], image[line["position"]], {LESIONS: Panel(masks)}, group=shown_as))
     return out
 
 

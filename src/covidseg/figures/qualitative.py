@@ -52,8 +52,10 @@ def _group(plan: Plan, paper: str, group: Group) -> list[Row]:
         raise UserError(f"{run.id} fold {fold}: no test slice shows a lesion; name another fold for the figure")
     found = {heading: by_slice(test_slices(plan, *job), chosen) for heading, job in jobs.items()}
     run = next(iter(jobs.values()))[0]
+    used = run.spec.dataset
+    label = plan.label_of(group.label, used, any(used == stand_in for _, stand_in in run.stand_ins))
     return [
-        row_of(name, ct(plan, run, name), {heading: parts[name] for heading, parts in found.items()}, group.label)
+        row_of(name, ct(plan, run, name), {heading: parts[name] for heading, parts in found.items()}, label)
         for name in chosen
     ]
 

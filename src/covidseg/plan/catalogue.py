@@ -141,6 +141,12 @@ class Catalogue:
         """Return the data set used in place of ``dataset``: itself, unless the config names a stand-in."""
         return self.config.stand_ins.get(dataset, dataset)
 
+    def label_of(self, label: str, used: str, stood_in: bool) -> str:
+        """Return a label that names the paper's data set, with what is shown in its place: ``used``, or its twin."""
+        if not label:
+            return ""
+        return (f"{used} for {label}" if stood_in else label) + " (phantoms)" * (self.config.mode == "demo")
+
     def lungs(self, dataset: str) -> LungSource:
         """Return where a data set's lung masks come from: the config, else the data set; its twin has its own U-Net."""
         chosen = self.config.lungs.get(dataset)

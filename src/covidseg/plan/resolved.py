@@ -201,7 +201,8 @@ class Resolved(Catalogue):
             out.append("phantom CT, not patients")
         out += [f"{used} stands in for {name}" for name, used in run.stand_ins]
         if run.folds != run.all_folds:
-            out.append(f"folds {', '.join(map(str, run.folds))} of {len(run.all_folds)}")
+            names = ", ".join(map(str, run.folds))
+            out.append(f"{len(run.folds)} of {len(run.all_folds)} folds ({names})")
         for name in self.masked_by(run.spec.dataset):
             used, own = self.lungs(name), self.dataset(name).lungs
             seen = run.spec.input.mode != "slice" or "lung" in run.spec.classes

@@ -31,15 +31,18 @@ def caption_of(plan: Plan, paper: str, name: str) -> str:
         parts += differences(plan, runs)
         released = {run.id: run.released for run in runs if run.released}
         parts += [f"{run} follows the released code in: {', '.join(names)}." for run, names in released.items()]
-        parts.append("Ours: mean over test slices, ± standard deviation over folds and seeds.")
+        spread = any(len(run.jobs) > 1 for run in runs)
+        parts.append("Ours: mean over test slices" + ", ± standard deviation over folds and seeds" * spread)
         if any(len(run.spec.classes) > 1 for run in runs):
             parts.append(
                 "Each pixel belongs to the most probable of background and classes; average: over slices and classes."
             )
-        protocol = plan.protocol(table.protocol)
+        metrics = plan.protocol(table.protocol).metrics
         for column, key in table.metrics.items():
-            if protocol.metrics[key].not_comparable:
-                parts.append(f"{column}: {protocol.metrics[key].not_comparable}.")
+            if column != metrics[key].title:
+                parts.append(f"{column} is {metrics[key].title} of protocol {table.protocol}")
+            if metrics[key].not_comparable:
+                parts.append(f"{column}: {metrics[key].not_comparable}.")
     return " ".join(part.rstrip(".") + "." for part in [*parts, *table.notes])
 
 
@@ -52,13 +55,23 @@ def leak_finding(plan: Plan, dataset: str, split: str) -> str:
 
 def differences(plan: Plan, runs: list[Run]) -> list[str]:
     """Return sentences that say how runs differ from the paper: what all share, then what only some have."""
-    caveats = {run.id: plan.caveats(run) for run in runs}
+    runs = list({run.id: run for run in runs}.values())
+    runs_with: dict[str, list[str]] = {}
+    for run in runs:
+        for caveat in plan.caveats(run):
+            runs_with.setdefault(caveat, []).append(run.id)
     scaled = {change for run in runs for change in run.scaled}
-    everything = list(dict.fromkeys(caveat for found in caveats.values() for caveat in found))
-    common = [caveat for caveat in everything if all(caveat in found for found in caveats.values())]
-    everywhere = [("", caveat) for caveat in common]
-    said = everywhere + [(f"{run} ", c) for run, found in caveats.items() for c in found if c not in common]
-    other = [run + caveat for run, caveat in said if caveat not in scaled]
-    preset = [run + caveat for run, caveat in said if caveat in scaled]
-    sentences = [f"Differs from the paper: {'; '.join(other)}."] if other else []
-    return sentences + ([f"Preset {plan.preset_name} changes {', '.join(preset)}."] if preset else [])
+    other = _by_runs({c: found for c, found in runs_with.items() if c not in scaled}, len(runs), "; ")
+    preset = _by_runs({c: found for c, found in runs_with.items() if c in scaled}, len(runs), ", ")
+    sentences = [f"Differs from the paper: {other}."] if other else []
+    return sentences + ([f"Preset {plan.preset_name} changes {preset}."] if preset else [])
+
+
+def _by_runs(runs_with: dict[str, list[str]], every: int, between: str) -> str:
+    """Return caveats in words: first those of ``every`` run, then those of some, with the names of these runs."""
+    common = between.join(caveat for caveat, found in runs_with.items() if len(found) == every)
+    some: dict[str, list[str]] = {}
+    for caveat, found in runs_with.items():
+        if len(found) < every:
+            some.setdefault(", ".join(found), []).append(caveat)
+    return "; ".join([common] * bool(common) + [f"{', '.join(caveats)} ({names})" for names, caveats in some.items()])

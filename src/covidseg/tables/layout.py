@@ -68,7 +68,8 @@ def _markdown_grid(cells: list[Cell]) -> str:
     headings, lines = grid(cells)
     words = _words(headings)
     rule = ["---"] * words + ["---:"] * (len(headings) - words)
-    return "\n".join("| " + " | ".join(line) + " |" for line in [headings, rule, *lines])
+    safe = [[value.replace("|", "\\|") for value in line] for line in [headings, rule, *lines]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in safe)
 
 
 def markdown(caption: str, main: list[Cell], panel: list[Cell]) -> str:
@@ -80,31 +81,33 @@ def markdown(caption: str, main: list[Cell], panel: list[Cell]) -> str:
 
 
 def latex(caption: str, label: str, main: list[Cell]) -> str:
-    """Return the table as a LaTeX table environment (package booktabs)."""
+    """Return the table as a LaTeX table environment (packages booktabs and graphicx), shrunk to the line's width."""
     headings, lines = grid(main)
     words = _words(headings)
     body = " \\\\\n".join(" & ".join(_tex(value) for value in line) for line in lines)
     return (
         "\\begin{table}\n\\centering\n"
         f"\\caption{{{_tex(caption)}}}\n\\label{{tab:{label}}}\n"
+        "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n"
         f"\\begin{{tabular}}{{{'l' * words}{'r' * (len(headings) - words)}}}\n\\toprule\n"
         f"{' & '.join(_tex(h) for h in headings)} \\\\\n\\midrule\n{body} \\\\\n"
-        "\\bottomrule\n\\end{tabular}\n\\end{table}\n"
+        "\\bottomrule\n\\end{tabular}}\n\\end{table}\n"
     )
 
 
+TEX = {
+    **{character: f"\\{character}" for character in "&%_#${}"},
+    **{character: f"\\text{name}{{}}" for character, name in
+       zip("\\~^<>|", ("backslash", "asciitilde", "asciicircum", "less", "greater", "bar"), strict=True)},
+    **{character: f"{{{character}}}" for character in "[*"},  # after a line's end they would be LaTeX's own
+    "±": "$\\pm$",
+    "×": "$\\times$",
+    "–": "--",
+}  # fmt: skip
+
+
 def _tex(text: str) -> str:
-    for plain, escaped in [
-        ("\\", "/"),
-        ("&", "\\&"),
-        ("%", "\\%"),
-        ("_", "\\_"),
-        ("#", "\\#"),
-        ("±", "$\\pm$"),
-        ("–", "--"),
-    ]:
-        text = text.replace(plain, escaped)
-    return text
+    return "".join(TEX.get(character, character) for character in text)
 
 
 def html(caption: str, main: list[Cell], panel: list[Cell]) -> str:

@@ -22,7 +22,8 @@ def result_cells(plan: Plan, paper: str, table: ResultTable) -> list[Cell]:
     for protocol_name in dict.fromkeys([table.protocol, STANDARD]):
         protocol = plan.protocol(protocol_name)
         own = protocol_name == table.protocol
-        columns = table.metrics if own else {metric.title: key for key, metric in protocol.metrics.items()}
+        named = {m.title + f" ({m.unit})" * bool(m.unit): key for key, m in protocol.metrics.items()}
+        columns = table.metrics if own else named
         for row in table.rows:
             run_id = qualified(paper, row.run) if row.run else ""
             run = plan.run(run_id) if run_id and plan.wanted(run_id) else None

@@ -157,7 +157,7 @@ def test_phantoms_support_nothing(tmp_path: Path) -> None:
     write_scores(plan, "m1", 0.5)
     found = next(findings(plan, "ssanet"))
     assert (found.verdict, found.low) == (PHANTOMS, pytest.approx(0.1))
-    assert found.caveats.startswith("phantom CT, not patients; folds 0, 1 of 5; preset tiny; one seed")
+    assert found.caveats.startswith("phantom CT, not patients; 2 of 5 folds (0, 1); preset tiny; one seed")
 
 
 def test_runs_left_out_are_not_run(tmp_path: Path) -> None:
@@ -172,8 +172,20 @@ def test_a_stand_in_stands_beside_the_verdict(tmp_path: Path) -> None:
     write_scores(plan, "m3", 0.6)
     write_scores(plan, "m1", 0.5)
     caveats = next(findings(plan, "ssanet")).caveats.split("; ")
-    assert caveats[:2] == ["zenodo20-slices stands in for covid-ct-seg", "folds 0, 1 of 5"]
+    assert caveats[:2] == ["zenodo20-slices stands in for covid-ct-seg", "2 of 5 folds (0, 1)"]
     assert "preset cpu" in caveats
+
+
+def test_four_cases_have_no_p_and_no_verdict(tmp_path: Path) -> None:
+    plan = plan_with(tmp_path, [claim()])
+    for run, dsc in {"m3": 0.6, "m1": 0.5}.items():
+        write_scores(plan, run, dsc)
+        path = plan.paths.run(f"ssanet/{run}") / "cases.csv"
+        frame = pd.read_csv(path)
+        frame[frame.fold < 2].to_csv(path, index=False)
+        seal(plan, plan.run(f"ssanet/{run}"))
+    found = next(findings(plan, "ssanet"))
+    assert (found.cases, found.p, found.verdict) == (4, None, INCONCLUSIVE)
 
 
 def test_a_result_of_another_spec_is_refused(tmp_path: Path) -> None:

@@ -19,6 +19,14 @@ def test_a_qualitative_figure_says_data_fold_rule_and_preset() -> None:
     for part in (
         "Data: covid-ct-seg, split ma5, fold 2, seed 0.",
         "Slices: of the test slices whose lesion is at least as large as the median one, those on which the methods'",
-        "Mode demo, preset tiny. Differs from the paper: phantom CT, not patients; folds 2 of 5.",
+        "Mode demo, preset tiny. Differs from the paper: phantom CT, not patients; 1 of 5 folds (2).",
     ):
         assert part in text
+
+
+def test_a_row_is_labelled_with_what_it_shows() -> None:
+    own, other = Plan.load({"mode": "paper"}), Plan.load({})
+    assert own.label_of("Dataset1", "covid-ct-seg", stood_in=False) == "Dataset1"
+    assert own.label_of("Dataset1", "zenodo20-slices", stood_in=True) == "zenodo20-slices for Dataset1"
+    assert other.label_of("Dataset1", "covid-ct-seg", stood_in=False) == "Dataset1 (phantoms)"
+    assert other.label_of("", "covid-ct-seg", stood_in=True) == ""
