@@ -10,24 +10,31 @@ from dataclasses import dataclass
 
 from covidseg.schema import RunSpec
 
-# Network -> MiB of its weights, and bytes per pixel of what its forward pass keeps for the backward one, both of one
-# float32 slice at width 1: counted on torch's fake tensors, which a test repeats. Weights grow with width squared,
-# the rest with width. A network that is not here counts as the hungriest of them.
+# Network -> MiB of its weights; bytes per pixel of what a forward pass keeps for the backward one; bytes per pixel that
+# live at most in a forward pass without one. Of one float32 slice at width 1: weights grow with width squared, the rest
+# with width. Counted on torch's fake tensors; a test counts the first two again. A network that is not here counts as
+# the hungriest.
 NETWORKS = {
-    "deeplabv3plus": (102, 5000),
-    "dynunet": (177, 2600),
-    "fcn8s": (512, 1900),
-    "infnet": (119, 2850),
-    "ssanet": (119, 1300),
-    "unet": (118, 5300),
-    "unetplusplus": (35, 8750),
+    "deeplabv3plus": (102, 5000, 580),
+    "dynunet": (177, 2550, 700),
+    "fcn8s": (512, 1900, 680),
+    "infnet": (119, 2850, 260),
+    "ssanet": (119, 1300, 350),
+    "unet": (118, 5250, 1410),
+    "unetplusplus": (35, 8750, 2820),
 }
-HUNGRIEST = (max(w for w, _ in NETWORKS.values()), max(a for _, a in NETWORKS.values()))
+HUNGRIEST = tuple(map(max, zip(*NETWORKS.values(), strict=True)))
 MIB = 1 << 20
-COPIES = 7  # of the weights: values, gradients, Adam's two moments, the best epoch's, the next best's, the state's
-LIBRARIES, CUDA = 400, 4500  # MiB of Python with torch, and of torch that uses a GPU
+# Measured: trainings of a few batches, all networks, width 0.5 and 1, 128 to 512 pixels. By these numbers they took 0.8
+# to 1.15 of what was expected. What a GPU's libraries take of the machine was not measured.
+LIBRARIES, CUDA = 350, 4500  # MiB of Python with torch, and of torch that uses a GPU
+COPIES = 8.5  # of the weights: values, gradients, Adam's two moments, the best epoch's, and what is made on the way
+LOOSE = 1.3  # of activations, for what the allocator keeps
+EVALUATED = 1 << 19  # pixels that go through a network at once without gradients, and at most so many slices:
+AT_ONCE = 64
+SLICES = 2000  # three 8-bit maps of so many lie in memory while there is room; the largest data set here has 1,848
 BESIDE = 300  # MiB of Snakemake, which runs beside the step in a batch system's job
-SPARE = 1.35  # over what was measured
+SPARE = 1.3
 
 
 @dataclass(frozen=True)
@@ -45,15 +52,16 @@ def training_memory(spec: RunSpec, gpu: bool = False) -> int:
 
     Every job of a method asks for the same: that of its largest batch at its largest scale.
     """
-    weights, kept = NETWORKS.get(spec.net.get("name", ""), HUNGRIEST) if spec.net else (0, 0)
-    width = spec.net.get("width", 1.0)
-    copies = COPIES * weights * width**2
-    if gpu:
-        return round(BESIDE + SPARE * (CUDA + copies))
-    pixels = (
-        max(getattr(spec.train, key) for key in spec.train.BATCHES) * (spec.input.size * max(spec.train.scales)) ** 2
-    )
-    return round(BESIDE + SPARE * (LIBRARIES + copies + pixels * width * kept / MIB))
+    width, size = spec.net.get("width", 1.0), spec.input.size
+    weights, kept, forward = NETWORKS.get(spec.net.get("name", ""), HUNGRIEST) if spec.net else (0, 0, 0)
+    libraries, activations = (CUDA if gpu else LIBRARIES), 0.0
+    if not gpu:
+        batch = max(getattr(spec.train, key) for key in spec.train.BATCHES)
+        learned = batch * (size * max(spec.train.scales)) ** 2 * kept
+        predicted = min(AT_ONCE, max(1, EVALUATED // size**2)) * size**2 * forward
+        activations = LOOSE * max(learned, predicted) * width / MIB
+    data = SLICES * 3 * size**2 / MIB
+    return round(BESIDE + SPARE * (libraries + COPIES * weights * width**2 + activations + data))
 
 
 def training_minutes(spec: RunSpec) -> int:
