@@ -157,7 +157,7 @@ def train(plan: Plan, run_id: str, fold: int, seed: int, gpus: int = 0) -> None:
 
     run = plan.run(run_id)
     job, inputs = _job(plan, run, fold, seed, run.spec.stages)
-    with device.lease(plan.config.device, gpus, _say) as held:
+    with device.lease(plan.config.device if run.spec.net else "cpu", gpus, _say) as held:
         started = time.time()
         facts = training.run(job, Progress(f"{run_id} fold {fold} seed {seed}"))
     stages = [record.read(plan.paths.stage(run_id, fold, seed, name) / record.STAGE) for name in run.spec.stages]

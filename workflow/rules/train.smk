@@ -42,7 +42,7 @@ rule train:
         ENV
     threads: lambda w: run_of(w).spec.threads
     resources:
-        gpu=device.gpus(PLAN.config.device),
+        gpu=lambda w: needs_of(w).gpus,
         mem_mb=lambda w, attempt: attempt * needs_of(w).memory_mb,
         runtime=lambda w: needs_of(w).minutes,  # does not grow: a training that is cut off goes on
     params:

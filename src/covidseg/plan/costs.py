@@ -131,8 +131,8 @@ class Costs(Asked):
         return ["lungs", *own.get(source, ["lungs.published"] if self.lung_network(dataset) else [])]
 
     def training_needs(self, spec: RunSpec) -> Needs:
-        """Return what each job of a training asks for, be it a stage or the last."""
-        gpus = device.gpus(self.config.device)
+        """Return what each job of a training asks for, be it a stage or the last; without a network no GPU."""
+        gpus = device.gpus(self.config.device) if spec.net else 0
         return Needs(training_memory(spec, gpu=gpus > 0), training_minutes(spec), gpus, spec.threads)
 
     def masks_needs(self, spec: RunSpec) -> Needs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from covidseg.files import need
-from covidseg.plan import Plan, Run
+from covidseg.plan import Plan, Run, qualified
 from covidseg.schema import DatasetTable
 
 
@@ -15,7 +15,7 @@ def caption_of(plan: Plan, paper: str, name: str) -> str:
     parts = [f"{head.cited}, Table {name}: {table.caption}."]
     if isinstance(table, DatasetTable):
         used = {n: plan.stands_for(n) for row in table.rows for n in row.datasets}
-        parts.append(f"Mode {plan.config.mode}.")
+        parts.append(f"Mode {plan.config.mode}" + ", phantom CT, not patients" * (plan.config.mode == "demo"))
         parts += [f"{new} stands in for {old}." for old, new in used.items() if new != old]
         sources = {n: plan.lungs_in_words(n) for n in used.values() if n in plan.table_datasets(table)}
         parts.append("Lung masks: " + ", ".join(f"{n} {source}" for n, source in sources.items()) + ".")
@@ -33,11 +33,13 @@ def caption_of(plan: Plan, paper: str, name: str) -> str:
         parts += [f"{run} follows the released code in: {', '.join(names)}." for run, names in released.items()]
         spread = any(len(run.jobs) > 1 for run in runs)
         parts.append("Ours: mean over test slices" + ", ± standard deviation over folds and seeds" * spread)
-        if any(len(run.spec.classes) > 1 for run in runs):
-            parts.append(
-                "Each pixel belongs to the most probable of background and classes; average: over slices and classes."
-            )
-        metrics = plan.protocol(table.protocol).metrics
+        protocol = plan.protocol(table.protocol)
+        if several := {run.id for run in runs if len(run.spec.classes) > 1}:
+            where = "" if protocol.engine == "masks" else ", but for the printed columns' metrics, which take each map"
+            parts.append(f"Each pixel belongs to the most probable of background and classes{where}")
+            if any(row.run and not row.cls and qualified(paper, row.run) in several for row in table.rows):
+                parts.append("Average: over slices and classes")
+        metrics = protocol.metrics
         for column, key in table.metrics.items():
             if column != metrics[key].title:
                 parts.append(f"{column} is {metrics[key].title} of protocol {table.protocol}")
