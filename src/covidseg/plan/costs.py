@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -130,9 +131,13 @@ class Costs(Asked):
         own = {"threshold": ["lungs.threshold"], "phantom": ["lungs.trained"]}
         return ["lungs", *own.get(source, ["lungs.published"] if self.lung_network(dataset) else [])]
 
+    @functools.cached_property
+    def _gpus(self) -> int:
+        return device.gpus(self.config.device)
+
     def training_needs(self, spec: RunSpec) -> Needs:
         """Return what each job of a training asks for, be it a stage or the last; without a network no GPU."""
-        gpus = device.gpus(self.config.device) if spec.net else 0
+        gpus = self._gpus if spec.net else 0
         return Needs(training_memory(spec, gpu=gpus > 0), training_minutes(spec), gpus, spec.threads)
 
     def masks_needs(self, spec: RunSpec) -> Needs:
