@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from covidseg import device, record
 from covidseg.errors import UserError
 from covidseg.freshness import masks_problem, scores_problem, training_problem
 from covidseg.plan import Plan
+from covidseg.supplies import supplies
 
 GIB = 2**30
 TOOLS = ("snakemake", "dvc")
@@ -49,11 +51,10 @@ def examine(config: Path) -> tuple[list[str], bool]:
 def _places(plan: Plan) -> Iterator[tuple[bool, str]]:
     free = shutil.disk_usage(".").free / GIB
     wanted = FREE_GIB[plan.config.mode]
+    if not os.access(".", os.W_OK):
+        yield False, f"{Path.cwd()} cannot be written; work in a checkout of your own"
     yield free >= wanted, f"{free:.0f} GiB free ({wanted} GiB wanted in {plan.config.mode} mode)"
-    if plan.mirror:
-        for name in (name for name in plan.all_datasets() if not plan.dataset(name).joins):
-            there = (plan.mirror / name).is_dir()
-            yield True, f"mirror {plan.mirror}: {name} {'found' if there else 'not there, would be downloaded'}"
+    yield from ((supply.possible, supply.words) for supply in supplies(plan))
 
 
 def _results(plan: Plan) -> Iterator[tuple[bool, str]]:

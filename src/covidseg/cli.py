@@ -281,8 +281,11 @@ def main() -> Any:
     except Exception as e:
         if os.environ.get("COVIDSEG_TRACEBACK"):
             raise
-        said = UserError(f"unexpected {type(e).__name__}: {str(e)[:300]}; COVIDSEG_TRACEBACK=1 shows where")
-        _fail(str(said))  # which is one line without passwords
+        if isinstance(e, OSError) and e.filename:
+            said = f"{e.filename}: {e.strerror}; correct the path, or the folder's rights"
+        else:
+            said = f"unexpected {type(e).__name__}: {str(e)[:300]}; COVIDSEG_TRACEBACK=1 shows where"
+        _fail(str(UserError(said)))  # which is one line without passwords
 
 
 def _interrupted(*_: Any) -> NoReturn:

@@ -16,6 +16,7 @@ from covidseg import device, record
 from covidseg.errors import UserError, nearest
 from covidseg.files import need, sha256, write_json
 from covidseg.plan import PHANTOM_LUNGS, WORKFLOW, Plan, Run
+from covidseg.plan.run import in_project
 
 if TYPE_CHECKING:
     from covidseg.train.job import Job
@@ -307,6 +308,7 @@ def score_folders(protocol: str, truth: Path, pred: Path, out: Path) -> str:
     from covidseg import schema
     from covidseg import score as scoring
 
+    in_project()
     path = WORKFLOW / "protocols" / f"{protocol}.yaml"
     if not path.is_file():
         raise UserError(

@@ -144,7 +144,12 @@ def test_a_figures_names_are_checked(figure: dict, message: str) -> None:
     [
         ({"preset": "tinny"}, "config.yaml: unknown preset 'tinny'; did you mean 'tiny'?"),
         ({"papers": ["ssnet"]}, "config.yaml: unknown paper 'ssnet'; did you mean 'ssanet'?"),
-        ({"only": ["ssanet/m11"]}, "unknown run 'ssanet/m11'; did you mean 'm1'?"),
+        ({"only": ["ssanet/m11"]}, "config.yaml: only: unknown run 'ssanet/m11'; did you mean 'm1'?"),
+        ({"only": ["m4"]}, "config.yaml: only: unknown run 'm4'; name its paper too, as ssanet/m4"),
+        (
+            {"only": ["infnet/no1"], "papers": ["ssanet"]},
+            "config.yaml: only: unknown run 'infnet/no1'; add infnet to papers:",
+        ),
         ({"stand_ins": {"covid-ct-sg": "medseg-1"}}, "config.yaml: unknown data set 'covid-ct-sg'"),
         ({"lungs": {"medseg1": "none"}}, "config.yaml: unknown data set 'medseg1'; did you mean 'medseg-1'?"),
     ],
@@ -162,7 +167,7 @@ def test_unknown_names_are_refused(config: dict, message: str) -> None:
         ("{net: {width: -1}}", "runs.m4.net.width: must be above 0 and at most 64 (found -1)"),
         ("{train: {batch: 9000000}}", "runs.m4: would need"),
         ("{train: {batch: 1" + "0" * 400 + "}}", "runs.m4: train.batch: input should be less than or equal to"),
-        ("{losses: [dice]}", "runs.m4: losses: input should be a valid dictionary (found"),
+        ("{losses: [dice]}", "runs.m4: losses: expected keys and values, as {key: value} (found"),
         ("{split: ../ma5}", "runs.m4: split: unusable name '../ma5'"),
     ],
 )
@@ -284,6 +289,13 @@ def test_what_a_folder_may_say(own: Callable[..., Plan]) -> None:
     assert own(masks=["a"]).run("mine/a").spec.split == "mine-hold-out"
 
 
+def test_one_labelled_scan_is_too_few(own: Callable[..., Plan]) -> None:
+    for k in range(1, 7):
+        Path(f"scans/labelsTr/{k}.nii.gz").unlink()
+    with pytest.raises(UserError, match="scans/labelsTr: one mask; label a second scan"):
+        own(masks=["a"])
+
+
 def test_a_written_split_goes_before_a_made_one(own: Callable[..., Plan]) -> None:
     Path("workflow/splits/mine-folds-5.csv").write_text("fold,case,role\n3,0,train\n3,1,test\n")
     plan = own(masks=["a"])
@@ -295,7 +307,12 @@ def test_a_written_split_goes_before_a_made_one(own: Callable[..., Plan]) -> Non
     ("dataset", "keys", "message"),
     [
         ({"fodler": "x"}, {}, "workflow/papers/mine.yaml: dataset.fodler: unknown key; did you mean 'folder'?"),
-        ({"folder": "nowhere"}, {"masks": ["a"]}, "nowhere/dataset.json: no such file; write one with the labels"),
+        ({"folder": "nowhere"}, {"masks": ["a"]}, "workflow/papers/mine.yaml: dataset.folder: nowhere: no such"),
+        (
+            {"folder": "~/nowhere"},
+            {"masks": ["a"]},
+            f"workflow/papers/mine.yaml: dataset.folder: {Path.home()}/nowhere: no",
+        ),
         ({"classes": ["ggo"]}, {"masks": ["a"]}, "scans/dataset.json: no label named 'ggo'; its labels:"),
         ({}, {"masks": ["b"]}, "workflow/papers/mine.yaml: masks: unknown name 'b'; legal: a"),
     ],

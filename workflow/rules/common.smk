@@ -10,6 +10,7 @@ from covidseg.errors import UserError
 from covidseg.plan import PHANTOM_LUNGS, Plan
 from covidseg.resolve import merge
 from covidseg.schema import read_yaml
+from covidseg.supplies import supplies
 
 try:
     # Not by "configfile:", whose reader takes a key that stands twice and runs Python where a file asks for it. Here
@@ -40,12 +41,16 @@ ENV = f"../../envs/{'cuda' if device.asks_for_gpu(PLAN.config.device) else 'cpu'
 
 
 def begin():
-    """Before the first job: never beside the jobs of a Snakemake that was killed."""
+    """Before the first job: never beside the jobs of a Snakemake that was killed; what has to be downloaded is said."""
     try:
         slurm = workflow.executor_plugin.name == "slurm"
         orphans.begin(PLAN, slurm, Path(workflow.workdir_init))
+        for supply in supplies(PLAN):
+            if not supply.there:
+                print(supply.words, file=sys.stderr)
     except UserError as e:
         sys.exit(f"covidseg: {e}")
+    print(f"What each job says while it runs: {LOGS}", file=sys.stderr)
 
 
 def one_of(names):

@@ -26,6 +26,7 @@ from covidseg.schema import Dataset, Source
 FIGSHARE = "https://api.figshare.com/v2/articles/"
 TIMEOUT = 60  # seconds without an answer
 RETRIES = 3
+TOLD_EVERY = 50_000_000  # bytes of a download
 THERE = "already there"
 Progress = Callable[[str], None]
 
@@ -58,7 +59,7 @@ def fetch(
             found |= _source(source, raw, own_mirror, manifest_folder, progress)
         except AbsentError as e:
             if not source.optional:
-                raise
+                raise UserError(f"{e} to a folder that holds it as {name}/{source.name}") from e
             shutil.rmtree(raw / source.name, ignore_errors=True)  # of some of its files nothing could be said
             progress(f"{source.name} left out: {e}")
     for file, facts in found.items():  # the record says where a file came from, not that it was there the second time
@@ -232,7 +233,7 @@ def _download(
     It goes on where it broke off only where a hash or ``check`` would find pieces of two versions.
     """
     if not source.urls:
-        raise AbsentError(f"{owner.name}: no address to download it from; set mirror: to a folder that holds it")
+        raise AbsentError(f"{owner.name}: no address to download it from; set mirror:")
     problems = []
     part = target.with_name(f".{target.name}.part")  # stays after a broken connection: the next run goes on there
     for url in source.urls:
@@ -241,7 +242,8 @@ def _download(
             progress(f"{source.name} from {_said(address)}")
             target.parent.mkdir(parents=True, exist_ok=True)
             with clear_when_full(target):
-                _get(address, part, goes_on=bool(exact.sha256 or exact.md5 or check))
+                goes_on = bool(exact.sha256 or exact.md5 or check)
+                _get(address, part, goes_on, lambda said: progress(f"{source.name}: {said}"))
             if problem := _mismatch(part, exact):
                 raise UserError(
                     f"{_said(address)}: {problem}; the file is truncated or another version, fetch it again"
@@ -281,13 +283,13 @@ def _resolve(source: Source, url: str) -> tuple[Source, str]:
     return source.model_copy(update={"md5": source.md5 or md5}), address
 
 
-def _get(address: str, part: Path, goes_on: bool) -> None:
+def _get(address: str, part: Path, goes_on: bool, progress: Progress) -> None:
     """Download to ``part``, going on where it ends; a broken connection is tried again. Raises OSError."""
     for attempt in range(RETRIES):
         if not goes_on:
             part.unlink(missing_ok=True)
         try:
-            return _go_on(address, part)
+            return _go_on(address, part, progress)
         except urllib.error.HTTPError:
             raise
         except (ConnectionError, TimeoutError, urllib.error.URLError, http.client.HTTPException):
@@ -295,7 +297,7 @@ def _get(address: str, part: Path, goes_on: bool) -> None:
                 raise
 
 
-def _go_on(address: str, part: Path) -> None:
+def _go_on(address: str, part: Path, progress: Progress) -> None:
     """Ask for what ``part`` lacks and append it; start anew where the server cannot send a part."""
     at = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(address, headers={"Range": f"bytes={at}-"} if at else {})
@@ -310,7 +312,13 @@ def _go_on(address: str, part: Path) -> None:
         part.unlink()
         raise ConnectionError("the server sent another part of the file than it was asked for")
     with answer, open(part, "ab" if answer.status == 206 else "wb") as f:
-        shutil.copyfileobj(answer, f, 1 << 20)
+        size = f" of {(f.tell() + answer.length) / 1e6:.0f}" if answer.length else ""
+        told = f.tell()
+        while chunk := answer.read(1 << 20):
+            f.write(chunk)
+            if f.tell() - told >= TOLD_EVERY:
+                told = f.tell()
+                progress(f"{told / 1e6:.0f}{size} MB")
         lacking = answer.length  # what the server promised and did not send
     if lacking:
         raise ConnectionError(f"the connection broke {lacking} bytes before the end")

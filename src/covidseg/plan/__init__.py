@@ -13,7 +13,7 @@ import yaml
 from covidseg.files import write_text
 from covidseg.paths import Paths
 from covidseg.plan.checks import Checked
-from covidseg.plan.run import PHANTOM_LUNGS, STANDARD, SUPPORT, WORKFLOW, Run, fingerprint_of, qualified
+from covidseg.plan.run import PHANTOM_LUNGS, STANDARD, SUPPORT, WORKFLOW, Run, fingerprint_of, in_project, qualified
 from covidseg.schema import Config, Preset, load, parse, read_yaml
 
 __all__ = ["PHANTOM_LUNGS", "STANDARD", "SUPPORT", "WORKFLOW", "Plan", "Run", "fingerprint_of", "qualified"]
@@ -37,6 +37,7 @@ class Plan(Checked):
     @classmethod
     def load(cls, source: Path | dict[str, Any] = Path("config.yaml")) -> Plan:
         """Read and validate the configuration and everything it names. Raises UserError with one line."""
+        in_project()
         if isinstance(source, dict):
             return cls(parse(Config, source, "config.yaml"))
         return cls(parse(Config, read_yaml(source), str(source)), str(source))

@@ -11,7 +11,7 @@ from covidseg.data.importers import IMPORTERS
 from covidseg.errors import UserError, nearest
 from covidseg.files import need
 from covidseg.paths import Paths
-from covidseg.plan.run import WORKFLOW, check_known, stems
+from covidseg.plan.run import WORKFLOW, check_known, in_project, stems
 from covidseg.schema import (
     Config,
     Dataset,
@@ -35,12 +35,12 @@ class Catalogue:
     papers: dict[str, Paper]
     _only: frozenset[str]
 
-    def _named(self, kind: str, name: str, what: str) -> Path:
+    def _named(self, kind: str, name: str, what: str, where: str | None = None) -> Path:
+        """Return the file of a name; ``where`` names the file and key that ask for it, if not the config."""
         path = WORKFLOW / kind / f"{name}.yaml"
         if not path.is_file() or Path(name).name != name:
-            if not WORKFLOW.is_dir():
-                raise UserError("no folder 'workflow' here; run covidseg in the project's folder")
-            raise UserError(f"{self.source}: unknown {what} {name!r}; {nearest(name, stems(WORKFLOW / kind))}")
+            in_project()
+            raise UserError(f"{where or self.source}: unknown {what} {name!r}; {nearest(name, stems(WORKFLOW / kind))}")
         return path
 
     def _paper(self, name: str) -> Paper:
@@ -86,17 +86,31 @@ class Catalogue:
                     )
         return [self.dataset(name) for name in dataset.joins]
 
-    def _described(self, name: str) -> tuple[Path, Dataset]:
+    def _described(self, name: str, where: str | None = None) -> tuple[Path, Dataset]:
         """Return a data set as its file, or the paper file that brings its own scans, describes it, and that file."""
         paper = self.papers.get(name)
         path = WORKFLOW / "datasets" / f"{name}.yaml"
         if paper is None or paper.dataset is None:
-            return path, load(Dataset, self._named("datasets", name, "data set"))
+            return path, load(Dataset, self._named("datasets", name, "data set", where))
         if path.is_file():
             raise UserError(f"{path}: {WORKFLOW}/papers/{name}.yaml describes a data set of this name too; rename one")
         from covidseg.data.importers.folder import described
 
-        return WORKFLOW / "papers" / f"{name}.yaml", described(paper.dataset, paper.paper.title)
+        path = WORKFLOW / "papers" / f"{name}.yaml"
+        if not paper.dataset.folder.is_dir():
+            raise UserError(
+                f"{path}: dataset.folder: {paper.dataset.folder}: no such folder; name the one that holds dataset.json"
+            )
+        return path, described(paper.dataset, paper.paper.title)
+
+    def check_dataset(self, name: str, where: str) -> None:
+        """Raise UserError for an unknown data set, naming ``where`` it was asked for."""
+        if (paper := self.papers.get(name)) is None or paper.dataset is None:
+            self._named("datasets", name, "data set", where)
+
+    def check_protocol(self, name: str, where: str) -> None:
+        """Raise UserError for an unknown protocol, naming ``where`` it was asked for."""
+        self._named("protocols", name, "protocol", where)
 
     @functools.cache  # noqa: B019
     def protocol(self, name: str) -> Protocol:
@@ -112,17 +126,19 @@ class Catalogue:
         path = self.split_path(name)
         return splits.read(need(path, f"split {name}") if self.made_split(name) else path)
 
-    def split_path(self, name: str) -> Path:
-        """Return the CSV of a split: a committed one, or the place of one that is made."""
+    def split_path(self, name: str, where: str | None = None) -> Path:
+        """Return the CSV of a split: a committed one, or the place of one that is made.
+
+        Raises UserError when there is none, naming ``where`` it was asked for.
+        """
         path = WORKFLOW / "splits" / f"{name}.csv"
         if path.is_file():
             return path
         if self.made_split(name):
             return self.paths.split(name)
         legal = stems(WORKFLOW / "splits", "csv")
-        raise UserError(
-            f"{self.source}: unknown split {name!r}; {nearest(name, legal)}; or a rule: {splits.RULES_IN_WORDS}"
-        )
+        remedy = f"{nearest(name, legal)}; or a rule: {splits.RULES_IN_WORDS}"
+        raise UserError(f"{where or self.source}: unknown split {name!r}; {remedy}")
 
     def made_split(self, name: str) -> tuple[str, str] | None:
         """Return (data set, rule) of a split that is made, as mine-folds-5; None of one that a person wrote.
@@ -177,8 +193,11 @@ class Catalogue:
             return next(iter(sources.values()))
         return " and ".join(f"{source} ({name})" for name, source in sources.items())
 
-    def class_values(self, dataset: str, classes: list[str]) -> dict[str, tuple[int, ...]]:
-        """Return, per class, the label values it joins; ``lung`` has none: its truth is the lung mask."""
+    def class_values(self, dataset: str, classes: list[str], where: str = "classes") -> dict[str, tuple[int, ...]]:
+        """Return, per class, the label values it joins; ``lung`` has none: its truth is the lung mask.
+
+        Raises UserError for an unknown class, naming ``where`` it was asked for.
+        """
         known = self.dataset(dataset)
         values: dict[str, tuple[int, ...]] = {}
         for name in classes:
@@ -188,7 +207,7 @@ class Catalogue:
             parts = known.unions.get(name, [name])
             if any(part not in known.classes for part in parts):
                 legal = [*known.classes, *known.unions, "lung"]
-                raise UserError(f"data set {dataset!r} has no class {name!r}; {nearest(name, legal)}")
+                raise UserError(f"{where}: data set {dataset!r} has no class {name!r}; {nearest(name, legal)}")
             values[name] = tuple(known.classes[part] for part in parts)
         return values
 

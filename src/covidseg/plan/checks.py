@@ -22,6 +22,7 @@ class Checked(Costs):
     def _check_names(self) -> None:
         """Check every name that one file uses of another, so that a typo stops before the graph is built."""
         for name in self.config.only:
+            self.named_run(name, f"{self.source}: only")
             self.run(name)
         for name in [*self.config.stand_ins, *self.config.stand_ins.values(), *self.config.lungs]:
             self._described(name)
@@ -36,6 +37,7 @@ class Checked(Costs):
                 at = f"{where}: tables.{name}"
                 headings: dict[str, str] = table.columns if isinstance(table, DatasetTable) else table.metrics
                 if isinstance(table, ResultTable):
+                    self.check_protocol(table.protocol, f"{at}.protocol")
                     check_known(table.metrics.values(), self.protocol(table.protocol).metrics, f"{at}.metrics")
                     self._check_rows(paper_name, table, at)
                 else:
@@ -113,6 +115,7 @@ class Checked(Costs):
             if claim.id in [other.id for other in claims[:k]]:
                 raise UserError(f"{at}: two claims have this id; rename one")
             check_known([run for run in claim.runs if "/" not in run], self.papers[paper].runs, at)
+            self.check_protocol(claim.protocol, f"{at}.protocol")
             check_known([claim.metric], self.protocol(claim.protocol).metrics, f"{at}.metric")
             specs = [self.run(qualified(paper, run)).spec for run in claim.runs]
             if len({(spec.dataset, spec.split, *spec.classes) for spec in specs}) > 1:
@@ -142,5 +145,5 @@ class Checked(Costs):
                 raise UserError(f"{at}.groups.{k}.runs: their data set, split or classes differ; make a group of each")
 
     def _check_classes(self, dataset: str, classes: list[str], where: str) -> None:
-        known = self._described(dataset)[1]
+        known = self._described(dataset, where)[1]
         check_known(classes, [*known.classes, *known.unions], where)

@@ -35,12 +35,8 @@ class Resolved(Catalogue):
 
         Raises UserError naming the file and key.
         """
-        paper_name, _, name = run.partition("/")
-        paper = self.papers.get(paper_name)
-        if paper is None:
-            raise UserError(f"unknown paper in run {run!r}; {nearest(paper_name, self.papers)}")
-        if name not in paper.runs:
-            raise UserError(f"unknown run {run!r}; {nearest(name, paper.runs)}")
+        paper_name, name = self.named_run(run)
+        paper = self.papers[paper_name]
         where = f"{WORKFLOW}/papers/{paper_name}.yaml: runs.{name}"
         own = copy.deepcopy(paper.runs[name] or {})
         follow = own.pop("follow", "described")
@@ -49,6 +45,19 @@ class Resolved(Catalogue):
         if own.get("train", {}).get("method") == "released":  # of a training only what is tested remains
             raw, released = {key: raw[key] for key in TESTED if key in raw} | {"net": {}, "losses": {}}, []
         return self._resolve(run, merge(raw, own), released, where)
+
+    def named_run(self, run: str, where: str = "") -> tuple[str, str]:
+        """Return the paper and the name of a run. Raises UserError when there is none, naming ``where`` it stands."""
+        paper, _, name = run.partition("/")
+        at = f"{where}: unknown run {run!r}" if where else f"unknown run {run!r}"
+        if not name:
+            raise UserError(f"{at}; name its paper too, as ssanet/m4")
+        if paper not in self.papers:
+            there = stems(WORKFLOW / "papers")
+            raise UserError(f"{at}; {f'add {paper} to papers:' if paper in there else nearest(paper, there)}")
+        if name not in self.papers[paper].runs:
+            raise UserError(f"{at}; {nearest(name, self.papers[paper].runs)}")
+        return paper, name
 
     def _own(self, paper: str) -> dict[str, Any]:
         """Return what the scans that a paper file brings along say of its runs: data set, split, classes."""
@@ -87,11 +96,14 @@ class Resolved(Catalogue):
             raise UserError(
                 f"{where}.train.method: {spec.train.method} is for one class (found {len(spec.classes)}); join them"
             )
+        asked = [spec.dataset, *([spec.pool.dataset] if spec.pool else [])]
+        for key, name in zip(("dataset", "train.pool.dataset"), asked, strict=False):
+            self.check_dataset(name, f"{where}.{key}")
         dataset = self.stands_for(spec.dataset)
         split_name = self.dataset(dataset).splits.get(spec.split, spec.split)
         if splits.is_rule(split_name):
             split_name = f"{dataset}-{split_name}"
-        asked = [spec.dataset, *([spec.pool.dataset] if spec.pool else [])]
+        self.split_path(split_name, f"{where}.split")
         spec = self._with_init(spec, where)
         scaled, changes = scale_maps(spec, self.preset) if spec.maps else scale(spec, self.preset)
         spec = scaled.model_copy(
@@ -101,7 +113,7 @@ class Resolved(Catalogue):
                 "train": self._with_pool(scaled),
                 "lungs": self.lungs(dataset),
                 "threads": self.preset.threads,
-                "values": self.class_values(dataset, spec.classes),
+                "values": self.class_values(dataset, spec.classes, f"{where}.classes"),
             }
         )
         if spec.input.mode != "slice" and spec.lungs == "phantom" and "lung" in spec.classes:
@@ -151,7 +163,7 @@ class Resolved(Catalogue):
         for key in ("net", "losses"):
             if getattr(spec, key):
                 raise UserError(f"{where}.{key}: method released trains nothing; remove it")
-        folders = [source.name for source in self._described(spec.train.maps)[1].sources]
+        folders = [source.name for source in self._described(spec.train.maps, f"{where}.train.maps")[1].sources]
         check_known(spec.train.folders, spec.classes, f"{where}.train.folders")
         check_known(spec.train.folders.values(), folders, f"{where}.train.folders")
         if missing := [name for name in spec.classes if name not in spec.train.folders]:

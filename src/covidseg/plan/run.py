@@ -41,6 +41,12 @@ class Run:
         return fingerprint_of(self.spec.model_dump(mode="json"))
 
 
+def in_project() -> None:
+    """Raise UserError where the settings of workflow/ are not at hand."""
+    if not WORKFLOW.is_dir():
+        raise UserError("no folder 'workflow' here; run covidseg in the project's folder")
+
+
 def fingerprint_of(value: Any) -> str:
     """Return 16 hex digits of the sha256 of a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
@@ -38,7 +39,11 @@ def rising(window: tuple[float, float]) -> tuple[float, float]:
 
 
 def _folder(path: Path) -> Path:
-    """Refuse what is no folder, and braces: in the path of a rule's output they would be a wildcard."""
+    """Refuse what is no folder, and braces: in the path of a rule's output they would be a wildcard.
+
+    A leading ~ is the user's home.
+    """
+    path = Path(os.path.expanduser(path))  # which leaves an unknown home as it is
     if ":/" in str(path):
         raise ValueError("expected a folder, not an address")
     if not str(path).isprintable() or set("{}") & set(str(path)):

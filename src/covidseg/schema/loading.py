@@ -22,6 +22,20 @@ M = TypeVar("M", bound=BaseModel)
 LARGEST = 2_000_000  # values in a file; an alias counts as all that it stands for
 DEEPEST = 100  # values within values; thousands would overflow the stack of PyYAML's C parser
 TYPE = re.compile(r"\[key\]|[a-z-]+\[.+\]")  # these, as list[int], stand in pydantic's paths but are no keys
+EXPECTED = {  # what pydantic says of Python, said of YAML
+    "list_type": "a list, as [one, another]",
+    "tuple_type": "a list, as [one, another]",
+    "dict_type": "keys and values, as {key: value}",
+    "model_type": "keys and values, as {key: value}",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text; quote what YAML takes for a number or a date",
+}
 TAGS = {"tables": 2, "figures": 2, "train": 1}  # nor are the names of a union's members, which stand in such a place
 
 
@@ -132,6 +146,8 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
         return f"{path}: unknown value {first['input']!r}; {nearest(str(first['input']), names)}"
     if first["type"] == "string_pattern_mismatch":
         return f"{path}: unusable name {str(first['input'])[:60]!r}; use letters, digits, dot, dash and underscore"
+    if first["type"] in EXPECTED:
+        return f"{path}: expected {EXPECTED[first['type']]} (found {redacted(str(first['input']))[:60]!r})"
     said = first["msg"].removeprefix("Value error, ")
     return f"{path}: {said[0].lower()}{said[1:]} (found {redacted(str(first['input']))[:60]!r})"
 

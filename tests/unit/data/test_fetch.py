@@ -216,9 +216,11 @@ def test_a_strange_record_is_one_line(record, message, tmp_path, server, monkeyp
 
 def test_no_way_to_get_it(tmp_path, server):
     source = {"name": "a.bin", "urls": [f"{server}/a.bin"]}
-    with pytest.raises(UserError, match=r"a.bin: cannot be downloaded .*404.* try again or set mirror"):
+    with pytest.raises(
+        UserError, match=r"a.bin: cannot be downloaded .*404.* try again or set mirror: .* as mine/a.bin"
+    ):
         fetch("mine", own(sources=[source]), tmp_path / "raw", None, tmp_path)
-    with pytest.raises(UserError, match="no address to download it from; set mirror"):
+    with pytest.raises(UserError, match=r"no address .*; set mirror: to a folder that holds it as zenodo20-slices/ct"):
         fetch("zenodo20-slices", dataset("zenodo20-slices"), tmp_path / "raw", None, tmp_path)
 
 

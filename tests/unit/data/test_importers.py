@@ -101,6 +101,9 @@ def test_folders_that_are_refused(tmp_path):
         return list(importers.cases(tmp_path, own()))
 
     refused("dataset.json: no such file", read)
+    for labels, said in ((["lesion"], "labels is a list"), ({"core": 2, "whole": [1, 2]}, "regions of several labels")):
+        (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels}))
+        refused(f'expected "labels": .*{said}', read)
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "tumour": 1}}))
     refused("no label named 'lesion'; its labels: background, tumour", read)
     (tmp_path / "dataset.json").write_text(json.dumps(LABELS))
@@ -108,7 +111,8 @@ def test_folders_that_are_refused(tmp_path):
     user_folder(tmp_path, ["a_0001"])
     refused("a second channel", read)
     (tmp_path / "imagesTr" / "a_0001.nii.gz").rename(tmp_path / "imagesTr" / "x.nii.gz")
-    refused("no mask for x.nii.gz", read)
+    write_nifti(tmp_path / "imagesTr" / "y.nii.gz", np.zeros((4, 5, 3), np.int16))
+    refused("no mask for x.nii.gz and 1 more; unlabelled scans go to imagesTs", read)
     refused(
         "unknown name 'foldr'; did you mean 'folder'?", lambda: list(importers.cases(tmp_path, own(importer="foldr")))
     )
@@ -154,7 +158,9 @@ def test_a_header_that_names_more_than_the_file_holds(tmp_path):
 def test_a_label_outside_the_map(tmp_path):
     user_folder(tmp_path)
     write_nifti(tmp_path / "labelsTr" / "a.nii.gz", np.full((4, 5, 3), 9, np.uint8))
-    refused(r"a.nii.gz: label values \[9\] are not in the map", lambda: list(importers.cases(tmp_path, own())))
+    refused(
+        r"a.nii.gz: label values \[9\] .* or name them in dataset.json", lambda: list(importers.cases(tmp_path, own()))
+    )
 
 
 @pytest.mark.parametrize("name", ["covid-ct-seg", "covid-semiseg", "medseg-1", "medseg-2", "zenodo20-slices"])

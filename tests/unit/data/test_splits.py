@@ -124,6 +124,8 @@ def test_folds_are_made_of_the_labelled_scans(count, rule, sizes, tmp_path):
     assert make(rule, scans(count)[::-1] + scans(4, "test"), tmp_path / "s.csv").folds == split.folds
     write(split, "made")
     assert read(tmp_path / "s.csv") == split
+    (tmp_path / "s.csv").write_text("\n".join((tmp_path / "s.csv").read_text().splitlines()[1:]), "utf-8-sig")
+    assert read(tmp_path / "s.csv") == split  # as a spreadsheet writes it
 
 
 def test_hold_out_tests_what_the_folder_holds_out(tmp_path):

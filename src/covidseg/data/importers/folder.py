@@ -20,6 +20,7 @@ from covidseg.schema import Dataset, OwnScans, parse
 
 ROLES = {"train": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs"), "unlabelled": ("imagesUn", None)}
 SUFFIXES = (".nii.gz", ".nii", ".png")
+UNNAMED = "correct the mask, or name them in dataset.json"
 
 
 def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:
@@ -29,15 +30,22 @@ def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:
     """
     root = dataset.folder or raw
     mapping = label_map(root / "dataset.json", dataset.classes)
+    _check_masks(root)
     for role, (images, labels) in ROLES.items():
         if role != "train" and not (root / images).is_dir():
             continue
         for path in by_natural_order(listing(root / images, SUFFIXES)):
             name = case_name(path)
             mask = _mask(root / labels, name) if labels else None
-            if mask is None and role == "train":
-                raise UserError(f"{root / 'labelsTr'}: no mask for {path.name}; unlabelled scans go to imagesUn")
             yield _read(path, mask, name, role if mask else "unlabelled", mapping)
+
+
+def _check_masks(root: Path) -> None:
+    """Raise UserError when training scans have no mask."""
+    bare = [path.name for path in listing(root / "imagesTr", SUFFIXES) if not _mask(root / "labelsTr", case_name(path))]
+    if bare:
+        more = f" and {len(bare) - 1} more" if len(bare) > 1 else ""
+        raise UserError(f"{root / 'labelsTr'}: no mask for {bare[0]}{more}; unlabelled scans go to imagesTs")
 
 
 def described(scans: OwnScans, title: str) -> Dataset:
@@ -68,8 +76,10 @@ def default_split(folder: Path) -> str:
     """Return the rule of the split where none is named: hold-out where test scans have masks, else up to five folds."""
     if any((folder / "labelsTs").glob("*")):
         return "hold-out"
-    labelled = listing(folder / "labelsTr", SUFFIXES)
-    return f"folds-{min(5, max(2, len(labelled)))}"
+    labelled = len(listing(folder / "labelsTr", SUFFIXES))
+    if labelled < 2:
+        raise UserError(f"{folder / 'labelsTr'}: one mask; label a second scan, to test on what was not trained on")
+    return f"folds-{min(5, labelled)}"
 
 
 def names(root: Path) -> set[str]:
@@ -94,16 +104,21 @@ def labels(path: Path) -> dict[str, int]:
     """
     try:
         found = json.loads(path.read_text())["labels"]
+        if not isinstance(found, dict):
+            raise ValueError(f"labels is a {type(found).__name__}")
         pairs = {(_value(k), str(v)) if str(k).isdecimal() else (_value(v), str(k)) for k, v in found.items()}
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; write one with the labels, as nnU-Net does") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
-        raise UserError(f"{path}: expected labels as name: whole number ({type(e).__name__}: {e})") from e
+        said = "no labels" if isinstance(e, KeyError) else e
+        raise UserError(f'{path}: expected "labels": {{"background": 0, "infection": 1}} or the like ({said})') from e
     return {re.sub(r"[^A-Za-z0-9._-]+", "-", name): value for value, name in sorted(pairs)}
 
 
 def _value(value: Any) -> int:
     """Return a label's value. Raises ValueError when it is none of an 8-bit mask."""
+    if isinstance(value, list):
+        raise ValueError("regions of several labels: name the single labels, and join them with unions: in the paper")
     if isinstance(value, bool | float) or not 0 <= int(value) <= 255:
         raise ValueError(f"{str(value)[:20]} is no label of 0 to 255")
     return int(value)
@@ -130,7 +145,7 @@ def _read(path: Path, mask: Path | None, name: str, role: str, mapping: Mapping[
         if mask is not None:
             truth = grey(mask, palette=True)
             same_shape(image, truth, mask)
-            label = relabel(truth, mapping, mask)[None]
+            label = relabel(truth, mapping, mask, UNNAMED)[None]
         return Case(name, name, role, image[None], label, hu=False)
     volume = nifti(path)
     return Case(
@@ -138,7 +153,7 @@ def _read(path: Path, mask: Path | None, name: str, role: str, mapping: Mapping[
         patient=name,
         role=role,
         image=volume.array,
-        label=None if mask is None else relabel(nifti_mask(mask, volume), mapping, mask),
+        label=None if mask is None else relabel(nifti_mask(mask, volume), mapping, mask, UNNAMED),
         spacing=volume.spacing,
         affine=volume.affine,
         axcodes=volume.axcodes,

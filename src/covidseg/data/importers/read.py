@@ -59,7 +59,8 @@ def nifti_mask(path: Path, like: Volume) -> U8:
     """Read a label volume on the grid of ``like``, (S, H, W). Raises UserError for another shape or broken labels."""
     mask = nifti(path)
     if mask.array.shape != like.array.shape:
-        raise UserError(f"{path}: mask of shape {mask.array.shape} for an image of shape {like.array.shape}")
+        shapes = f"mask of shape {mask.array.shape} for an image of shape {like.array.shape}"
+        raise UserError(f"{path}: {shapes}; bring it to the image's grid")
     return whole(mask.array, path)
 
 
@@ -92,16 +93,16 @@ def grey(path: Path, palette: bool = False) -> U8:
     if mode == "1":
         return array.astype(np.uint8) * 255
     if mode != "L" and not (palette and mode == "P"):
-        raise UserError(f"{path}: {mode} image; expected 8-bit grey")
+        raise UserError(f"{path}: {mode} image; expected 8-bit grey, save it as such")
     return array
 
 
-def relabel(array: U8, mapping: Mapping[int, int], where: Path | str) -> U8:
-    """Map label values. Raises UserError for a value outside the map."""
+def relabel(array: U8, mapping: Mapping[int, int], where: Path | str, remedy: str = "fetch the data set again") -> U8:
+    """Map label values. Raises UserError, which ends in the ``remedy``, for a value outside the map."""
     present = np.flatnonzero(np.bincount(array.ravel(), minlength=256))
     unknown = sorted(set(present.tolist()) - set(mapping))
     if unknown:
-        raise UserError(f"{where}: label values {unknown} are not in the map {sorted(mapping)}")
+        raise UserError(f"{where}: label values {unknown} are not in the map {sorted(mapping)}; {remedy}")
     table = np.zeros(256, np.uint8)
     table[list(mapping)] = list(mapping.values())
     return table[array]
@@ -110,14 +111,16 @@ def relabel(array: U8, mapping: Mapping[int, int], where: Path | str) -> U8:
 def same_shape(image: U8, mask: U8, path: Path) -> None:
     """Raise UserError when a mask does not fit its image."""
     if image.shape != mask.shape:
-        raise UserError(f"{path}: mask of shape {mask.shape} for an image of shape {image.shape}")
+        raise UserError(
+            f"{path}: mask of shape {mask.shape} for an image of shape {image.shape}; bring it to the image's grid"
+        )
 
 
 def listing(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """Return the files below ``folder`` with one of ``suffixes``, sorted. Raises UserError when there is none."""
     found = sorted(path for path in folder.rglob("*") if path.name.endswith(suffixes) and path.name[0] not in "._")
     if not found:
-        raise UserError(f"{folder}: no {' or '.join(suffixes)} files; fetch the data set again or check the path")
+        raise UserError(f"{folder}: no {' or '.join(suffixes)} files; check the path, or fetch the data set again")
     return found
 
 

@@ -1,0 +1,67 @@
+"""What a plan needs from outside: where each data set and each file of weights will come from, and on what terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from covidseg.plan import Plan
+from covidseg.schema import Source
+
+
+@dataclass(frozen=True)
+class Supply:
+    """One data set or file of weights: whether it is in place, whether it can be had, and that in words."""
+
+    there: bool
+    possible: bool
+    words: str
+
+
+def supplies(plan: Plan) -> Iterator[Supply]:
+    """Yield what the plan's runs need from outside; nothing in demo mode, which makes its own."""
+    if plan.config.mode == "demo":
+        return
+    for name in plan.all_datasets():
+        if not plan.dataset(name).joins and plan.dataset(name).folder is None:
+            yield _dataset(plan, name)
+    for url in dict.fromkeys(_weights(plan)):
+        file = url.rpartition("/")[2]
+        mirrors = [plan.mirror / file, plan.mirror / "weights" / file] if plan.mirror else []
+        if (plan.config.data / "weights" / file).is_file():
+            yield Supply(True, True, f"{file}: in place")
+        elif any(path.is_file() for path in mirrors):
+            yield Supply(False, True, f"{file}: in the mirror")
+        else:
+            yield Supply(False, True, f"{file}: to be downloaded from {urlsplit(url).netloc}")
+
+
+def _dataset(plan: Plan, name: str) -> Supply:
+    dataset, mirror = plan.dataset(name), plan.mirror
+    if (plan.paths.raw(name) / "fetched.json").is_file():
+        return Supply(True, True, f"{name}: in place")
+    lacking = [source for source in dataset.sources if not (mirror and (mirror / name / source.name).exists())]
+    if not lacking:
+        return Supply(False, True, f"{name}: in the mirror")
+    if closed := [source.name for source in lacking if not source.urls and not source.optional]:
+        return Supply(False, False, f"{name}: no public address; set mirror: to a folder that holds {name}/{closed[0]}")
+    hosts = ", ".join(dict.fromkeys(_host(source, url) for source in lacking for url in source.urls))
+    return Supply(False, True, f"{name}: to be downloaded from {hosts}; licence: {dataset.licence}")
+
+
+def _host(source: Source, url: str) -> str:
+    return "figshare.com" if url.startswith("figshare:") else urlsplit(url).netloc
+
+
+def _weights(plan: Plan) -> Iterator[str]:
+    """Yield the addresses of the published weights that encoders and lung masks start from."""
+    from covidseg.lungs import published as lungs
+    from covidseg.nets import published as encoders
+
+    for run in plan.all_runs():
+        if encoder := encoders.encoder_of(plan.run(run).spec.net):
+            yield encoders.WEIGHTS[encoder]
+    for name in plan.all_datasets():
+        if (source := plan.lungs(name)) in lungs.WEIGHTS:
+            yield lungs.URL + lungs.WEIGHTS[source]
