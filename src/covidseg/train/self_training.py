@@ -66,7 +66,7 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
         notes = ["no validation cases: nothing stops the rounds and the last is kept"]
     elif not rounds.stopped(values):
         notes = [f"validation still rose in the last of {settings.rounds} rounds"]
-    keys = ("device", "parameters", "best_epoch", "val_dsc", "epochs", "slices_per_second")
+    keys = ("device", "processor", "parameters", "best_epoch", "val_dsc", "epochs", "slices_per_second")
     return {key: done[kept][key] for key in keys} | {
         "slices": {role: len(found) for role, found in rows.items()},
         "seconds": round(time.perf_counter() - start + sum(line["seconds"] for line in table), 2),
