@@ -65,7 +65,7 @@ def read(path: Path) -> Split:
     fold or with two roles otherwise, and a fold without train or test.
     """
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text("utf-8").splitlines()
     except FileNotFoundError:
         raise UserError(f"{path}: no such split; write one with the columns fold,case,role") from None
     except (OSError, UnicodeDecodeError) as e:

@@ -93,7 +93,7 @@ def labels(path: Path) -> dict[str, int]:
     space, becomes a dash.
     """
     try:
-        found = json.loads(path.read_text())["labels"]
+        found = json.loads(path.read_text("utf-8"))["labels"]
         pairs = {(_value(k), str(v)) if str(k).isdecimal() else (_value(v), str(k)) for k, v in found.items()}
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; write one with the labels, as nnU-Net does") from None
