@@ -537,11 +537,14 @@ def cut_download(project: Project, seed: int) -> list[int]:
 # ---- the whole
 
 
-def prepare(folder: Path) -> Project:
-    """Return a small demo of our runs whose trainings keep their resume state every half second."""
+def prepare(folder: Path, runs: str = RUNS, preset: str = "") -> Project:
+    """Return a small demo of some runs whose trainings keep their resume state every half second.
+
+    ``preset``: more lines of the preset.
+    """
     folder.mkdir(parents=True)
-    project = small_project(folder, RUNS, "all")
-    project.edit("workflow/presets/small.yaml", "threads: 1\n", "threads: 1\nfolds: 2\nrounds: 1\n")
+    project = small_project(folder, runs, "all")
+    project.edit("workflow/presets/small.yaml", "threads: 1\n", f"threads: 1\nfolds: 2\nrounds: 1\n{preset}")
     project.edit("workflow/papers/ssanet.yaml", "m3, (M4) backbone+SC+SA: m4}", "m3}")
     project.edit("workflow/datasets/medseg-1.yaml", "size: 128,", "size: 64,")
     project.edit("workflow/datasets/medseg-2.yaml", "size: 128, slices: 8", "size: 64, slices: 3")

@@ -124,7 +124,7 @@ def _take(there: list[str], count: int, held: contextlib.ExitStack, say: Callabl
 
 def _lock(path: Path, held: contextlib.ExitStack) -> bool:
     """Try to lock a file until ``held`` is closed; return whether it worked."""
-    file = path.open("a")
+    file = path.open("a", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -60,7 +60,7 @@ def clear_when_full(path: Path) -> Iterator[None]:
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` at once."""
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, "utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:

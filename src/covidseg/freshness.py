@@ -51,7 +51,7 @@ def scores_problem(plan: Plan, run: Run) -> str | None:
     """Return why a run's scores are not those of its predictions under today's protocols, or None."""
     folder = plan.paths.run(run.id)
     try:
-        summary = json.loads((folder / "summary.json").read_text())
+        summary = json.loads((folder / "summary.json").read_text("utf-8"))
         whole = summary["sha256"] == sha256(folder / "cases.csv")
         same = summary["made_from"] == scores_made_from(plan, run)
     except (OSError, ValueError, KeyError, TypeError):
@@ -70,7 +70,7 @@ def masks_problem(plan: Plan, run: Run) -> str | None:
     """Return why a run's masks of whole scans are not those of its models and data, or None."""
     folder = plan.paths.masks(run.id)
     try:
-        made = json.loads((folder / "masks.json").read_text())
+        made = json.loads((folder / "masks.json").read_text("utf-8"))
         whole = made["sha256"] == sha256(folder / "volumes.csv")
         whole = whole and all((folder / name).is_file() for name in made["files"])
         same = made["made_from"] == masks_made_from(plan, run)

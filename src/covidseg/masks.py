@@ -244,10 +244,10 @@ class _Done:
     def __init__(self, path: Path, identity: str) -> None:
         self.path = path
         self.rows: dict[str, dict[str, Any]] = {}
-        lines = path.read_text().splitlines() if path.is_file() else []
+        lines = path.read_text("utf-8").splitlines() if path.is_file() else []
         if lines[:1] != [identity]:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"{identity}\n")
+            path.write_text(f"{identity}\n", "utf-8")
         for line in lines[1:] if lines[:1] == [identity] else []:
             try:
                 row = json.loads(line)
@@ -258,5 +258,5 @@ class _Done:
 
     def add(self, row: dict[str, Any]) -> None:
         """Note a finished scan."""
-        with open(self.path, "a") as f:
+        with open(self.path, "a", encoding="utf-8") as f:
             f.write(json.dumps(row) + "\n")

@@ -83,8 +83,8 @@ def begin(plan: Plan, slurm: bool, started_in: Path) -> None:
     }
     with replacing(note) as hidden:  # locked before others can see it
         hidden.chmod(0o600)  # a command may hold what others need not read
-        hidden.write_text(json.dumps(facts, indent=2))
-        file = hidden.open("a")  # for writing: over NFS nothing else can be locked for one alone
+        hidden.write_text(json.dumps(facts, indent=2), "utf-8")
+        file = hidden.open("a", encoding="utf-8")  # for writing: over NFS nothing else can be locked for one alone
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _held.append(file)
@@ -93,7 +93,7 @@ def begin(plan: Plan, slurm: bool, started_in: Path) -> None:
 
 def _read(note: Path) -> dict[str, Any]:
     try:
-        facts = dict(json.loads(note.read_text()))
+        facts = dict(json.loads(note.read_text("utf-8")))
         return {key: facts[key] for key in ("arguments", "config", "identity", "slurm")}
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise UserError(f"{note}: damaged ({e}); see that no job of it runs, then delete it") from e
@@ -110,7 +110,7 @@ def alive(note: Path) -> bool:
     Without such locks the process tells; one of another machine is then taken to run.
     """
     try:
-        with note.open() as file:
+        with note.open(encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

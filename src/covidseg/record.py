@@ -53,7 +53,7 @@ def code_fingerprint(*modules: str) -> str:
 @functools.cache
 def _module(name: str) -> tuple[str, tuple[str, ...]]:
     """Return the hash of a module's code and the modules of this package it imports."""
-    tree = ast.parse(_path(name).read_text())
+    tree = ast.parse(_path(name).read_text("utf-8"))
     imported: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -71,7 +71,7 @@ def _module(name: str) -> tuple[str, tuple[str, ...]]:
                 imported.append(full if _exists(full) else base)
         elif isinstance(node, ast.Import):
             imported += [a.name.removeprefix("covidseg.") for a in node.names if a.name.startswith("covidseg.")]
-    text = ast.dump(tree) + "".join(other.read_text() for other in _beside(_path(name)))
+    text = ast.dump(tree) + "".join(other.read_text("utf-8") for other in _beside(_path(name)))
     return hashlib.sha256(text.encode()).hexdigest(), tuple(dict.fromkeys(n for n in imported if n))
 
 
@@ -109,7 +109,7 @@ def write(path: Path, **facts: Any) -> None:
 def read(path: Path) -> dict[str, Any]:
     """Read ``run.json``. Raises UserError when it is missing or damaged."""
     try:
-        value = json.loads(path.read_text())
+        value = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: missing; this result was never finished, run snakemake again") from None
     except (ValueError, OSError, RecursionError) as e:

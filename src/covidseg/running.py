@@ -58,7 +58,7 @@ def alone(what: str, where: str, workflow: bool, say: Callable[[str], None]) -> 
 
 def _lock(path: Path, say: Callable[[str], None]) -> IO[str] | None:
     """Open and lock a file; None when its last holder has removed it meanwhile."""
-    file = path.open("a")
+    file = path.open("a", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -77,7 +77,7 @@ def processes() -> list[Process]:
     """Return the jobs that run on this machine in this folder."""
     found = []
     for path in sorted(FOLDER.glob("*.json")):
-        with contextlib.suppress(OSError, ValueError, TypeError), path.open() as file:
+        with contextlib.suppress(OSError, ValueError, TypeError), path.open(encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -103,7 +103,7 @@ def read(path: Path, positional: int) -> dict[str, Parameter]:
     arguments are left out. Raises ValueError when the file does not define it, or an option has no usable
     annotation or default: a mistake in the program, not in its input.
     """
-    for node in ast.parse(path.read_text(), str(path)).body:
+    for node in ast.parse(path.read_text("utf-8"), str(path)).body:
         if isinstance(node, ast.ClassDef) and _is_named(node.name, path.stem):
             found = next(f for f in node.body if isinstance(f, ast.FunctionDef) and f.name == "__init__")
             break

@@ -8,6 +8,7 @@ import pytest
 
 from covidseg.errors import UserError
 from covidseg.plan import Plan
+from covidseg.schema import Training
 
 REAL = {"mode": "paper", "papers": ["infnet"]}
 
@@ -25,6 +26,14 @@ def test_described_and_released() -> None:
     assert [s.train.optimizer.collapse for s in (spec, released)] == [False, True]
     assert [s.losses["structure"]["bce"] for s in (spec, released)] == ["described", "released"]
     assert plan.caveats(plan.run("infnet/infnet")) == []
+
+
+def test_semi_infnets_first_model_is_trained_as_infnet() -> None:
+    """Section III-E: Inf-Net's training is that of the second step, in batches of 16; pseudo labels come in 24s."""
+    infnet, semi = (load().run(f"infnet/{name}").spec.train for name in ("infnet", "semi-infnet"))
+    first, plain = (train.model_dump(include={*Training.model_fields}) for train in (semi.on_labelled, infnet))
+    assert first == plain
+    assert (semi.batch, semi.on_labelled.batch) == (24, 16)
 
 
 def test_an_encoder_starts_at_random_where_published_weights_cannot_be_its() -> None:

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.machines import ABROAD
+from covidseg.train.job import OUTPUTS
 from tests.conftest import ROOT, Project
 
+FORMATS = ("csv", "md", "tex", "html")
 VERBS = (
     *["fetch", "import", "lungs", "tensors", "split", "leaks", "train", "stage", "score", "masks"],
     *["table", "figure", "claims", "report", "show", "trace", "params", "doctor", "adopt", "resume"],
@@ -47,7 +50,7 @@ def test_no_torch_outside_training(finished: Project) -> None:
 def test_tables_in_every_format(finished: Project) -> None:
     folder = finished.folder / "results/demo/tables/ssanet"
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        f"{table}.{suffix}" for table in "123" for suffix in ("csv", "md", "tex", "html")
+        f"{table}.{suffix}" for table in "123" for suffix in FORMATS
     )
     with open(folder / "3.csv", newline="") as f:
         rows = [row for row in csv.DictReader(f) if row["protocol"] == "ssanet"]
@@ -129,6 +132,7 @@ def test_run_json_says_how_it_was_made(finished: Project) -> None:
     assert facts["spec"]["net"]["spatial_conv"] is True
     assert facts["command"].endswith("train ssanet/m3 --fold 1 --seed 0")
     assert set(facts["versions"]) >= {"python", "torch", "numpy"}
+    assert (facts["processor"]["threads"], bool(facts["processor"]["capability"])) == (1, True)
     assert facts["caveats"][0] == "phantom CT, not patients"
     assert len(facts["inputs"]["tensors"]) == 64
 
@@ -161,13 +165,20 @@ def test_show_prints_paper_beside_ours(finished: Project) -> None:
 
 
 def test_the_same_seed_gives_the_same_bytes(finished: Project, fork: Callable[[], Project]) -> None:
+    """On a machine with other cores and threads, time zone and locale, too: its C locale knows ASCII only."""
     project = fork()
+    project.environment |= ABROAD | {"OMP_NUM_THREADS": "2"}
     job = "results/demo/runs/ssanet/m3/fold0-seed0"
     for name in ("model.safetensors", "predictions.h5", "history.csv", "run.json"):
         (project.folder / job / name).unlink()
     project.run("covidseg", "train", "ssanet/m3", "--fold", "0", "--seed", "0")
-    for name in ("model.safetensors", "predictions.h5", "history.csv"):
-        assert (project.folder / job / name).read_bytes() == (finished.folder / job / name).read_bytes()
+    project.run("covidseg", "table", "ssanet", "3")
+    for path in (
+        *(f"{job}/{name}" for name in OUTPUTS),
+        *(f"results/demo/tables/ssanet/3.{suffix}" for suffix in FORMATS),
+    ):
+        assert (project.folder / path).read_bytes() == (finished.folder / path).read_bytes()
+    assert "ssanet, table 3" in project.run("covidseg", "show")
 
 
 def test_phantom_and_stores_are_the_same_bytes_again(finished: Project, fork: Callable[[], Project]) -> None:

@@ -195,7 +195,7 @@ def read_table(path: Path) -> list[dict[str, Any]]:
         return text
 
     try:
-        with open(path, newline="") as f:
+        with open(path, encoding="utf-8", newline="") as f:
             return [{key: value(key, text) for key, text in row.items()} for row in csv.DictReader(f)]
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; import the data set first") from None

@@ -88,7 +88,7 @@ def _source(
 def _recorded(path: Path) -> dict[str, dict[str, Any]]:
     """Return the files of an earlier record; none when there is no whole one."""
     try:
-        return dict(json.loads(path.read_text())["files"])
+        return dict(json.loads(path.read_text("utf-8"))["files"])
     except (OSError, ValueError, KeyError):
         return {}
 
@@ -96,7 +96,7 @@ def _recorded(path: Path) -> dict[str, dict[str, Any]]:
 def _unpacked(path: Path, sha256: str) -> None:
     """Unpack a zip beside itself, unless the folder there came from this very file."""
     folder, stamp = path.with_suffix(""), path.with_name(f"{path.name}.unpacked")
-    if not (folder.is_dir() and stamp.is_file() and stamp.read_text() == sha256):
+    if not (folder.is_dir() and stamp.is_file() and stamp.read_text("utf-8") == sha256):
         unpack(path, folder)
         files.write_text(stamp, sha256)
 
@@ -117,7 +117,7 @@ def read_manifest(path: Path) -> dict[str, str]:
     Raises UserError when it is missing, or names what is no file in the folder.
     """
     try:
-        with open(path, newline="") as f:
+        with open(path, encoding="utf-8", newline="") as f:
             listed = {row["file"]: row["sha256"] for row in csv.DictReader(f)}
     except FileNotFoundError:
         raise UserError(f"{path}: no such manifest; restore it from the repository") from None

@@ -6,11 +6,12 @@ without colour.
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,7 @@ LINE = 0.135
 TITLE, TEXT = 8, 7
 LOOK: dict[Any, Any] = {"pdf.fonttype": 42, "hatch.linewidth": 0.5}  # 42: letters stay letters
 
+P = ParamSpec("P")
 Mask = npt.NDArray[np.bool_]
 Masks = Sequence[tuple[str, Mask]]  # class, mask
 Box = tuple[int, int, int, int]  # top, left, bottom, right
@@ -81,10 +83,22 @@ class _Sheet:
         return self.drawing.add_axes(box)
 
 
+def _in_our_look(function: Callable[P, Any]) -> Callable[P, Any]:
+    """Let a function draw in LOOK, and not as the user's own matplotlibrc has it."""
+
+    @functools.wraps(function)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> Any:
+        from matplotlib import style
+
+        with style.context(["default", LOOK]):
+            return function(*args, **kwargs)
+
+    return drawn
+
+
+@_in_our_look
 def draw(rows: list[Row], shares: bool, note: str = "") -> Any:
     """Return the matplotlib figure: CT and panels by columns, with ``shares`` bars of each class's share last."""
-    import matplotlib
-
     methods = list(dict.fromkeys(heading for row in rows for heading in row.panels if heading != TRUTH))
     headings = methods + [TRUTH] * any(TRUTH in row.panels for row in rows)
     styles = styles_of(name for row in rows for panel in row.panels.values() for name, _ in panel.masks)
@@ -107,40 +121,38 @@ def draw(rows: list[Row], shares: bool, note: str = "") -> Any:
     ]
     top, foot = 0.06 + 1.1 * LINE * max(map(_lines, titles)), 0.3 + 0.16 * bool(note)
 
-    with matplotlib.rc_context(LOOK):
-        sheet = _Sheet(starts[-1] + width + GAP + bars, top + sum(steps) + foot)
-        for x, title in zip(starts, titles, strict=True):
-            sheet.text(x + width / 2, top - 0.04, title, fontsize=TITLE, va="bottom")
-        bars_at = starts[-1] + width + indent
+    sheet = _Sheet(starts[-1] + width + GAP + bars, top + sum(steps) + foot)
+    for x, title in zip(starts, titles, strict=True):
+        sheet.text(x + width / 2, top - 0.04, title, fontsize=TITLE, va="bottom")
+    bars_at = starts[-1] + width + indent
+    if shares:
+        sheet.text(bars_at + BARS / 2, top - 0.04, "Class shares", fontsize=TITLE, va="bottom")
+    longest = max(share(mask) for row in rows for panel in row.panels.values() for _, mask in panel.masks)
+    y = top
+    for row, high, bar_high, words, step in zip(rows, heights, bars_high, notes, steps, strict=True):
+        for x, heading, said in zip(starts, (CT, *headings), words, strict=True):
+            _show(sheet.axes(x, y, width, high), row, heading, styles)
+            sheet.text(x + width / 2, y + high + 0.03, said)
         if shares:
-            sheet.text(bars_at + BARS / 2, top - 0.04, "Class shares", fontsize=TITLE, va="bottom")
-        longest = max(share(mask) for row in rows for panel in row.panels.values() for _, mask in panel.masks)
-        y = top
-        for row, high, bar_high, words, step in zip(rows, heights, bars_high, notes, steps, strict=True):
-            for x, heading, said in zip(starts, (CT, *headings), words, strict=True):
-                _show(sheet.axes(x, y, width, high), row, heading, styles)
-                sheet.text(x + width / 2, y + high + 0.03, said)
-            if shares:
-                shown = {beside[heading]: row.panels[heading].masks for heading in headings if heading in row.panels}
-                _bars(sheet.axes(bars_at, y, BARS, bar_high), shown, styles, longest or 1.0)
-                sheet.text(bars_at + BARS / 2, y + bar_high + 0.03, "% of the slice")
-            y += step
-        _groups(sheet, rows, steps, top)
-        _legend(sheet, rows, styles, y + 0.06)
-        sheet.text(sheet.width / 2, sheet.height - 0.17, note, style="italic")
+            shown = {beside[heading]: row.panels[heading].masks for heading in headings if heading in row.panels}
+            _bars(sheet.axes(bars_at, y, BARS, bar_high), shown, styles, longest or 1.0)
+            sheet.text(bars_at + BARS / 2, y + bar_high + 0.03, "% of the slice")
+        y += step
+    _groups(sheet, rows, steps, top)
+    _legend(sheet, rows, styles, y + 0.06)
+    sheet.text(sheet.width / 2, sheet.height - 0.17, note, style="italic")
     return sheet.drawing
 
 
+@_in_our_look
 def save(drawing: Any, path: Path) -> None:
     """Write a figure as PNG or PDF, by the path's suffix: fonts embedded, no date, the same bytes each time."""
-    import matplotlib
-
     pdf = path.suffix == ".pdf"
     for axis in drawing.axes:
         for image in axis.images:
             image.set_interpolation("none" if pdf else "antialiased")  # PDF: the slice's own pixels
     options: dict[str, Any] = {"metadata": {"CreationDate": None}} if pdf else {"dpi": 200}
-    with matplotlib.rc_context(LOOK), replacing(path) as temporary:
+    with replacing(path) as temporary:
         drawing.savefig(temporary, format=path.suffix[1:], **options)
 
 

@@ -65,7 +65,7 @@ class Checked(Costs):
             return
         first = self.run(name).spec
         common = {*Training.model_fields}
-        a, b = (s.model_dump(exclude={"train"}) | s.train.model_dump(include=common) for s in (first, spec))
+        a, b = (s.model_dump(exclude={"train"}) | s.train.on_labelled.model_dump(include=common) for s in (first, spec))
         differ = [key for key in b if a[key] != b[key]] if first.train.method == "supervised" else ["train.method"]
         if differ:
             raise UserError(

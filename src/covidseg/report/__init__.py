@@ -81,7 +81,7 @@ def all_tables(plan: Plan) -> str:
     """Return every table in Markdown with its caption, for a repository to show."""
     out = []
     for paper, name, table in plan.tables():
-        text = plan.paths.table(paper, name, "md").read_text()
+        text = plan.paths.table(paper, name, "md").read_text("utf-8")
         out.append(f"## {paper}, table {name}: {table.caption}\n\n{text}")
     return f"# Tables, mode {plan.config.mode}, preset {plan.preset_name}\n\n" + "\n".join(out)
 
@@ -115,7 +115,7 @@ def _paper(plan: Plan, name: str) -> dict[str, Any]:
 
 
 def _body(path: Path) -> str:
-    page = need(path, f"{path.parent.parent.name.removesuffix('s')} {path.parent.name} {path.stem}").read_text()
+    page = need(path, f"{path.parent.parent.name.removesuffix('s')} {path.parent.name} {path.stem}").read_text("utf-8")
     if "<body>" not in page:
         raise UserError(f"{path}: damaged; delete it and run snakemake again")
     return page.split("<body>", 1)[1].rsplit("</body>", 1)[0]
@@ -179,7 +179,7 @@ def history_chart(plan: Plan, run_id: str) -> str:
     width, height = 150, 34
     lines = []
     for job in plan.run(run_id).jobs:
-        with open(plan.paths.job(run_id, *job) / "history.csv", newline="") as f:
+        with open(plan.paths.job(run_id, *job) / "history.csv", encoding="utf-8", newline="") as f:
             values = [float(row["val_dsc"]) for row in csv.DictReader(f) if row.get("val_dsc")]
         if len(values) > 1:
             step = width / (len(values) - 1)
@@ -191,7 +191,7 @@ def history_chart(plan: Plan, run_id: str) -> str:
 
 def _leaks(plan: Plan, dataset: str, split: str) -> dict[str, Any]:
     """Return a leak check's summary, and where its list lies."""
-    facts = json.loads(plan.paths.leaks(dataset, split, "json").read_text())
+    facts = json.loads(plan.paths.leaks(dataset, split, "json").read_text("utf-8"))
     return facts | {"file": str(plan.paths.leaks(dataset, split, "csv"))}
 
 

@@ -36,7 +36,7 @@ def section(plan: Plan, run_id: str) -> dict[str, Any]:
     frame = pd.read_csv(folder / "volumes.csv", dtype={"case": str}, keep_default_na=False)
     for column in [c for c in frame.columns if c not in ("case", "role", "empty_because")]:
         frame[column] = pd.to_numeric(frame[column])
-    left_out = json.loads((folder / "masks.json").read_text())["left_out"]
+    left_out = json.loads((folder / "masks.json").read_text("utf-8"))["left_out"]
     blind = f"; {len(left_out)} on which all models trained have none" if left_out else ""
     rest = f" The first {SHOWN} scans; volumes.csv has all." if len(frame) > SHOWN else ""
     caption = (

@@ -11,8 +11,9 @@ def canvas(rows: int, columns: int, size: tuple[float, float]) -> Any:
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, style
 
+    style.use("default")  # not the user's own
     matplotlib.rcParams["svg.hashsalt"] = "covidseg"
     return pyplot.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
 

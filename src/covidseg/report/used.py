@@ -34,7 +34,7 @@ def used(plan: Plan) -> list[dict[str, Any]]:
         step = "train" if not run.spec.stages else "train, stage"
         lines.append({"run": run_id, "step": step, **line(plan.training_needs(run.spec), found)})
     for run_id in plan.masks():
-        made = json.loads((plan.paths.masks(run_id) / "masks.json").read_text())
+        made = json.loads((plan.paths.masks(run_id) / "masks.json").read_text("utf-8"))
         one = Job("", None, made["peak_memory_mb"], 0, 0)
         lines.append({"run": run_id, "step": "masks", **line(plan.masks_needs(plan.run(run_id).spec), [one])})
     return lines

@@ -56,7 +56,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping. Raises UserError when the file is missing, unreadable or not a mapping."""
     try:
-        text = path.read_text()
+        text = path.read_text("utf-8")
         _shallow(text)
         value = yaml.load(text, Loader=_Loader)
         if _size(value, {}) > LARGEST:

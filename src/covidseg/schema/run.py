@@ -104,6 +104,11 @@ class Training(Strict):
         return []
 
     @property
+    def on_labelled(self) -> Training:
+        """Return the settings of a training on the labelled slices alone."""
+        return self
+
+    @property
     def most_epochs(self) -> int:
         """Return the epochs of the longest job."""
         return self.epochs
@@ -141,7 +146,8 @@ class Propagation(Training):
 
     A model of the labelled slices labels the next ``k`` slices of the shuffled pool, softly and for good, and learns
     from all that have labels by then; and so on. A new model learns the pseudo-labelled slices with the settings of
-    any training, ``epochs``, ``batch``, ``optimizer``; at last the labelled ones refine it, ``finetune_``.
+    any training, ``epochs``, ``batch``, ``optimizer``; at last the labelled ones refine it, ``finetune_``. The first
+    model learned with the settings of the last: section III-E trains Inf-Net as it refines Semi-Inf-Net.
     """
 
     EPOCHS: ClassVar[tuple[str, ...]] = ("epochs", "step_epochs", "finetune_epochs")
@@ -168,6 +174,13 @@ class Propagation(Training):
         """Return first, block1, block2, ..., pretrain; the last job refines."""
         blocks = min(self.blocks, -(-self.steps // 10)) if self.steps else self.blocks
         return ["first", *(f"block{b}" for b in range(1, blocks + 1)), "pretrain"]
+
+    @property
+    def on_labelled(self) -> Propagation:
+        """Return the settings of the first training and of the last."""
+        optimizer = self.optimizer.model_copy(update={"lr": self.finetune_lr})
+        changes = {"epochs": self.finetune_epochs, "batch": self.finetune_batch, "optimizer": optimizer}
+        return self.model_copy(update=changes)
 
     @property
     def most_epochs(self) -> int:

@@ -51,7 +51,7 @@ def caption_of(plan: Plan, paper: str, name: str) -> str:
 def leak_finding(plan: Plan, dataset: str, split: str) -> str:
     """Return what the leak check found, named by data set where the plan has several."""
     path = need(plan.paths.leaks(dataset, split, "json"), f"leaks {dataset} {split}")
-    text = str(json.loads(path.read_text())["finding"])
+    text = str(json.loads(path.read_text("utf-8"))["finding"])
     return text if len(plan.leak_sets()) == 1 else text.replace("Leaks:", f"Leaks of {dataset}, split {split}:", 1)
 
 

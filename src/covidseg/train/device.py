@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,6 +32,11 @@ def prepare(name: str, threads: int) -> torch.device:
         torch.backends.cudnn.benchmark = True
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     return device
+
+
+def processor() -> dict[str, Any]:
+    """Return on what the results of a CPU depend: its widest instructions that torch uses, and the threads."""
+    return {"capability": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads()}
 
 
 def peak_gpu_memory_mb() -> int:

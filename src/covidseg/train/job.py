@@ -65,7 +65,7 @@ class Job:
             self.fold,
             self.seed,
             self.class_values,
-            self.split.read_text(),
+            self.split.read_text("utf-8"),
             self.code,
             self.stream,
         ]

@@ -65,7 +65,7 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     settings = _settings(job)
     clear(job.out)
     before = folder(job.out, "pretrain")
-    phase = _phase(job, FINETUNE, settings.finetune_epochs, settings.finetune_batch, settings.finetune_lr)
+    phase = _with(job, FINETUNE, settings.on_labelled)
     feed, rows = _feed(job)
     model = files.sha256(before / "model.safetensors")
     fit = supervised.learn(phase, feed, rows["train"], rows["val"], progress, model, before=before)
@@ -92,12 +92,9 @@ def _settings(job: Job) -> Propagation:
     return job.spec.train
 
 
-def _phase(job: Job, stream: tuple[int, ...], epochs: int, batch: int, lr: float, **optimizer: Any) -> Job:
-    """Return the job of one training with epochs, batch and rate of its own."""
-    settings = _settings(job)
-    own = settings.optimizer.model_copy(update={"lr": lr, **optimizer})
-    train = settings.model_copy(update={"epochs": epochs, "batch": batch, "optimizer": own})
-    return replace(job, spec=job.spec.model_copy(update={"train": train}), stream=stream)
+def _with(job: Job, stream: tuple[int, ...], settings: Propagation) -> Job:
+    """Return the job of one training with settings and random numbers of its own."""
+    return replace(job, spec=job.spec.model_copy(update={"train": settings}), stream=stream)
 
 
 def _feed(job: Job, *more: Soft) -> tuple[Any, dict[str, Rows]]:
@@ -112,14 +109,15 @@ def _feed(job: Job, *more: Soft) -> tuple[Any, dict[str, Rows]]:
 
 
 def _first(job: Job, progress: Progress) -> dict[str, Any]:
-    """Train on the labelled slices, as a supervised run with the same settings does."""
+    """Train on the labelled slices, as a supervised run with these settings does."""
     from covidseg.train import supervised
     from covidseg.train.resume import clear
 
     start = time.perf_counter()
     clear(job.out)
     feed, rows = _feed(job)
-    fit = supervised.learn(job, feed, rows["train"], rows["val"], progress)
+    first = _with(job, job.stream, _settings(job).on_labelled)
+    fit = supervised.learn(first, feed, rows["train"], rows["val"], progress)
     fit.resume.remove()
     return supervised.facts(fit, start) | {"labelled": len(rows["train"]), "pseudo": 0}
 
@@ -151,7 +149,9 @@ def _block(job: Job, number: int, progress: Progress) -> dict[str, Any]:
     known = _join(soft, earlier)
     feed, roles = _feed(job, soft)
     before = [folder(main, "first"), *earlier][-1]
-    phase = _phase(job, STEPS, settings.step_epochs, settings.step_batch, settings.step_lr, step=0)
+    optimizer = settings.optimizer.model_copy(update={"lr": settings.step_lr, "step": 0})
+    step = {"epochs": settings.step_epochs, "batch": settings.step_batch, "optimizer": optimizer}
+    phase = _with(job, STEPS, settings.model_copy(update=step))
     paths = [before / "model.safetensors", *(path / LABELS for path in earlier)]
     identity = phase.identity(feed.device.type, torch.__version__, *map(files.sha256, paths))
     model = place(load_model(before, job.spec), feed.device)

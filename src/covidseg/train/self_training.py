@@ -66,7 +66,7 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
         notes = ["no validation cases: nothing stops the rounds and the last is kept"]
     elif not rounds.stopped(values):
         notes = [f"validation still rose in the last of {settings.rounds} rounds"]
-    keys = ("device", "parameters", "best_epoch", "val_dsc", "epochs", "slices_per_second")
+    keys = ("device", "processor", "parameters", "best_epoch", "val_dsc", "epochs", "slices_per_second")
     return {key: done[kept][key] for key in keys} | {
         "slices": {role: len(found) for role, found in rows.items()},
         "seconds": round(time.perf_counter() - start + sum(line["seconds"] for line in table), 2),
@@ -154,6 +154,6 @@ def _line(out: Path, number: int, facts: dict[str, Any], kept: bool) -> dict[str
     """Return one line of the table of rounds; what round 0 lacks is None."""
     keys = ("labelled", "pseudo", "class_pixels", "class_weights", "val_dsc", "best_epoch", "seconds")
     line = {"round": number, **{key: facts.get(key) for key in keys}, "kept": kept}
-    labels = json.loads((folder(out, f"labels{number}") / RECORD).read_text()) if number else {}
+    labels = json.loads((folder(out, f"labels{number}") / RECORD).read_text("utf-8")) if number else {}
     line |= {key: labels.get(key) for key in ("pool", "agreement", "known", "untrusted")}
     return line | {"seconds": round(facts["seconds"] + labels.get("seconds", 0), 2)}

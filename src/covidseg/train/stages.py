@@ -46,8 +46,8 @@ def take_over(start: Path, out: Path) -> dict[str, Any]:
     made = record.read(start / "run.json")
     for name in ("model.safetensors", "history.csv"):
         files.copy(start / name, out / name)
-    keys = ["device", "parameters", "best_epoch", "val_dsc", "epochs", "slices_per_second", "resumed", "notes"]
-    keys += ["class_pixels", "class_weights"]
+    keys = ["device", "processor", "parameters", "best_epoch", "val_dsc", "epochs", "slices_per_second", "resumed"]
+    keys += ["notes", "class_pixels", "class_weights"]
     return {key: made[key] for key in keys if key in made} | {
         "labelled": made["slices"]["train"],
         "pseudo": 0,

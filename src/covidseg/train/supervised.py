@@ -13,7 +13,7 @@ from covidseg.data import tensors
 from covidseg.files import write_text
 from covidseg.nets import published
 from covidseg.train import loop, prior
-from covidseg.train.device import place, prepare
+from covidseg.train.device import place, prepare, processor
 from covidseg.train.feed import Feed, Rows, Slices, rows_by_role
 from covidseg.train.job import Job, Progress
 from covidseg.train.predict import load_model, save_model, write_predictions
@@ -61,6 +61,7 @@ def facts(fit: loop.Loop, start: float) -> dict[str, Any]:
     device = fit.feed.device
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "processor": processor(),
         "parameters": fit.flat.count,
         "best_epoch": fit.best["epoch"],
         "val_dsc": fit.best["dsc"],

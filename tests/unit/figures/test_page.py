@@ -4,6 +4,7 @@ import re
 import zlib
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 
@@ -128,7 +129,8 @@ def test_the_pdf_holds_letters_and_vectors_and_no_raster_but_the_ct(tmp_path: Pa
 
 
 @pytest.mark.parametrize("suffix", ["pdf", "png"])
-def test_the_same_rows_give_the_same_bytes(tmp_path: Path, suffix: str) -> None:
-    for name in ("a", "b"):
-        save(draw(rows(), True), tmp_path / f"{name}.{suffix}")
+def test_the_same_rows_give_the_same_bytes_whatever_style_the_user_has(tmp_path: Path, suffix: str) -> None:
+    for name, style in (("a", {}), ("b", {"font.family": "serif", "savefig.bbox": "tight", "lines.linewidth": 3})):
+        with matplotlib.rc_context(style):
+            save(draw(rows(), True), tmp_path / f"{name}.{suffix}")
     assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()

@@ -36,9 +36,10 @@ SETTINGS: dict[str, Any] = {
     "step_batch": 8,
     "step_lr": 1e-3,
     "blocks": 2,
-    "finetune_epochs": 2,
+    "finetune_epochs": 6,
     "finetune_batch": 8,
-    "epochs": 6,
+    "finetune_lr": 3e-3,
+    "epochs": 5,
     "batch": 8,
     "optimizer": {"lr": 3e-3, "clamp": 0.5},
 }
@@ -91,9 +92,9 @@ def test_a_preset_scales_every_phase_and_says_so() -> None:
     found = scaled.train.model_dump()
     expected = {
         "steps": 6,
-        "epochs": 3,
+        "epochs": 2,
         "step_epochs": 5,
-        "finetune_epochs": 1,
+        "finetune_epochs": 3,
         "batch": 4,
         "step_batch": 4,
         "finetune_batch": 4,
@@ -226,7 +227,9 @@ def test_the_whole_chain(chain: tuple[Job, dict[str, Any], list[str]], data: Pat
     assert label.reshape(20, -1).max(1).tolist() == [255] * 20
     assert len(np.unique(label)) > 100
     assert json.loads((folder(job.out, "pretrain") / "stage.json").read_text())["pseudo"] == 36
-    assert (facts["pseudo"], facts["pool"], facts["steps"], facts["epochs"]) == (36, 36, 4, 2)
+    assert (facts["pseudo"], facts["pool"], facts["steps"], facts["epochs"]) == (36, 36, 4, 6)
+    first = json.loads((folder(job.out, "first") / "stage.json").read_text())
+    assert (first["epochs"], first["labelled"]) == (6, 24)  # as the last training, not as that of the pseudo labels
     assert facts["notes"][-1] == "4 steps of label propagation: 36 of 36 unlabelled slices"
     with h5py.File(job.out / "predictions.h5") as file:
         found = file["prob"][:, 0] >= 128
@@ -276,7 +279,7 @@ def test_a_block_without_steps_passes_and_labelled_slices_may_stay(
     folder(tmp_path, "first").parent.mkdir()
     folder(tmp_path, "first").symlink_to(folder(chain[0].out, "first"))
     assert len(do(job, "block1")["steps"][0]["slices"]) == 36
-    assert do(job, "block2") == {"passed": True}
+    assert do(job, "block2")["passed"]
     assert do(job, "pretrain")["labelled"] == 24
     assert run(job, blobs.quiet)["steps"] == 1
 

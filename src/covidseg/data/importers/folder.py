@@ -103,7 +103,7 @@ def labels(path: Path) -> dict[str, int]:
     space, becomes a dash.
     """
     try:
-        found = json.loads(path.read_text())["labels"]
+        found = json.loads(path.read_text("utf-8"))["labels"]
         if not isinstance(found, dict):
             raise ValueError(f"labels is a {type(found).__name__}")
         pairs = {(_value(k), str(v)) if str(k).isdecimal() else (_value(v), str(k)) for k, v in found.items()}

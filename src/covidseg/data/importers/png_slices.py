@@ -47,7 +47,7 @@ def _volumes(manifest: Path) -> dict[str, list[str]]:
     """Return the files of each volume, in order."""
     found: dict[str, list[tuple[int, str]]] = defaultdict(list)
     try:
-        with open(manifest, newline="") as f:
+        with open(manifest, encoding="utf-8", newline="") as f:
             for row in csv.DictReader(f):
                 inferred = row["volume_inferred"]
                 name = MERGED.get(inferred) or volume(inferred)
