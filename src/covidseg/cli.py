@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import io
 import os
 import signal
@@ -274,6 +276,7 @@ def main() -> Any:
     signal.signal(signal.SIGINT, _interrupted)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # not every terminal knows every letter
+    atexit.register(gc.freeze)  # torch leaves so much that looking through it for cycles at the end takes half a second
     try:
         return app()
     except UserError as e:
