@@ -7,14 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from covidseg.plan.resolved import Resolved
 from covidseg.plan.run import PHANTOM_LUNGS, STANDARD, SUPPORT, Run, qualified
-from covidseg.schema import (
-    Claim,
-    DatasetTable,
-    ExamplesFigure,
-    Group,
-    QualitativeFigure,
-    ResultTable,
-)
+from covidseg.schema import Claim, DatasetTable, ExamplesFigure, Group, QualitativeFigure, ResultTable
 
 
 class Asked(Resolved):

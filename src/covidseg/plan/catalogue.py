@@ -12,15 +12,7 @@ from covidseg.errors import UserError, nearest
 from covidseg.files import need
 from covidseg.paths import Paths
 from covidseg.plan.run import WORKFLOW, check_known, in_project, stems
-from covidseg.schema import (
-    Config,
-    Dataset,
-    LungSource,
-    Paper,
-    Preset,
-    Protocol,
-    load,
-)
+from covidseg.schema import Config, Dataset, LungSource, Paper, Preset, Protocol, load
 from covidseg.score import check_measures
 
 

@@ -6,14 +6,7 @@ from covidseg.data.importers.folder import names as names_below
 from covidseg.errors import UserError, nearest
 from covidseg.plan.costs import Costs
 from covidseg.plan.run import WORKFLOW, check_known, qualified
-from covidseg.schema import (
-    Claim,
-    DatasetTable,
-    ExamplesFigure,
-    QualitativeFigure,
-    ResultTable,
-    Training,
-)
+from covidseg.schema import Claim, DatasetTable, ExamplesFigure, QualitativeFigure, ResultTable, Training
 
 
 class Checked(Costs):

@@ -11,10 +11,7 @@ from covidseg import device
 from covidseg.plan.asked import Asked
 from covidseg.plan.needs import Needs, training_memory, training_minutes
 from covidseg.plan.run import STANDARD, fingerprint_of
-from covidseg.schema import (
-    ResultTable,
-    RunSpec,
-)
+from covidseg.schema import ResultTable, RunSpec
 
 METRIC_PROSE = {"title", "about", "better", "digits", "unit", "not_comparable"}
 

@@ -14,13 +14,7 @@ from covidseg.plan.catalogue import Catalogue
 from covidseg.plan.needs import training_memory
 from covidseg.plan.run import SUPPORT, WORKFLOW, Run, check_known, qualified, stems
 from covidseg.resolve import described_or_released, merge, scale, scale_maps
-from covidseg.schema import (
-    Follow,
-    Released,
-    RunSpec,
-    Training,
-    parse,
-)
+from covidseg.schema import Follow, Released, RunSpec, Training, parse
 
 MOST_MEMORY = 4 << 20  # MiB of one training; no machine has more
 TESTED = ("dataset", "split", "classes", "input")  # the settings that say what is tested, and on which grid

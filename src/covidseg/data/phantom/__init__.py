@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from covidseg import files
-from covidseg.errors import UserError, nearest
+from covidseg.errors import UserError
 from covidseg.files import clear_when_full
 from covidseg.schema import Dataset
 
@@ -24,9 +24,7 @@ def write(name: str, dataset: Dataset, raw: Path) -> None:
     from covidseg.data.phantom.layouts import LAYOUTS
 
     if dataset.phantom is None or dataset.importer not in LAYOUTS:
-        raise UserError(
-            f"{name}: no phantom twin; {nearest(name, ['covid-ct-seg', 'covid-semiseg', 'medseg-1', 'medseg-2'])}"
-        )
+        raise UserError(f"{name}: has no phantom twin; use mode: paper, or another data set")
     raw.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{raw.name}{files.MAKING}", dir=raw.parent))
     try:

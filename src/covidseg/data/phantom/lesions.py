@@ -14,8 +14,6 @@ import numpy.typing as npt
 from covidseg.data.phantom.anatomy import Chest
 from covidseg.data.phantom.shapes import F32, field, mix
 
-SMALLEST = 0.0012  # share of the slice: a lesion of fewer pixels is not drawn
-
 
 @dataclass(frozen=True)
 class Style:
