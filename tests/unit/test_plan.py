@@ -11,6 +11,7 @@ from covidseg.errors import UserError
 from covidseg.plan import Plan
 from covidseg.resolve import merge
 from covidseg.schema import Paper
+from tests.conftest import edit
 
 REAL = {"mode": "paper"}
 
@@ -181,6 +182,56 @@ def test_absurd_settings_are_refused_before_anything_runs(
     with pytest.raises(UserError) as e:
         Plan.load(REAL)
     assert str(e.value).startswith(f"workflow/papers/ssanet.yaml: {message}")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("config", "folds: all", "folds: [7]", "config.yaml: folds: split 'ma5' has folds 0, 1, 2, 3, 4 only"),
+        ("config", "seeds: [0]", "seeds: [-1]", "config.yaml: seeds.0: input should be greater than or equal to 0"),
+        ("config", "mode: demo", "mode: demmo", "config.yaml: mode: unknown value 'demmo'; did you mean 'demo'?"),
+        ("config", "papers: [ssanet,", "papers: [ssanett,", "unknown paper 'ssanett'; did you mean 'ssanet'?"),
+        ("paper", "m4: {}", "m4: {dataset: covid-ct-sge}", "runs.m4.dataset: unknown data set 'covid-ct-sge'; did you mean"),
+        (
+            "paper",
+            "m4: {}",
+            "m4: {follow: {skp: released}}",
+            "m4.follow: unknown deviation 'skp'; did you mean 'skip'?",
+        ),
+        (
+            "paper",
+            "    better: m4\n    than: m2\n",
+            "    better: m4\n    than: m22\n",
+            "claims.sc-helps-with-sa: unknown name 'm22'; did you mean 'm2'?",
+        ),
+        ("paper", "net: {name: ssanet,", "net: {name: ssanett,", "did you mean 'ssanet'?"),
+        (
+            "paper",
+            "self-attention learning\n    protocol: ssanet\n    metrics: {DSC: dsc,",
+            "self-attention learning\n    protocol: ssanet\n    metrics: {DSC: dcs,",
+            "tables.3.metrics: unknown name 'dcs'; did you mean 'dsc'?",
+        ),
+        *(
+            (
+                "paper",
+                "m4: {}",
+                f"m4: {{}}\n  '{name}': {{}}",
+                f"unusable name {name!r}; use letters, digits, dot, dash",
+            )
+            for name in ("$(touch pwned)", "../m3", "a b", "{x}", "")
+        ),
+    ],
+)
+def test_a_typo_in_a_file_is_named(
+    file: str, old: str, new: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree("workflow", tmp_path / "workflow")
+    shutil.copy("config.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    edit(Path({"config": "config.yaml", "paper": "workflow/papers/ssanet.yaml"}[file]), old, new)
+    with pytest.raises(UserError) as e:
+        Plan.load()
+    assert message in str(e.value)
 
 
 def test_a_split_of_cases_that_a_folder_lacks_is_refused_while_planning(
