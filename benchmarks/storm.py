@@ -249,9 +249,17 @@ class Storm:
     """Runs a project's demo to its end and kills meanwhile."""
 
     def __init__(
-        self, project: Project, whole: Whole, seconds: dict[str, float], at_once: int, seed: int, log: Path
+        self,
+        project: Project,
+        whole: Whole,
+        seconds: dict[str, float],
+        at_once: int,
+        seed: int,
+        log: Path,
+        again: tuple[str, ...] = MADE,
     ) -> None:
         self.project, self.whole, self.at_once = project, whole, at_once
+        self.again = again  # what is removed where all is made before all harm is done
         self.seconds = seconds  # of each job, at most
         self.random = random.Random(seed)
         self.left: Counter[str] = Counter()  # kills that each job has before it
@@ -285,7 +293,7 @@ class Storm:
                         break
                     if code == 0 and not limited:  # all is made, and not all harm is done: once more
                         self._quiet()
-                        forget(self.project)
+                        forget(self.project, self.again)
                         self.done.clear()
                         self.left.update(self.random.choices(sorted(self.seconds), k=kills - self.kills.total() + 5))
                 self._quiet()
@@ -439,12 +447,12 @@ class Storm:
         self.whole.look(self.project.folder)
 
 
-def forget(project: Project) -> None:
-    """Remove what was made, but for logs and copies of the settings."""
-    for made in MADE:
-        for path in (project.folder / made).iterdir():
-            if path.name not in NOT_COMPARED[:2]:
-                _remove(path)
+def forget(project: Project, made: tuple[str, ...]) -> None:
+    """Remove files, and what is in folders but for logs and copies of the settings."""
+    for path in (project.folder / name for name in made):
+        for inside in path.iterdir() if path.is_dir() else [path]:
+            if inside.name not in NOT_COMPARED[:2]:
+                _remove(inside)
 
 
 def _remove(path: Path) -> None:

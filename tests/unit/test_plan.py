@@ -191,7 +191,12 @@ def test_absurd_settings_are_refused_before_anything_runs(
         ("config", "seeds: [0]", "seeds: [-1]", "config.yaml: seeds.0: input should be greater than or equal to 0"),
         ("config", "mode: demo", "mode: demmo", "config.yaml: mode: unknown value 'demmo'; did you mean 'demo'?"),
         ("config", "papers: [ssanet,", "papers: [ssanett,", "unknown paper 'ssanett'; did you mean 'ssanet'?"),
-        ("paper", "m4: {}", "m4: {dataset: covid-ct-sge}", "runs.m4.dataset: unknown data set 'covid-ct-sge'; did you mean"),
+        (
+            "paper",
+            "m4: {}",
+            "m4: {dataset: covid-ct-sge}",
+            "runs.m4.dataset: unknown data set 'covid-ct-sge'; did you mean",
+        ),
         (
             "paper",
             "m4: {}",

@@ -73,7 +73,7 @@ def test_the_readmes_file_is_enough(tmp_path: Path) -> None:
     assert len(paper.splitlines()) == 10
     workflow = project.folder / "workflow"
     (workflow / "papers" / "mine.yaml").write_text(paper.replace("/data/our-scans", str(tmp_path / "scans")))
-    (workflow / "presets" / "small.yaml").write_text(SMALL)
+    (workflow / "presets" / "small.yaml").write_text(f"{SMALL}rounds: 1\n")
     config = ["--config", "mode=paper", "papers=[mine]", "preset=small"]
     project.snakemake("--quiet", "all", *config)
     results, data = project.folder / "results" / "paper", project.folder / "data" / "paper"
@@ -113,8 +113,8 @@ def test_the_readmes_file_is_enough(tmp_path: Path) -> None:
         assert float(row["lesion_ml"]) == pytest.approx(ml, abs=1e-4)
         assert float(row["lung_ml"]) > 20
     made = json.loads((results / "runs/mine/ours/fold0-seed0/run.json").read_text())
-    assert [line["pseudo"] for line in made["rounds"]] == [0, 1, 2, 3][: len(made["rounds"])]  # a fifth of 3 slices: 1
-    assert {line["pool"] for line in made["rounds"][1:]} <= {3}
+    assert [line["pseudo"] for line in made["rounds"]] == [0, 1]  # a fifth of 3 slices: 1
+    assert made["rounds"][1]["pool"] == 3
     assert (results / "figures/mine/1.pdf").read_bytes().startswith(b"%PDF")
     truth = np.count_nonzero(scan(0)[1])
     assert float(volumes["scan01"]["true_lesion_ml"]) == pytest.approx(truth * 5 * 1.5 * 1.5 / 1000, abs=1e-4)
