@@ -53,7 +53,7 @@ class OnDisk:
             return out
         if rows.min() < -len(self) or rows.max() >= len(self):
             raise IndexError(f"{self.path}: rows {rows.min()} to {rows.max()} of {len(self)}")
-        view, each = memoryview(out).cast("B"), self._each
+        view, each = out.data.cast("B"), self._each
         places = self._start + rows.astype(np.int64).ravel() % len(self) * each
         try:
             for k, at in enumerate(places.tolist()):
