@@ -108,10 +108,10 @@ def _take(there: list[str], count: int, held: contextlib.ExitStack, say: Callabl
     """
     folder = _folder()
     queue = hashlib.sha256(",".join(sorted(there)).encode()).hexdigest()[:16]
-    waiting = f"waiting for {count} of the GPUs {', '.join(there)}: other jobs hold them"
+    waiting = iter(["", f"waiting for {count} of the GPUs {', '.join(there)}: other jobs hold them"])
     with contextlib.ExitStack() as line:
         while not _lock(folder / f"line-{queue}.lock", line):
-            waiting = _once(say, waiting)
+            _pause(say, waiting)
         while True:
             with contextlib.ExitStack() as taken:
                 locks = ((name, folder / f"{name.replace('/', '_')}.lock") for name in there)
@@ -119,7 +119,7 @@ def _take(there: list[str], count: int, held: contextlib.ExitStack, say: Callabl
                 if len(names) == count:
                     held.push(taken.pop_all())
                     return names
-            waiting = _once(say, waiting)
+            _pause(say, waiting)
 
 
 def _lock(path: Path, held: contextlib.ExitStack) -> bool:
@@ -136,12 +136,11 @@ def _lock(path: Path, held: contextlib.ExitStack) -> bool:
     return True
 
 
-def _once(say: Callable[[str], None], text: str) -> str:
-    """Wait a moment; say ``text`` if there is any, and return what is left to say."""
-    if text:
+def _pause(say: Callable[[str], None], texts: Iterator[str]) -> None:
+    """Wait a moment, having said the next text: none at first, as the line is often held for that moment only."""
+    if text := next(texts, ""):
         say(text)
     time.sleep(POLL)
-    return ""
 
 
 def _folder() -> Path:

@@ -63,23 +63,59 @@ class _Scored:
     masks: Array | None = None
 
 
-def score_slices(protocol: Protocol, slices: Iterable[Slice], curves: list[Floats] | None = None) -> list[Row]:
-    """Return a row per slice and class, then a row per case and class.
+class Scorer:
+    """Scores slices under a protocol as they come; of a slice the masks stay in memory until its case is complete.
 
-    A row has unit (slice or case), case, slice (empty for a case), class, the protocol's metrics, and length_unit (mm
-    or px) where the protocol measures in mm. ``curves`` receives each slice's threshold curves (engine toolbox, which
-    tries every threshold on the map and has no use for a slice's ``mask``).
-    Raises UserError for a slice whose map and truth differ in shape or whose map is not finite.
+    The slices of a case have to come one after the other. ``curves`` receives each slice's threshold curves (engine
+    toolbox, which tries every threshold on the map and has no use for a slice's ``mask``).
     """
-    check_measures(protocol, f"protocol {protocol.title}")
-    scored: dict[tuple[str, str], list[_Scored]] = {}
-    rows = []
-    for s in slices:
+
+    def __init__(self, protocol: Protocol, curves: list[Floats] | None = None) -> None:
+        """Raises UserError for a metric of the protocol that we do not compute."""
+        check_measures(protocol, f"protocol {protocol.title}")
+        self._protocol, self._curves = protocol, curves
+        self._slices: list[Row] = []
+        self._cases: dict[str, list[Row]] = {}
+        self._open: dict[str, list[_Scored]] = {}  # the last slice's case, by class
+
+    def add(self, s: Slice) -> None:
+        """Score one class of a slice.
+
+        Raises UserError where map and truth differ in shape or the map is not finite, and for a case that was complete.
+        """
         _check_slice(s)
-        found = _by_toolbox(s, curves) if protocol.engine == "toolbox" else _by_masks(protocol, s)
-        rows.append(found.row)
-        scored.setdefault((s.case, s.cls), []).append(found)
-    return rows + [_case_row(protocol, parts) for parts in scored.values()]
+        if s.case not in self._cases:
+            self._close()
+            self._cases[s.case] = []
+        elif self._cases[s.case]:
+            raise UserError(f"case {s.case}: its slices are not together; bring them into the order of their cases")
+        toolbox = self._protocol.engine == "toolbox"
+        found = _by_toolbox(s, self._curves) if toolbox else _by_masks(self._protocol, s)
+        self._slices.append(found.row)
+        self._open.setdefault(s.cls, []).append(found)
+
+    def rows(self) -> list[Row]:
+        """Return a row per slice and class, then a row per case and class.
+
+        A row has unit (slice or case), case, slice (empty for a case), class, the protocol's metrics, and length_unit
+        (mm or px) where the protocol measures in mm.
+        """
+        self._close()
+        return [*self._slices, *(row for rows in self._cases.values() for row in rows)]
+
+    def _close(self) -> None:
+        if self._open:
+            case = next(reversed(self._cases))
+            self._cases[case] = [_case_row(self._protocol, parts) for parts in self._open.values()]
+            self._open = {}
+
+
+def score_slices(protocol: Protocol, slices: Iterable[Slice], curves: list[Floats] | None = None) -> list[Row]:
+    """Return the rows of slices under a protocol, see ``Scorer``."""
+    scorer = Scorer(protocol, curves)
+    for s in slices:
+        scorer.add(s)
+    return scorer.rows()
 
 
 def check_measures(protocol: Protocol, where: str) -> None:

@@ -126,8 +126,9 @@ def split(plan: Plan, name: str) -> None:
         raise UserError(f"split {name!r}: nothing to make; name a data set and a rule: {splits.RULES_IN_WORDS}")
     dataset, folder = plan.dataset(made[0]), plan.paths.canonical(made[0])
     need(folder / "import.json", f"import {made[0]}")
-    rows = [row for row in read_table(folder / "slices.csv") if row[f"px_{next(iter(dataset.classes))}"] is not None]
-    cases = [(row["case"], row["patient"], row["role"]) for row in rows if kept(row, dataset)]
+    labelled = f"px_{next(iter(dataset.classes))}"
+    rows = (row for row in read_table(folder / "slices.csv") if row[labelled] is not None and kept(row, dataset))
+    cases = ((row["case"], row["patient"], row["role"]) for row in rows)
     found = splits.make(made[1], cases, plan.paths.split(name))
     splits.write(found, f"Made by covidseg split {name}. Copied to workflow/splits it stays when scans are added.")
     _say(f"{name}: {len(found.folds)} folds in {found.path}")
@@ -292,10 +293,12 @@ def score(plan: Plan, run_id: str) -> None:
     protocols = {name: plan.protocol(name) for name in plan.protocols(run_id)}
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in protocols}
     for fold, seed in run.jobs:
-        slices = list(predictions.test_slices(plan, run, fold, seed))
-        for name, protocol in protocols.items():
-            found = scoring.score_slices(protocol, slices)
-            rows[name] += [{"protocol": name, "fold": fold, "seed": seed, **row} for row in found]
+        scorers = {name: scoring.Scorer(protocol) for name, protocol in protocols.items()}
+        for found in predictions.test_slices(plan, run, fold, seed):
+            for scorer in scorers.values():
+                scorer.add(found)
+        for name, scorer in scorers.items():
+            rows[name] += [{"protocol": name, "fold": fold, "seed": seed, **row} for row in scorer.rows()]
     made_from = scores_made_from(plan, run)
     columns = ["protocol", "fold", "seed", *scoring.ABOUT, *(key for p in protocols.values() for key in p.metrics)]
     scoring.write_rows(out / "cases.csv", [row for found in rows.values() for row in found], columns)

@@ -116,6 +116,11 @@ def test_two_slices_at_one_position() -> None:
         score_slices(protocol("standard"), [a_slice(ONE, ONE), a_slice(ONE, ONE)])
 
 
+def test_the_slices_of_a_case_come_together() -> None:
+    with pytest.raises(UserError, match="case a: its slices are not together"):
+        score_slices(protocol("standard"), [a_slice(ONE, ONE, name, k) for k, name in enumerate("aba")])
+
+
 def test_ssanet_slices_and_their_mean() -> None:
     rows = score_slices(
         protocol("ssanet"),

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -184,19 +185,22 @@ def kept(row: Mapping[str, Any], dataset: Dataset) -> bool:
 _NUMBERS = {"index", "position", "native_height", "native_width", "top", "left", "height", "width"}
 
 
-def read_table(path: Path) -> list[dict[str, Any]]:
-    """Read a table of slices: counts and positions as int (None where empty), spacing as float (NaN where empty)."""
+def read_table(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a table of slices: counts and positions as int (None where empty), spacing as float (NaN where
+    empty). A row takes about 3 KiB: keep what you need of it, not all of them.
+    """
 
     def value(key: str, text: str) -> Any:
         if key in _NUMBERS or key.startswith("px_"):
             return int(text) if text else None
         if key in ("dz", "dy", "dx"):
             return float(text or "nan")
-        return text
+        return text if key == "slice" else sys.intern(text)  # many slices are of one case
 
     try:
         with open(path, encoding="utf-8", newline="") as f:
-            return [{key: value(key, text) for key, text in row.items()} for row in csv.DictReader(f)]
+            for row in csv.DictReader(f):
+                yield {key: value(key, text) for key, text in row.items()}
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; import the data set first") from None
     except (ValueError, TypeError, csv.Error) as e:

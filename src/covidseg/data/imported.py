@@ -16,4 +16,4 @@ def imported(folder: Path, dataset: str) -> list[dict[str, Any]]:
     made = json.loads(need(folder / "import.json", f"import {dataset}").read_text("utf-8"))
     if made["sha256"]["slices.csv"] != sha256(folder / "slices.csv"):
         raise UserError(f"{folder / 'slices.csv'}: damaged; run covidseg import {dataset} again")
-    return read_table(folder / "slices.csv")
+    return list(read_table(folder / "slices.csv"))

@@ -1,20 +1,20 @@
-"""Tensors: a data set's slices at a network's input size, as memory-mapped 8-bit arrays and a table of where each
-came from."""
+"""Tensors: a data set's slices at a network's input size, as 8-bit arrays on disk and a table of where each came
+from."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from covidseg import files
 from covidseg.data.canonical import U8, Store, kept, read_table, write_table
+from covidseg.data.ondisk import OnDisk
 from covidseg.errors import UserError
 from covidseg.schema import Dataset
 
@@ -57,11 +57,11 @@ class Window:
 
 @dataclass(frozen=True)
 class Tensors:
-    """A folder of tensors: memory-mapped uint8 (N, size, size) arrays, and the table's columns as lists of length N."""
+    """A folder of tensors: uint8 arrays (N, size, size), read by rows, and the table's columns as lists of length N."""
 
-    image: npt.NDArray[np.uint8]
-    lung: npt.NDArray[np.uint8]
-    label: npt.NDArray[np.uint8]
+    image: OnDisk | U8
+    lung: OnDisk | U8
+    label: OnDisk | U8
     columns: dict[str, list[Any]]
 
     def __len__(self) -> int:
@@ -76,37 +76,46 @@ def build(canonical: Path, dataset: Dataset, size: int, lungs: Path | None, out:
     pixel. ``lungs`` is a ``lungs.h5``; without it lung.npy is 1 everywhere and crops go round the image's centre.
     Labels of unlabelled slices are 0. One case is in memory at a time.
     """
-    table = [row for row in read_table(canonical / "slices.csv") if kept(row, dataset)]
-    if not table:
-        raise UserError(f"{canonical / 'slices.csv'}: no slice passes keep: {dataset.keep}; set keep: all")
-    rows: list[dict[str, Any]] = []
+    write_table(out / "slices.csv", COLUMNS, _written(canonical, dataset, size, lungs, out))
+
+
+def _written(canonical: Path, dataset: Dataset, size: int, lungs: Path | None, out: Path) -> Iterator[dict[str, Any]]:
+    """Write the arrays; yield a row of the table for each slice that is in them."""
+    path = canonical / "slices.csv"
+    number = sum(kept(row, dataset) for row in read_table(path))
+    if not number:
+        raise UserError(f"{path}: no slice passes keep: {dataset.keep}; set keep: all")
+    index = itertools.count()
     with ExitStack() as stack:
         store = stack.enter_context(Store(canonical))
         masks = stack.enter_context(Store(lungs)) if lungs else None
-        writers = {key: stack.enter_context(_npy(out / f"{key}.npy", len(table), size)) for key in ARRAYS}
-        for case, group in groupby(table, key=lambda row: row["case"]):
+        writers = {key: stack.enter_context(_npy(out / f"{key}.npy", number, size)) for key in ARRAYS}
+        chosen = (row for row in read_table(path) if kept(row, dataset))
+        for case, group in itertools.groupby(chosen, key=lambda row: row["case"]):
             image, lung = store.image(case), lung_of(masks, case)
             arrays = {"image": image, "label": store.label(case), "lung": lung}
             window = crop_window(image.shape, lung, dataset.crop.size if dataset.crop else None)
             for row in group:
                 for key, array in arrays.items():
                     writers[key].write(fit(array, row["position"], window, size, key).tobytes())
-                native = {"native_height": row["height"], "native_width": row["width"], "index": len(rows)}
+                native = {"native_height": row["height"], "native_width": row["width"], "index": next(index)}
                 where = {"top": window.top, "left": window.left, "height": window.height, "width": window.width}
-                rows.append({key: _blank(value) for key, value in (row | native | where).items() if key in COLUMNS})
-    write_table(out / "slices.csv", COLUMNS, rows)
+                yield {key: _blank(value) for key, value in (row | native | where).items() if key in COLUMNS}
 
 
 def load(folder: Path) -> Tensors:
     """Open a folder of tensors without reading the arrays. Raises UserError when it is missing or incomplete."""
-    rows = read_table(folder / "slices.csv")
+    columns: dict[str, list[Any]] = {key: [] for key in COLUMNS}
+    for row in read_table(folder / "slices.csv"):
+        for key, values in columns.items():
+            values.append(row[key])
     try:
-        arrays = {key: np.load(folder / f"{key}.npy", mmap_mode="r") for key in ARRAYS}
+        arrays = {key: OnDisk(folder / f"{key}.npy") for key in ARRAYS}
     except (OSError, ValueError) as e:
         raise UserError(f"{folder}: tensors cannot be read ({e}); make them again") from e
-    if {len(array) for array in arrays.values()} != {len(rows)}:
+    if {len(array) for array in arrays.values()} != {len(columns["slice"])}:
         raise UserError(f"{folder}: arrays and slices.csv differ in length; make the tensors again")
-    return Tensors(**arrays, columns={key: [row[key] for row in rows] for key in COLUMNS})
+    return Tensors(**arrays, columns=columns)
 
 
 def crop_window(shape: tuple[int, ...], lung: U8 | None, size: int | None) -> Window:

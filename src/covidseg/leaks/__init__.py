@@ -69,7 +69,14 @@ def find(dataset: str, slices: Pictures, split: Split, pools: Pools | None = Non
     number = np.array([cases[s.data, s.case] for s in slices.items])
     order = np.argsort(r, kind="stable")
     i, j, r = i[order], j[order], r[order]
-    best = dict(zip(zip(number[i].tolist(), number[j].tolist(), strict=True), r.tolist(), strict=True))
+    both, last = np.unique((number[i] * len(cases) + number[j])[::-1], return_index=True)
+    highest = r[::-1][last]
+
+    def best(a: int, b: int) -> float | None:
+        """Return the correlation of two cases' most alike slices."""
+        at = np.searchsorted(both, a * len(cases) + b)
+        return float(highest[at]) if at < len(both) and both[at] == a * len(cases) + b else None
+
     close = r >= alike.ALIKE
     duplicates = list(zip(i[close].tolist(), j[close].tolist(), r[close].tolist(), strict=True))
     groups = _groups(slices.items, duplicates)
@@ -94,7 +101,7 @@ def find(dataset: str, slices: Pictures, split: Split, pools: Pools | None = Non
                 a, b = first[cases[key]], first[cases[test]]
                 if said := _same(a, b, groups):
                     kind, by, patient = said
-                    found = best.get((cases[key], cases[test]))
+                    found = best(cases[key], cases[test])
                     out.append(Leak(fold, kind, by, a.data, role, patient, a.case, b.case, found))
         nearest: dict[tuple[str, str, str], Leak] = {}  # ascending correlation: the last one of a tested slice stays
         for k, test_k, value in duplicates:

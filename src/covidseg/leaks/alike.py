@@ -13,7 +13,7 @@ found: the best match of a slice among the equalised, newly cropped ones of its 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -30,6 +30,7 @@ ALIKE = 0.73  # correlation of near-duplicates
 WORTH_SAYING = 0.4  # lower correlations are not kept
 SIDE, SHIFT = 32, 1  # picture side; pictures are compared at shifts of up to one of its pixels, 3 % of the lungs' width
 SURROUNDINGS = 1.5  # sigma in picture pixels
+AT_ONCE = 1 << 18  # pairs of hashes in memory: few enough for a processor's cache
 SMALLEST_BOX = 16  # px; a smaller lung box (apex, base) shows too little, the whole slice is taken
 
 
@@ -65,23 +66,28 @@ class Pictures:
 
     def without(self, cases: Collection[str]) -> Pictures:
         """Return the slices of all other cases."""
+        if not cases:
+            return self  # pictures of many slices are large
         return self.of([i for i, item in enumerate(self.items) if item.case not in cases])
 
 
 def read(name: str, dataset: Dataset, canonical: Path) -> Pictures:
     """Return the slices of a data set that training or testing may use; one case is in memory at a time."""
-    items, slices = [], []
+    items, hashes, pictures = [], [], []
     with Store(canonical) as store, Store(canonical / "lungs.h5") as masks:
         boxed = masks.file_attrs().get("source") != "none"
         for case, group in groupby(read_table(canonical / "slices.csv"), key=lambda row: row["case"]):
             image, lung = store.image(case), masks.lung(case) if boxed else None
+            slices = []
             for row in group:
                 if kept(row, dataset):
                     items.append(Item(name, row["slice"], case, row["patient"], row["role"]))
                     at = row["position"]
                     slices.append(_shrunk(image[at], None if lung is None else lung[at]))
-    hashes, small = (np.stack([pair[k] for pair in slices]) for k in (0, 1))
-    return Pictures(items, hashes_of(hashes), pictures_of(small))
+            if slices:
+                hashes.append(hashes_of(np.stack([first for first, _ in slices])))
+                pictures.append(pictures_of(np.stack([second for _, second in slices])))
+    return Pictures(items, np.concatenate(hashes), np.concatenate(pictures))
 
 
 def pairs(a: Pictures, b: Pictures) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
@@ -89,13 +95,12 @@ def pairs(a: Pictures, b: Pictures) -> tuple[npt.NDArray[np.int32], npt.NDArray[
 
     Slices of one case are not compared: a split has them on one side.
     """
-    case_a, case_b = (np.array([f"{item.data}/{item.case}" for item in p.items]) for p in (a, b))
     steps = range(2 * SHIFT + 1)
     core = _unit(a.pictures[:, SHIFT:-SHIFT, SHIFT:-SHIFT])
     side = SIDE - 2 * SHIFT
     found_i, found_j, found_r = [], [], []
-    for j, (bits, picture) in enumerate(zip(b.hashes, b.pictures, strict=True)):
-        near = np.flatnonzero((np.bitwise_count(a.hashes ^ bits) <= BITS) & (case_a != case_b[j]))
+    for j, near in enumerate(_near(a, b)):
+        picture = b.pictures[j]
         shifted = np.stack([picture[y : y + side, x : x + side] for y in steps for x in steps])
         r = (core[near] @ _unit(shifted).T).max(axis=1)
         kept = r >= WORTH_SAYING
@@ -103,6 +108,20 @@ def pairs(a: Pictures, b: Pictures) -> tuple[npt.NDArray[np.int32], npt.NDArray[
         found_j.append(np.full(kept.sum(), j, np.int32))
         found_r.append(r[kept])
     return np.concatenate(found_i), np.concatenate(found_j), np.concatenate(found_r)
+
+
+def _near(a: Pictures, b: Pictures) -> Iterator[npt.NDArray[np.intp]]:
+    """Yield for each slice of ``b`` those of ``a`` in other cases whose hashes agree."""
+    numbers: dict[tuple[str, str], int] = {}
+    case_a, case_b = (
+        np.array([numbers.setdefault((item.data, item.case), len(numbers)) for item in p.items], np.int32)
+        for p in (a, b)
+    )
+    block = max(1, AT_ONCE // max(1, len(a.items)))
+    for start in range(0, len(b.items), block):
+        bits, cases = (array[start : start + block, None] for array in (b.hashes, case_b))
+        for agree in (np.bitwise_count(a.hashes ^ bits) <= BITS) & (case_a != cases):
+            yield np.flatnonzero(agree)
 
 
 def hashes_of(small: U8) -> npt.NDArray[np.uint64]:
@@ -140,4 +159,5 @@ def _unit(pictures: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return (N, H * W) vectors without mean, of length 1; flat ones stay 0."""
     x = pictures.reshape(len(pictures), -1)
     x = x - x.mean(axis=1, keepdims=True)
-    return x / (np.linalg.norm(x, axis=1, keepdims=True) + 1e-6)
+    x /= np.linalg.norm(x, axis=1, keepdims=True) + 1e-6
+    return x

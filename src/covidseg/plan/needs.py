@@ -32,7 +32,6 @@ COPIES = 8.5  # of the weights: values, gradients, Adam's two moments, the best 
 LOOSE = 1.3  # of activations, for what the allocator keeps
 EVALUATED = 1 << 19  # pixels that go through a network at once without gradients, and at most so many slices:
 AT_ONCE = 64
-SLICES = 2000  # three 8-bit maps of so many lie in memory while there is room; the largest data set here has 1,848
 BESIDE = 300  # MiB of Snakemake, which runs beside the step in a batch system's job
 SPARE = 1.3
 
@@ -60,8 +59,7 @@ def training_memory(spec: RunSpec, gpu: bool = False) -> int:
         learned = batch * (size * max(spec.train.scales)) ** 2 * kept
         predicted = min(AT_ONCE, max(1, EVALUATED // size**2)) * size**2 * forward
         activations = LOOSE * max(learned, predicted) * width / MIB
-    data = SLICES * 3 * size**2 / MIB
-    return round(BESIDE + SPARE * (libraries + COPIES * weights * width**2 + activations + data))
+    return round(BESIDE + SPARE * (libraries + COPIES * weights * width**2 + activations))
 
 
 def training_minutes(spec: RunSpec) -> int:

@@ -197,12 +197,12 @@ def _leaks(plan: Plan, dataset: str, split: str) -> dict[str, Any]:
 
 def _dataset(plan: Plan, name: str) -> dict[str, Any]:
     dataset = plan.dataset(name)
-    table = read_table(plan.paths.canonical(name) / "slices.csv")
+    cases = [row["case"] for row in read_table(plan.paths.canonical(name) / "slices.csv")]
     return {
         "name": name,
         "title": dataset.title + (" (phantom twin)" if plan.config.mode == "demo" else ""),
         "licence": dataset.licence if plan.config.mode == "paper" else "generated here",
-        "cases": len({row["case"] for row in table}),
-        "slices": len(table),
+        "cases": len({*cases}),
+        "slices": len(cases),
         "lungs": plan.lungs_in_words(name),
     }

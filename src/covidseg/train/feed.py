@@ -1,4 +1,4 @@
-"""Slices on their way into a network: memory-mapped, on the device when they fit, streamed when not."""
+"""Slices on their way into a network: on a GPU when they fit there, else read from disk batch by batch."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from covidseg.train.job import Job
 
 Rows = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
-Picked = tuple[Tensor, Tensor | None, Tensor | None, Tensor]  # image, lung, prior, target
+What = Literal["image", "lung", "prior", "target"]
+Picked = dict[What, Tensor]  # uint8 (n, H, W) each; what the network does not see is left out
 SHARE = 0.5  # of the free memory of a GPU that slices may take
+PART = 64  # slices that the host's memory holds while more go through it
 
 
 def rows_by_role(job: Job, loaded: tensors.Tensors) -> dict[str, Rows]:
@@ -93,7 +95,7 @@ class Slices:
 
     def lung(self, rows: Rows) -> U8:
         """Return the lung masks of some rows."""
-        return self.loaded.lung[rows] if self._lungs else np.ones_like(self.loaded.lung[rows])
+        return self.loaded.lung[rows] if self._lungs else np.ones((len(rows), *self.loaded.lung.shape[1:]), np.uint8)
 
     def target(self, rows: Rows) -> U8:
         """Return the class of each pixel of some rows."""
@@ -111,9 +113,10 @@ class Feed:
 
     With a soft source among them all targets are soft: float32, the probability of the one class in 0..1.
 
-    Rows count through the sources, one after the other. On a CPU the memory maps serve as they are: what was read
-    once stays in the page cache and is shared between jobs. A GPU gets all slices at once when they fit into half its
-    free memory; else a thread prepares the next batch while the device works on this one (``streamed``).
+    Rows count through the sources, one after the other. On a CPU each batch is read from disk: what was read once stays
+    in the system's cache of files and is shared between jobs. A GPU gets all slices when they fit into half its free
+    memory (``hold``); else a thread prepares the next batch while the device works on this one (``streamed``). Either
+    way the process holds a few batches in the host's memory, however many slices there are.
     """
 
     def __init__(self, sources: Sequence[Slices], mode: InputMode, device: torch.device) -> None:
@@ -121,14 +124,26 @@ class Feed:
         self.size = int(sources[0].loaded.image.shape[1])
         self.soft = any(source.soft for source in sources)
         self._ends = np.cumsum([len(source) for source in sources])
-        self._guided = sources[0].prior is not None
+        seen: dict[What, bool] = {"lung": mode != "slice", "prior": sources[0].prior is not None}
+        self._wanted: list[What] = ["image", *(what for what, wanted in seen.items() if wanted), "target"]
         self._held: Picked | None = None
         self.streamed = False
         if device.type == "cuda":
-            bytes_ = (3 + self._guided) * int(self._ends[-1]) * self.size**2
+            bytes_ = len(self._wanted) * len(self) * self.size**2
             self.streamed = bytes_ > SHARE * torch.cuda.mem_get_info(device)[0]
             if not self.streamed:
-                self._held = self._read(np.arange(self._ends[-1]))
+                self.hold()
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def hold(self) -> None:
+        """Put all slices on the device, a part at a time; batches then come from there."""
+        shape = (len(self), self.size, self.size)
+        self._held = {what: torch.empty(shape, dtype=torch.uint8, device=self.device) for what in self._wanted}
+        for rows in in_batches(np.arange(len(self)), PART):
+            for what, whole in self._held.items():
+                whole[rows[0] : rows[-1] + 1] = torch.from_numpy(self._gather(what, rows))
 
     def batches(self, batches: Sequence[Rows]) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield input and target of each batch of rows, in order."""
@@ -146,12 +161,12 @@ class Feed:
     def refresh(self, rows: Rows) -> None:
         """Take note that the targets of some rows have changed in their source."""
         if self._held is not None:
-            self._held[3][torch.from_numpy(rows).to(self.device)] = self._send(self.target(rows))
+            self._held["target"][torch.from_numpy(rows).to(self.device)] = self._send(self.target(rows))
 
     def pixels(self, rows: Rows, classes: int) -> list[int]:
         """Return how many pixels of the rows' targets each foreground class has."""
         counts = np.zeros(1 + classes, np.int64)
-        for part in in_batches(rows, 64):
+        for part in in_batches(rows, PART):
             counts += np.bincount(self.target(part).ravel(), minlength=1 + classes)
         return [int(n) for n in counts[1:]]
 
@@ -159,20 +174,17 @@ class Feed:
         if self._held is None:
             return self._read(rows)
         at = torch.from_numpy(rows).to(self.device)
-        image, lung, prior, target = self._held
-        return image[at], None if lung is None else lung[at], None if prior is None else prior[at], target[at]
+        return {what: whole[at] for what, whole in self._held.items()}
 
     def _read(self, rows: Rows) -> Picked:
-        """Return image, lung, prior and target of some rows on the device."""
-        lung = None if self.mode == "slice" else self._send(self._gather("lung", rows))
-        prior = self._send(self._gather("prior", rows)) if self._guided else None
-        return self._send(self._gather("image", rows)), lung, prior, self._send(self.target(rows))
+        """Return some rows on the device."""
+        return {what: self._send(self._gather(what, rows)) for what in self._wanted}
 
     def target(self, rows: Rows) -> U8:
         """Return the class of each pixel of some rows; with a soft source 255 times the one class's probability."""
         return self._gather("target", rows)
 
-    def _gather(self, what: Literal["image", "lung", "prior", "target"], rows: Rows) -> U8:
+    def _gather(self, what: What, rows: Rows) -> U8:
         if len(self.sources) == 1:
             found: U8 = getattr(self.sources[0], what)(rows)
             return found
@@ -190,8 +202,8 @@ class Feed:
         return tensor if self.device.type == "cpu" else tensor.pin_memory().to(self.device, non_blocking=True)
 
     def _finish(self, picked: Picked) -> tuple[Tensor, Tensor]:
-        image, lung, prior, target = picked
-        return compose(image, lung, self.mode, prior), target.float().div_(255) if self.soft else target
+        x, target = compose(picked["image"], picked.get("lung"), self.mode, picked.get("prior")), picked["target"]
+        return x, target.float().div_(255) if self.soft else target
 
 
 def in_batches(rows: Rows, batch: int) -> list[Rows]:

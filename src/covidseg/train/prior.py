@@ -84,8 +84,12 @@ class Maps:
             raise UserError(f"{path}: missing or damaged ({e}); delete its folder and run snakemake again") from e
 
     def __call__(self, rows: Rows) -> U8:
-        """Return the maps of some rows of the job's tensors."""
-        return np.stack([self._maps[self._place[int(row)]] for row in rows])
+        """Return the maps of some rows of the job's tensors; of slices that the job's fold does not use they are 0."""
+        out = np.zeros((len(rows), *self._maps.shape[1:]), np.uint8)
+        for k, row in enumerate(rows):
+            if (place := self._place.get(int(row))) is not None:
+                out[k] = self._maps[place]
+        return out
 
 
 def maps(job: Job) -> Maps | None:

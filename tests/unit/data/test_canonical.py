@@ -49,7 +49,7 @@ def test_what_goes_in_comes_out(tmp_path):
         assert store.attrs("a")["spacing"].tolist() == [5.0, 0.5, 0.25]
         with pytest.raises(UserError, match="no case 'c'"):
             store.image("c")
-    rows = read_table(tmp_path / "slices.csv")
+    rows = list(read_table(tmp_path / "slices.csv"))
     assert [row["slice"] for row in rows] == ["a/000", "a/001", "b/000", "b/001"]
     assert [row["px_lesion"] for row in rows] == [0, 3, None, None]
     assert [row["px_lung"] for row in rows] == [12, 12, None, None]

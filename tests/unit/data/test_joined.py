@@ -73,7 +73,7 @@ def test_tensors_are_those_of_the_parts_one_after_the_other(joined: Path) -> Non
 
 
 def test_slices_that_count_show_ggo_or_consolidation(joined: Path) -> None:
-    table = read_table(joined / "dataset3" / "slices.csv")
+    table = list(read_table(joined / "dataset3" / "slices.csv"))
     shown = {
         row["slice"]: (row["px_ggo"] + row["px_consolidation"], row["px_effusion"])
         for row in table
