@@ -10,16 +10,13 @@ import functools
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from covidseg import device, record
+from covidseg import device, jobs, record
 from covidseg.errors import UserError, nearest
 from covidseg.files import need, sha256, write_json
-from covidseg.plan import PHANTOM_LUNGS, WORKFLOW, Plan, Run
+from covidseg.plan import PHANTOM_LUNGS, WORKFLOW, Plan
 from covidseg.plan.run import in_project
-
-if TYPE_CHECKING:
-    from covidseg.train.job import Job
 
 
 def _say(text: str) -> None:
@@ -158,14 +155,14 @@ def train(plan: Plan, run_id: str, fold: int, seed: int, gpus: int = 0) -> None:
     from covidseg.train.progress import Progress
 
     run = plan.run(run_id)
-    job, inputs = _job(plan, run, fold, seed, run.spec.stages)
+    job, inputs = jobs.prepare(plan, run, fold, seed, run.spec.stages, _say)
     with device.lease(plan.config.device if run.spec.net else "cpu", gpus, _say) as held:
         started = time.time()
         facts = training.run(job, Progress(f"{run_id} fold {fold} seed {seed}"))
     stages = [record.read(plan.paths.stage(run_id, fold, seed, name) / record.STAGE) for name in run.spec.stages]
     files = {name: sha256(job.out / name) for name in training.OUTPUTS}
     command = f"covidseg --config {plan.source} train {run_id} --fold {fold} --seed {seed}"
-    about = _about(plan, run, fold, seed, started, job.code, inputs, command)
+    about = jobs.about(plan, run, fold, seed, started, job.code, inputs, command)
     about["wall_seconds"] = round(about["wall_seconds"] + sum(made["wall_seconds"] for made in stages), 2)
     about["peak_memory_mb"] = max([record.peak_memory_mb(), *(made["peak_memory_mb"] for made in stages)])
     record.write(job.out / "run.json", **about, outputs=files, gpus=held, **facts)
@@ -181,7 +178,7 @@ def stage(plan: Plan, run_id: str, fold: int, seed: int, name: str, gpus: int = 
     if name not in stages:
         legal = nearest(name, stages) if stages else "its method has none; use covidseg train"
         raise UserError(f"{run_id}: unknown stage {name!r}; {legal}")
-    job, inputs = _job(plan, run, fold, seed, stages[: stages.index(name)])
+    job, inputs = jobs.prepare(plan, run, fold, seed, stages[: stages.index(name)], _say)
     path = plan.paths.stage(run_id, fold, seed, name) / record.STAGE
     path.unlink(missing_ok=True)
     with device.lease(plan.config.device, gpus, _say) as held:
@@ -190,89 +187,8 @@ def stage(plan: Plan, run_id: str, fold: int, seed: int, name: str, gpus: int = 
     if facts["passed"]:
         _say(f"{run_id} fold {fold} seed {seed}: {name} passed, nothing was left to do")
     command = f"covidseg --config {plan.source} stage {run_id} {name} --fold {fold} --seed {seed}"
-    about = _about(plan, run, fold, seed, started, job.code, inputs, command)
+    about = jobs.about(plan, run, fold, seed, started, job.code, inputs, command)
     record.write(path, stage=name, **about, gpus=held, **facts)
-
-
-def _job(plan: Plan, run: Run, fold: int, seed: int, before: list[str]) -> tuple[Job, dict[str, str]]:
-    """Return a training's job and the hashes of what it is made from; the stages ``before`` have to be there."""
-    from covidseg.nets import published
-    from covidseg.train.job import Job
-
-    if fold not in run.all_folds:
-        raise UserError(
-            f"{run.id}: split {run.spec.split!r} has no fold {fold}; legal: {', '.join(map(str, run.all_folds))}"
-        )
-    spec, pool = run.spec, run.spec.pool
-    folders = [plan.paths.tensors(*pair) for pair in plan.tensors_of(spec)]
-    for (name, size), folder in zip(plan.tensors_of(spec), folders, strict=True):
-        need(folder / "tensors.json", f"tensors {name} {size}")
-    start, prior = plan.start(run.id, spec), plan.prior(run.id, spec)
-    guide, guided = _guide(plan, plan.run(prior), fold, seed) if prior else (None, {})
-    maps = plan.paths.canonical(spec.maps) if spec.maps else None
-    if maps:
-        need(maps / "import.json", f"import {spec.maps}")
-    encoder = published.encoder_of(spec.net)
-    weights = published.fetch(encoder, plan.config.data / "weights", plan.mirror, _say) if encoder else None
-    code = record.code_fingerprint(*plan.train_modules(spec))
-    job = Job(
-        spec=spec,
-        fold=fold,
-        seed=seed,
-        tensors=folders[0],
-        split=plan.split_path(spec.split),
-        out=plan.paths.job(run.id, fold, seed),
-        class_values=spec.values,
-        device=plan.config.device,
-        code=code,
-        pool=folders[-1] if pool else None,
-        pool_values=plan.lesion_values(pool.dataset, spec.classes) if pool else (),
-        start=plan.paths.job(start, fold, seed) if start else None,
-        guide=guide,
-        maps=maps,
-        weights=weights,
-    )
-    inputs = {"tensors": sha256(folders[0] / "tensors.json"), "split": sha256(job.split), **guided}
-    inputs |= {"pool": sha256(folders[-1] / "tensors.json")} if pool else {}
-    inputs |= {"maps": sha256(maps / "import.json")} if maps else {}
-    for name in before:
-        path = plan.paths.stage(run.id, fold, seed, name) / record.STAGE
-        made = record.read(need(path, f"stage {run.id} {name} --fold {fold} --seed {seed}"))
-        if made["spec_hash"] != run.hash:
-            raise UserError(f"{path}: made from another spec; run snakemake to make it again")
-        if made["inputs"] != inputs:
-            raise UserError(f"{path}: made from other data or another model; run snakemake to make it again")
-    return job, inputs
-
-
-def _guide(plan: Plan, run: Run, fold: int, seed: int) -> tuple[Job, dict[str, str]]:
-    """Return the finished training whose maps are another run's prior, and the hash of its model."""
-    from covidseg.freshness import usable_model
-
-    job, _ = _job(plan, run, fold, seed, [])
-    return job, {"prior": sha256(usable_model(plan, run, fold, seed))}
-
-
-def _about(
-    plan: Plan, run: Run, fold: int, seed: int, started: float, code: str, inputs: dict[str, str], command: str
-) -> dict[str, Any]:
-    """Return what every record of a training says."""
-    return {
-        "run": run.id,
-        "fold": fold,
-        "seed": seed,
-        "mode": plan.config.mode,
-        "preset": plan.preset_name,
-        "caveats": plan.caveats(run),
-        "released": list(run.released),
-        "spec": run.spec.model_dump(mode="json"),
-        "spec_hash": run.hash,
-        "code": code,
-        "inputs": inputs,
-        "command": command,
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "wall_seconds": round(time.time() - started, 2),
-    }
 
 
 def masks(plan: Plan, run_id: str, gpus: int = 0) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from covidseg import nets, steps
+from covidseg import jobs, nets, steps
 from covidseg.errors import UserError
 from covidseg.files import sha256, write_json
 from covidseg.freshness import training_problem, usable_model
@@ -142,7 +142,7 @@ def test_a_prior_that_is_missing_or_stale_is_refused() -> None:
         steps.stage(plan, guided.id, 0, 0, "prior")
     record = trained(plan, binary)
     model = usable_model(plan, binary, 0, 0)
-    job, inputs = steps._job(plan, guided, 0, 0, [])
+    job, inputs = jobs.prepare(plan, guided, 0, 0, [], print)
     assert job.guide is not None
     assert (job.guide.out, job.guide.class_values) == (model.parent, {"infection": (1, 2)})
     assert inputs["prior"] == sha256(model)
@@ -150,7 +150,7 @@ def test_a_prior_that_is_missing_or_stale_is_refused() -> None:
         steps.train(plan, guided.id, 0, 0)
     done = plan.paths.stage(guided.id, 0, 0, "prior") / "stage.json"
     write_json(done, {"spec_hash": guided.hash, "inputs": inputs})
-    assert steps._job(plan, guided, 0, 0, ["prior"])[0].guide is not None
+    assert jobs.prepare(plan, guided, 0, 0, ["prior"], print)[0].guide is not None
     trained(plan, guided, prior=inputs["prior"])
     assert training_problem(plan, guided, 0, 0) is None
     trained(plan, binary, seed=1)  # trained again: another model
@@ -176,7 +176,7 @@ def test_whole_scans_are_predicted_with_their_prior() -> None:
     plan = Plan.load(ASKED)
     binary, guided = plan.run("two/binary"), plan.run("two/guided")
     trained(plan, binary)
-    _, inputs = steps._job(plan, binary, 0, 0, [])
+    _, inputs = jobs.prepare(plan, binary, 0, 0, [], print)
     prior = sha256(usable_model(plan, binary, 0, 0))
     trained(plan, guided, prior=prior)
     assert inputs.keys() == {"tensors", "split"}

@@ -34,7 +34,9 @@ PYTHON = "PYTHONPATH=src python" if CONDA else shlex.quote(sys.executable)
 PYTHON = PYTHON.replace("{", "{{").replace("}", "}}")  # the prefix is a format
 # What a scheduler runs is known to its queue, see covidseg.running.
 QUEUED = "COVIDSEG_QUEUED=1 " if workflow.remote_exec else ""
-shell.prefix(f'covidseg() {{{{ {QUEUED}{PYTHON} -m covidseg --config {CONFIG} "$@"; }}}}; ')
+shell.prefix(
+    f'covidseg() {{{{ {QUEUED}{PYTHON} -m covidseg --config {CONFIG} "$@"; }}}}; '
+)
 
 LOGS = P.results / "logs"
 ENV = f"../../envs/{'cuda' if device.asks_for_gpu(PLAN.config.device) else 'cpu'}.yaml"

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from covidseg import files
+
+U8 = npt.NDArray[np.uint8]
 
 LIBVER = ("v110", "v110")  # one file format whatever the library, so that the bytes stay the same
 
@@ -67,6 +72,25 @@ class Writer:
     def __init__(self, file: Any, sink: _Sink) -> None:
         self.file = file
         self.check = sink.check
+
+    def slices(self, key: str, rows: npt.NDArray[np.int64], shape: tuple[int, ...]) -> Callable[[U8], None]:
+        """Begin ``index`` int32 (N,), the rows, and ``key`` uint8 (N, ...) of slices of a shape, compressed one by one.
+
+        Returns what writes the next (n, ...) of them.
+        """
+        self.file.create_dataset("index", data=rows.astype(np.int32), track_times=False)
+        whole = self.file.create_dataset(
+            key, (len(rows), *shape), np.uint8, chunks=(1, *shape), compression=1, track_times=False
+        )
+        done = 0
+
+        def append(some: U8) -> None:
+            nonlocal done
+            whole[done : done + len(some)] = some
+            self.check()
+            done += len(some)
+
+        return append
 
 
 @contextlib.contextmanager

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from covidseg.data.importers.folder import names as names_below
 from covidseg.errors import UserError, nearest
-from covidseg.plan.costs import Costs
+from covidseg.plan.hashes import Hashed
 from covidseg.plan.run import WORKFLOW, check_known, qualified
 from covidseg.schema import Claim, DatasetTable, ExamplesFigure, QualitativeFigure, ResultTable, Training
 
 
-class Checked(Costs):
+class Checked(Hashed):
     """A plan that can check itself."""
 
     def _check_names(self) -> None:

@@ -136,10 +136,6 @@ def write_soft(soft: Soft, first: int, path: Path) -> None:
     """Write the labels from number ``first`` on: ``index`` int32 (n,), rows of the pool, ``label`` uint8 (n, H, W)."""
     labels = soft.labels[first:]
     with hdf5(path) as writer:
-        writer.file.create_dataset("index", data=soft.index[first:].astype(np.int32), track_times=False)
-        made = writer.file.create_dataset(
-            "label", labels.shape, np.uint8, chunks=(1, *labels.shape[1:]), compression=1, track_times=False
-        )
-        for at, label in enumerate(labels):
-            made[at] = label
-            writer.check()
+        append = writer.slices("label", soft.index[first:], labels.shape[1:])
+        for label in labels:
+            append(label[None])

@@ -102,25 +102,18 @@ def write_predictions(model: nn.Module, feed: Feed, rows: Rows, classes: list[st
     """Write the probability maps of some rows of the tensors: ``prob`` uint8 (N, K, H, W), ``index`` int32 (N,)."""
     from covidseg.data.full import hdf5
 
-    shape = (len(rows), len(classes), feed.size, feed.size)
     with hdf5(path) as writer:
         writer.file.attrs["classes"] = json.dumps(classes)
-        writer.file.create_dataset("index", data=rows.astype(np.int32), track_times=False)
-        prob = writer.file.create_dataset(
-            "prob", shape, np.uint8, chunks=(1, *shape[1:]), compression=1, track_times=False
-        )
-        for at, maps in maps_of(model, feed, rows):
-            prob[at : at + len(maps)] = maps
-            writer.check()
+        append = writer.slices("prob", rows, (len(classes), feed.size, feed.size))
+        for maps in maps_of(model, feed, rows):
+            append(maps)
 
 
-def maps_of(model: nn.Module, feed: Feed, rows: Rows) -> Iterator[tuple[int, U8]]:
-    """Yield the probability maps (n, K, H, W) of some rows in parts, each with how many came before it."""
+def maps_of(model: nn.Module, feed: Feed, rows: Rows) -> Iterator[U8]:
+    """Yield the probability maps (n, K, H, W) of some rows in parts."""
     model.eval()
-    at = 0
     for x, _ in feed.batches(in_batches(rows, evaluation_batch(feed.size, feed.device))):
-        yield at, _quantised(forward(model, x))
-        at += len(x)
+        yield _quantised(forward(model, x))
 
 
 def _quantised(p: Tensor) -> U8:

@@ -32,7 +32,7 @@ def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
     UserError when the other run's tensors are of other slices.
     """
     from covidseg.train.device import prepare
-    from covidseg.train.feed import Feed, Slices, in_batches, rows_by_role
+    from covidseg.train.feed import PART, Feed, Slices, in_batches, rows_by_role
     from covidseg.train.predict import load_model, maps_of
 
     assert job.guide is not None
@@ -48,21 +48,13 @@ def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
     truth = Slices(own, guide.class_values)
     feed = Feed([Slices(theirs, guide.class_values)], guide.spec.input.mode, prepare(job.device, job.spec.threads))
     model = load_model(guide.out, guide.spec).to(feed.device)
-    size = own.image.shape[1:]
+    size = (own.image.shape[1], own.image.shape[2])
     with hdf5(job.out / FILE) as writer:
-        writer.file.create_dataset("index", data=np.concatenate([told, predicted]).astype(np.int32), track_times=False)
-        prior = writer.file.create_dataset(
-            "prior", (len(every), *size), np.uint8, chunks=(1, *size), compression=1, track_times=False
-        )
-        at = 0
-        for part in in_batches(told, 64):
-            prior[at : at + len(part)] = 255 * (truth.target(part) > 0).astype(np.uint8)
-            writer.check()
-            at += len(part)
-        for before, maps in maps_of(model, feed, predicted):
-            for k, map_ in enumerate(maps[:, 0], len(told) + before):
-                prior[k] = tensors.resize(map_, (size[0], size[1]))
-            writer.check()
+        append = writer.slices("prior", np.concatenate([told, predicted]), size)
+        for part in in_batches(told, PART):
+            append(255 * (truth.target(part) > 0).astype(np.uint8))
+        for maps in maps_of(model, feed, predicted):
+            append(np.stack([tensors.resize(map_, size) for map_ in maps[:, 0]]))
         progress(1, 1, "")
     seconds = round(time.perf_counter() - start, 2)
     return {"passed": False, "predicted": len(predicted), "truth": len(told), "seconds": seconds}

@@ -19,7 +19,7 @@ from covidseg.data import tensors
 from covidseg.errors import UserError
 from covidseg.schema import Propagation
 from covidseg.train.job import Job, Progress
-from covidseg.train.stages import RECORD, Rows, folder, pool_of, take_over
+from covidseg.train.stages import Rows, folder, pool_of, take_over
 
 if TYPE_CHECKING:
     from covidseg.train.pseudo import Soft
@@ -71,7 +71,7 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     fit = supervised.learn(phase, feed, rows["train"], rows["val"], progress, model, before=before)
     write_predictions(fit.model, feed, rows["test"], job.spec.classes, job.out / "predictions.h5")
     fit.resume.remove()
-    done = {name: record.read(folder(job.out, name) / RECORD) for name in settings.stages}
+    done = {name: record.read(folder(job.out, name) / record.STAGE) for name in settings.stages}
     facts = supervised.facts(fit, start)
     blocks = [made for name, made in done.items() if name.startswith("block") and not made["passed"]]
     steps, labelled, pool = sum(len(made["steps"]) for made in blocks), blocks[-1]["pseudo"], blocks[-1]["pool"]
@@ -173,7 +173,7 @@ def _pretrain(job: Job, progress: Progress) -> dict[str, Any]:
     start = time.perf_counter()
     clear(job.out)
     settings, main = _settings(job), job.out.parent.parent
-    made = [(path, record.read(path / RECORD)) for name in settings.stages[1:-1] if (path := folder(main, name))]
+    made = [(path, record.read(path / record.STAGE)) for name in settings.stages[1:-1] if (path := folder(main, name))]
     blocks = [path for path, facts in made if not facts["passed"]]
     loaded, pool, _ = pool_of(job, settings.pool)
     rows = order(pool, settings.k, settings.steps, replace(job, stream=STEPS).random(-1))

@@ -55,19 +55,14 @@ def write_labels(
     known = np.isin(rows, truth)
     source = feed.sources[0].loaded
     with hdf5(path) as writer:
-        writer.file.create_dataset("index", data=rows.astype(np.int32), track_times=False)
-        shape = (len(rows), feed.size, feed.size)
-        labels = writer.file.create_dataset(
-            "label", shape, np.uint8, chunks=(1, *shape[1:]), compression=1, track_times=False
-        )
+        append = writer.slices("label", rows, (feed.size, feed.size))
         at = 0
         for batch in in_batches(rows, evaluation_batch(feed.size, feed.device)):
             x, _ = next(feed.batches([batch]))
             p_NKHW = forward(model, x)
             found: U8 = pseudo_labels(p_NKHW, trust).cpu().numpy()
             likely += int((pseudo_labels(p_NKHW, None) > 0).sum()) if trust is not None else 0
-            labels[at : at + len(found)] = found
-            writer.check()
+            append(found)
             pixels += np.bincount(found.ravel(), minlength=classes + 1)
             for k in np.flatnonzero(known[at : at + len(found)]):
                 scores.append(_dice(found[k] > 0, np.isin(source.label[batch[k]], values)))

@@ -21,7 +21,7 @@ from covidseg.data import tensors
 from covidseg.schema import SelfTraining
 from covidseg.train import rounds
 from covidseg.train.job import Job, Progress
-from covidseg.train.stages import RECORD, folder, pool_of, take_over
+from covidseg.train.stages import folder, pool_of, take_over
 
 
 def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
 
 def trained(out: Path, before: int) -> list[dict[str, Any]]:
     """Return the records of the trained rounds before number ``before``. Raises UserError for a missing one."""
-    found = [record.read(folder(out, f"round{k}") / RECORD) for k in range(before)]
+    found = [record.read(folder(out, f"round{k}") / record.STAGE) for k in range(before)]
     return [facts for facts in found if not facts["passed"]]
 
 
@@ -154,6 +154,6 @@ def _line(out: Path, number: int, facts: dict[str, Any], kept: bool) -> dict[str
     """Return one line of the table of rounds; what round 0 lacks is None."""
     keys = ("labelled", "pseudo", "class_pixels", "class_weights", "val_dsc", "best_epoch", "seconds")
     line = {"round": number, **{key: facts.get(key) for key in keys}, "kept": kept}
-    labels = json.loads((folder(out, f"labels{number}") / RECORD).read_text("utf-8")) if number else {}
+    labels = json.loads((folder(out, f"labels{number}") / record.STAGE).read_text("utf-8")) if number else {}
     line |= {key: labels.get(key) for key in ("pool", "agreement", "known", "untrusted")}
     return line | {"seconds": round(facts["seconds"] + labels.get("seconds", 0), 2)}

@@ -14,7 +14,6 @@ from covidseg.errors import UserError
 from covidseg.schema import Pool
 from covidseg.train.job import Job
 
-RECORD = "stage.json"
 UNLABELLED = "unlabelled"  # the role of slices without labels
 Rows = npt.NDArray[np.int64]
 

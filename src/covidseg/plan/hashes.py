@@ -16,7 +16,7 @@ from covidseg.schema import ResultTable, RunSpec
 METRIC_PROSE = {"title", "about", "better", "digits", "unit", "not_comparable"}
 
 
-class Costs(Asked):
+class Hashed(Asked):
     """What is asked for, what makes each of its steps run again, and what its jobs need."""
 
     def _dataset_hash(self, dataset: str, *keys: str) -> str:
