@@ -191,12 +191,14 @@ class Slurm:
         return [dict(zip(keys, line.split("|"), strict=True)) for line in text.splitlines()]
 
     def wait(self, done: Callable[[], object], what: str, seconds: float = 60) -> None:
-        """Look until something is so; fail with the logs when it does not come."""
+        """Look until something is so; fail with all that Slurm knows when it does not come."""
         deadline = time.monotonic() + seconds
         while not done():
             if time.monotonic() > deadline:
-                logs = "\n".join(f.read_text()[-2000:] for f in self.folder.glob("*.log"))
-                raise TimeoutError(f"{what} did not come within {seconds:.0f} s:\n{logs}")
+                looks = (("squeue", "-a"), ("scontrol", "show", "node", "-d"), ("scontrol", "show", "job", "-d"))
+                said = [self.do(*look, fails=True) for look in looks]
+                said += [f.read_text()[-5000:] for f in self.folder.glob("*.log")]
+                raise TimeoutError("\n".join([f"{what} did not come within {seconds:.0f} s:", *said]))
             time.sleep(0.1)
 
     def do(self, *command: str, fails: bool = False) -> str:
