@@ -113,7 +113,7 @@ class Slurm:
         host, gres = socket.gethostname().split(".")[0], ""
         lines = CONFIG.format(host=host, port=PORT, folder=folder)
         for k, (node, gpus) in enumerate(NODES.items(), 1):
-            lines += f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={PORT + k} CPUs=4 RealMemory=9000"
+            lines += f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={PORT + k} CPUs=4 RealMemory=16000"
             lines += f" Gres=gpu:{gpus}\n" if gpus else "\n"
             for g in range(gpus):
                 os.mknod(folder / "devices" / f"nvidia{g}", stat.S_IFCHR | 0o666, os.makedev(1, 3))  # as /dev/null
