@@ -25,8 +25,8 @@ NETWORKS = {
 }
 HUNGRIEST = tuple(map(max, zip(*NETWORKS.values(), strict=True)))
 MIB = 1 << 20
-# Measured: trainings of a few batches, all networks, width 0.5 and 1, 128 to 512 pixels. By these numbers they took 0.8
-# to 1.15 of what was expected. What a GPU's libraries take of the machine was not measured.
+# Measured: the demo's trainings, three on real slices at 128 pixels, and a few batches of U-Net, SSA-Net, FCN8s and
+# Inf-Net at 256 to 512 took 0.7 to 1.2 of what is expected here. What torch takes of the machine beside a GPU was not.
 LIBRARIES, CUDA = 350, 4500  # MiB of Python with torch, and of torch that uses a GPU
 COPIES = 8.5  # of the weights: values, gradients, Adam's two moments, the best epoch's, and what is made on the way
 LOOSE = 1.3  # of activations, for what the allocator keeps

@@ -40,7 +40,7 @@ def test_rows_read_in_threads(path: Path) -> None:
 def test_the_file_stays_out_of_the_process(tmp_path: Path) -> None:
     path, statm = tmp_path / "large.npy", Path("/proc/self/statm")
     if not statm.exists():
-        pytest.skip("needs Linux")
+        pytest.skip("what a process holds is read from /proc, which only Linux has")
     np.save(path, np.zeros((1, 1024, 1024), np.uint8))
     path.write_bytes(path.read_bytes().replace(b"(1, 1024, 1024)", b"(64, 1024, 1024)").replace(b" \n", b"\n", 1))
     os.truncate(path, 128 + 64 * 1024**2)
@@ -55,7 +55,7 @@ def test_it_closes_its_file(path: Path) -> None:
         return sum(os.path.realpath(f"/proc/self/fd/{fd}") == str(path) for fd in os.listdir("/proc/self/fd"))
 
     if not os.path.isdir("/proc/self/fd"):
-        pytest.skip("needs Linux")
+        pytest.skip("what a process holds is read from /proc, which only Linux has")
     array = OnDisk(path)
     assert opened() == 1
     del array
