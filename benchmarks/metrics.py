@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from covidseg import schema
-from covidseg.maps import read_pairs
+from covidseg.base.images import read_pairs
+from covidseg.evaluate.score import Slice, score_slices
 from covidseg.metrics.overlap import binarise
 from covidseg.metrics.rowset import rowset_hausdorff
 from covidseg.metrics.surface import contour_distances, robust_hausdorff, surface_dice
-from covidseg.score import Slice, score_slices
 
 PROTOCOLS = Path(__file__).parents[1] / "workflow" / "protocols"
 NAN = float("nan")

@@ -99,8 +99,9 @@ def multiplications(size: int = 1536) -> float:
 
 def timed(args: argparse.Namespace) -> tuple[int, float, float]:
     """Return the slices that a block of steps learned, its seconds, and those of processor time."""
-    from covidseg import nets, record
+    from covidseg import nets
     from covidseg.data.tensors import COLUMNS
+    from covidseg.jobs import record
     from covidseg.schema import RunSpec
     from covidseg.train import Job, stage
     from covidseg.train.predict import save_model

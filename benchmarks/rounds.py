@@ -40,14 +40,14 @@ def labelling(args: argparse.Namespace) -> None:
     from covidseg import nets
     from covidseg.data.tensors import Tensors
     from covidseg.train.device import place, prepare
-    from covidseg.train.feed import Feed, Slices, evaluation_batch, in_batches
+    from covidseg.train.loader import SliceLoader, Slices, evaluation_batch, in_batches
     from covidseg.train.pseudo import write_labels
 
     device = prepare("auto", args.threads)
     model = place(nets.build({"name": "ssanet", "width": args.width}, 2, 3), device).eval()
     image = np.random.default_rng(0).integers(0, 256, (args.slices, args.size, args.size), dtype=np.uint8)
     loaded = Tensors(image, np.ones_like(image), np.zeros_like(image), {})
-    feed = Feed([Slices(loaded, {})], "slice+lung", device)
+    feed = SliceLoader([Slices(loaded, {})], "slice+lung", device)
     rows = np.arange(args.slices)
     held = list(feed.batches(in_batches(rows, evaluation_batch(args.size, device))))
 

@@ -105,9 +105,9 @@ def with_runs(folder: Path, number: int) -> None:
 
 def results(folder: Path) -> None:
     """Write the results that trainings, scores and leak checks of a project would have left; run in its folder."""
-    from covidseg.files import sha256, write_json
-    from covidseg.freshness import scores_made_from
+    from covidseg.base.files import sha256, write_json
     from covidseg.plan import Plan
+    from covidseg.upkeep.freshness import scores_made_from
 
     os.chdir(folder)
     plan = Plan.load(Path("config.yaml"))

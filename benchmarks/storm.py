@@ -42,7 +42,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from covidseg.orphans import STATE, incomplete  # noqa: E402
+from covidseg.upkeep.orphans import STATE, incomplete  # noqa: E402
 from tests.conftest import Project, small_project  # noqa: E402
 
 RUNS = "[ssanet/m1, ssanet/m3, ssanet/d3-r, ssanet/s4]"

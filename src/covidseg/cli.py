@@ -48,13 +48,13 @@ def _plan(context: typer.Context) -> Plan:
 
 def _alone(context: typer.Context) -> Plan:
     """Return the plan once no other process makes what this verb is to make."""
-    from covidseg import running
+    from covidseg.jobs import locks
 
     plan = _plan(context)
     names = [str(context.params[given.name]) for given in context.command.params if given.name != "gpus"]
     what = " ".join([str(context.info_name), *names])
     workflow = context.obj.parent == plan.paths.configs
-    running.alone(what, repr(plan.paths), workflow, lambda line: typer.echo(line, err=True))
+    locks.alone(what, repr(plan.paths), workflow, lambda line: typer.echo(line, err=True))
     return plan
 
 
@@ -271,7 +271,7 @@ def _fail(message: str) -> NoReturn:
 
 def main() -> Any:
     """Run the command line; bad input is one line on standard error and exit code 2."""
-    from covidseg.errors import UserError
+    from covidseg.base.errors import UserError
 
     signal.signal(signal.SIGINT, _interrupted)
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -12,11 +12,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from covidseg import device, jobs, record
-from covidseg.errors import UserError, nearest
-from covidseg.files import need, sha256, write_json
+from covidseg.base.errors import UserError, nearest
+from covidseg.base.files import need, sha256, write_json
+from covidseg.jobs import leases, record
 from covidseg.plan import PHANTOM_LUNGS, WORKFLOW, Plan
 from covidseg.plan.run import in_project
+from covidseg.upkeep import prepare
 
 
 def _say(text: str) -> None:
@@ -66,12 +67,12 @@ def import_(plan: Plan, name: str) -> None:
 
 
 def lungs(plan: Plan, name: str, gpus: int = 0) -> None:
-    """Make a data set's lung masks; a network holds ``gpus`` GPUs meanwhile, see ``device.lease``."""
+    """Make a data set's lung masks; a network holds ``gpus`` GPUs meanwhile, see ``leases.lease``."""
     from covidseg import lungs as masks
 
     folder, source = plan.paths.canonical(name), plan.lungs(name)
     need(folder / "import.json", f"import {name}")
-    own = device.lease(plan.config.device, gpus, _say) if plan.lung_network(name) else contextlib.nullcontext()
+    own = leases.lease(plan.config.device, gpus, _say) if plan.lung_network(name) else contextlib.nullcontext()
     with own:
         predict = _lung_predictor(plan, name, source)
         (folder / "lungs.json").unlink(missing_ok=True)
@@ -150,19 +151,19 @@ def leaks(plan: Plan, name: str, split: str) -> None:
 
 
 def train(plan: Plan, run_id: str, fold: int, seed: int, gpus: int = 0) -> None:
-    """Train one run, fold and seed, holding ``gpus`` GPUs, see ``device.lease``."""
+    """Train one run, fold and seed, holding ``gpus`` GPUs, see ``leases.lease``."""
     from covidseg import train as training
     from covidseg.train.progress import Progress
 
     run = plan.run(run_id)
-    job, inputs = jobs.prepare(plan, run, fold, seed, run.spec.stages, _say)
-    with device.lease(plan.config.device if run.spec.net else "cpu", gpus, _say) as held:
+    job, inputs = prepare.job_of(plan, run, fold, seed, run.spec.stages, _say)
+    with leases.lease(plan.config.device if run.spec.net else "cpu", gpus, _say) as held:
         started = time.time()
         facts = training.run(job, Progress(f"{run_id} fold {fold} seed {seed}"))
     stages = [record.read(plan.paths.stage(run_id, fold, seed, name) / record.STAGE) for name in run.spec.stages]
     files = {name: sha256(job.out / name) for name in training.OUTPUTS}
     command = f"covidseg --config {plan.source} train {run_id} --fold {fold} --seed {seed}"
-    about = jobs.about(plan, run, fold, seed, started, job.code, inputs, command)
+    about = prepare.facts_of(plan, run, fold, seed, started, job.code, inputs, command)
     about["wall_seconds"] = round(about["wall_seconds"] + sum(made["wall_seconds"] for made in stages), 2)
     about["peak_memory_mb"] = max([record.peak_memory_mb(), *(made["peak_memory_mb"] for made in stages)])
     record.write(job.out / "run.json", **about, outputs=files, gpus=held, **facts)
@@ -178,32 +179,32 @@ def stage(plan: Plan, run_id: str, fold: int, seed: int, name: str, gpus: int = 
     if name not in stages:
         legal = nearest(name, stages) if stages else "its method has none; use covidseg train"
         raise UserError(f"{run_id}: unknown stage {name!r}; {legal}")
-    job, inputs = jobs.prepare(plan, run, fold, seed, stages[: stages.index(name)], _say)
+    job, inputs = prepare.job_of(plan, run, fold, seed, stages[: stages.index(name)], _say)
     path = plan.paths.stage(run_id, fold, seed, name) / record.STAGE
     path.unlink(missing_ok=True)
-    with device.lease(plan.config.device, gpus, _say) as held:
+    with leases.lease(plan.config.device, gpus, _say) as held:
         started = time.time()
         facts = training.stage(job, name, Progress(f"{run_id} fold {fold} seed {seed} {name}"))
     if facts["passed"]:
         _say(f"{run_id} fold {fold} seed {seed}: {name} passed, nothing was left to do")
     command = f"covidseg --config {plan.source} stage {run_id} {name} --fold {fold} --seed {seed}"
-    about = jobs.about(plan, run, fold, seed, started, job.code, inputs, command)
+    about = prepare.facts_of(plan, run, fold, seed, started, job.code, inputs, command)
     record.write(path, stage=name, **about, gpus=held, **facts)
 
 
 def masks(plan: Plan, run_id: str, gpus: int = 0) -> None:
-    """Predict whole scans with a run's models, holding ``gpus`` GPUs, see ``device.lease``."""
-    from covidseg import masks as making
+    """Predict whole scans with a run's models, holding ``gpus`` GPUs, see ``leases.lease``."""
+    from covidseg.inference import masks as making
 
-    with device.lease(plan.config.device, gpus, _say):
+    with leases.lease(plan.config.device, gpus, _say):
         making.write(plan, plan.run(run_id), _say)
 
 
 def score(plan: Plan, run_id: str) -> None:
     """Score all folds and seeds of a run under its tables' protocols and the standard one."""
-    from covidseg import predictions
-    from covidseg import score as scoring
-    from covidseg.freshness import scores_made_from
+    from covidseg.evaluate import predictions
+    from covidseg.evaluate import score as scoring
+    from covidseg.upkeep.freshness import scores_made_from
 
     run, out = plan.run(run_id), plan.paths.run(run_id)
     protocols = {name: plan.protocol(name) for name in plan.protocols(run_id)}
@@ -225,7 +226,7 @@ def score(plan: Plan, run_id: str) -> None:
 def score_folders(protocol: str, truth: Path, pred: Path, out: Path) -> str:
     """Score a folder of predictions; return what to print."""
     from covidseg import schema
-    from covidseg import score as scoring
+    from covidseg.evaluate import score as scoring
 
     in_project()
     path = WORKFLOW / "protocols" / f"{protocol}.yaml"
@@ -311,20 +312,20 @@ def trace(plan: Plan, table: str, row: str, metric: str) -> str:
 
 def doctor(config: Path) -> tuple[list[str], bool]:
     """Return the findings, one a line, and whether all is well."""
-    from covidseg import checkup
+    from covidseg.upkeep import checkup
 
     return checkup.examine(config)
 
 
 def adopt(plan: Plan) -> str:
     """Make Snakemake accept pulled results that were made from today's rows."""
-    from covidseg import checkup
+    from covidseg.upkeep import checkup
 
     return checkup.adopt(plan)
 
 
 def resume(orphans: str | None) -> int:
     """Go on after a Snakemake that was killed, by becoming it; return the exit code where that was not possible."""
-    from covidseg import orphans as left
+    from covidseg.upkeep import orphans as left
 
     return left.resume(orphans, _say)

@@ -13,10 +13,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from covidseg.base.images import read_map
 from covidseg.data.importers import folder
 from covidseg.data.importers.read import grey, nifti
 from covidseg.data.unpack import unpack
-from covidseg.maps import read_map
 from tests.fuzz import mutate
 from tests.fuzz.test_yaml import below, refused_in_one_line
 

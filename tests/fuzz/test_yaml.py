@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import yaml
 
-from covidseg import score
-from covidseg.errors import UserError
+from covidseg.base.errors import UserError
+from covidseg.evaluate import score
 from covidseg.plan import Plan
 from covidseg.schema import ResultTable
 from tests.conftest import ROOT

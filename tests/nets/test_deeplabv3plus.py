@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from covidseg import nets
-from covidseg.errors import UserError
+from covidseg.base.errors import UserError
 from covidseg.nets.deeplabv3plus import Pyramid
 from covidseg.nets.resnet import ResNet
 from tests.nets.base import NetTest, picture

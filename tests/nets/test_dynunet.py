@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from covidseg import nets
-from covidseg.errors import UserError
+from covidseg.base.errors import UserError
 from tests.nets.base import NetTest, picture
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from covidseg import nets
-from covidseg.errors import UserError
+from covidseg.base.errors import UserError
 from covidseg.nets.fcn8s import _bilinear
 from tests.nets.base import NetTest
 

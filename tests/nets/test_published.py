@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from covidseg.errors import UserError
+from covidseg.base.errors import UserError
 from covidseg.nets import published
 from covidseg.nets.resnet import ResNet
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from covidseg import losses, nets
-from covidseg.errors import UserError
-from covidseg.signature import Parameter, read
+from covidseg.base.errors import UserError
+from covidseg.base.signature import Parameter, read
 
 LEGAL = "deeplabv3plus, dynunet, fcn8s, infnet, ssanet, unet, unetplusplus"
 

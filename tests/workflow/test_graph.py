@@ -16,7 +16,7 @@ Fork = Callable[[], Project]
 
 def test_nothing_is_left_to_do_and_a_comment_is_nothing(fork: Fork) -> None:
     project = fork()
-    for module in ("train/supervised.py", "nets/ssanet.py", "tables/results.py", "data/phantom/__init__.py"):
+    for module in ("train/methods/supervised.py", "nets/ssanet.py", "tables/results.py", "data/phantom/__init__.py"):
         file = project.folder / "src" / "covidseg" / module
         file.write_text(file.read_text() + "\n# a comment\n")
     said = project.snakemake("--dry-run", "--logger", "covidseg", "--quiet", "all")

@@ -5,12 +5,14 @@ import sys
 
 from pathlib import Path
 
-from covidseg import device, orphans, record
-from covidseg.errors import UserError
+from covidseg.jobs import leases
+from covidseg.upkeep import orphans
+from covidseg.jobs import record
+from covidseg.base.errors import UserError
 from covidseg.plan import PHANTOM_LUNGS, Plan
-from covidseg.resolve import merge
+from covidseg.plan.resolve import merge
 from covidseg.schema import read_yaml
-from covidseg.supplies import supplies
+from covidseg.upkeep.supplies import supplies
 
 try:
     # Not by "configfile:", whose reader takes a key that stands twice and runs Python where a file asks for it. Here
@@ -32,14 +34,14 @@ P = PLAN.paths
 CONDA = "conda" in {str(m) for m in workflow.deployment_settings.deployment_method}
 PYTHON = "PYTHONPATH=src python" if CONDA else shlex.quote(sys.executable)
 PYTHON = PYTHON.replace("{", "{{").replace("}", "}}")  # the prefix is a format
-# What a scheduler runs is known to its queue, see covidseg.running.
+# What a scheduler runs is known to its queue, see covidseg.jobs.locks.
 QUEUED = "COVIDSEG_QUEUED=1 " if workflow.remote_exec else ""
 shell.prefix(
     f'covidseg() {{{{ {QUEUED}{PYTHON} -m covidseg --config {CONFIG} "$@"; }}}}; '
 )
 
 LOGS = P.results / "logs"
-ENV = f"../../envs/{'cuda' if device.asks_for_gpu(PLAN.config.device) else 'cpu'}.yaml"
+ENV = f"../../envs/{'cuda' if leases.asks_for_gpu(PLAN.config.device) else 'cpu'}.yaml"
 
 
 def begin():

@@ -15,7 +15,7 @@ rule lungs:
     threads: lambda w: PLAN.preset.threads if PLAN.lung_network(w.dataset) else 1
     resources:
         gpu=lambda w: (
-            device.gpus(PLAN.config.device) if PLAN.lung_network(w.dataset) else 0
+            leases.gpus(PLAN.config.device) if PLAN.lung_network(w.dataset) else 0
         ),
         mem_mb=growing(4000),
         runtime=growing(120),

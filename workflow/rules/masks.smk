@@ -18,12 +18,12 @@ rule masks:
         ENV
     threads: lambda w: run_of(w).spec.threads
     resources:
-        gpu=device.gpus(PLAN.config.device),
+        gpu=leases.gpus(PLAN.config.device),
         mem_mb=lambda w, attempt: attempt * PLAN.masks_needs(run_of(w).spec).memory_mb,
         runtime=lambda w: PLAN.masks_needs(run_of(w).spec).minutes,
     params:
         spec=lambda w: PLAN.masks_hash(run_of(w).id),
-        code=code("masks"),
+        code=code("inference.masks"),
     message:
         "masks {wildcards.paper}/{wildcards.run}"
     shell:

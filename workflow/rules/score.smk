@@ -17,7 +17,7 @@ rule score:
         runtime=growing(60),
     params:
         spec=lambda w: PLAN.score_hash(run_of(w).id),
-        code=code("predictions"),
+        code=code("evaluate.predictions"),
     message:
         "score {wildcards.paper}/{wildcards.run}"
     shell:

@@ -14,7 +14,7 @@ rule stage:
         ENV
     threads: lambda w: run_of(w).spec.threads
     resources:
-        gpu=device.gpus(PLAN.config.device),
+        gpu=leases.gpus(PLAN.config.device),
         mem_mb=lambda w, attempt: attempt * needs_of(w).memory_mb,
         runtime=lambda w: needs_of(w).minutes,
     params:

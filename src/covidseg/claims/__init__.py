@@ -6,10 +6,10 @@ from dataclasses import asdict
 
 import pandas as pd
 
+from covidseg.base.files import write_text
 from covidseg.claims.bootstrap import RESAMPLES
 from covidseg.claims.finding import FEWEST, findings
 from covidseg.claims.layout import html, markdown
-from covidseg.files import write_text
 from covidseg.plan import Plan
 from covidseg.tables.caption import differences
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from covidseg.base.errors import UserError
 from covidseg.claims.bootstrap import Estimate, estimate
-from covidseg.errors import UserError
 from covidseg.plan import Plan, qualified
 from covidseg.schema import Claim
 from covidseg.tables.cell import NOT_FOUND, NOT_RUN

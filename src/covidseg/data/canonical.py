@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from covidseg import files
+from covidseg.base import files
+from covidseg.base.errors import UserError
 from covidseg.data.full import hdf5
-from covidseg.errors import UserError
 from covidseg.schema import Dataset
 
 U8 = npt.NDArray[np.uint8]

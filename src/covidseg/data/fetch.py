@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from covidseg import files
+from covidseg.base import files
+from covidseg.base.errors import UserError
+from covidseg.base.files import clear_when_full
 from covidseg.data.unpack import unpack
-from covidseg.errors import UserError
-from covidseg.files import clear_when_full
 from covidseg.schema import Dataset, Source
 
 FIGSHARE = "https://api.figshare.com/v2/articles/"

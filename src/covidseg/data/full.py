@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from covidseg import files
+from covidseg.base import files
 
 U8 = npt.NDArray[np.uint8]
 

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from covidseg.base.errors import UserError
+from covidseg.base.files import need, sha256
 from covidseg.data.canonical import read_table
-from covidseg.errors import UserError
-from covidseg.files import need, sha256
 
 
 def imported(folder: Path, dataset: str) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from covidseg.errors import UserError
+from covidseg.base.errors import UserError
 
 U8 = npt.NDArray[np.uint8]
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from covidseg.errors import UserError
+from covidseg.base.errors import UserError
 
 STORE = ("S", "P", "L")  # the direction in which each axis of the store grows
 _OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}

@@ -26,8 +26,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from covidseg.errors import UserError, nearest
-from covidseg.files import write_text
+from covidseg.base.errors import UserError, nearest
+from covidseg.base.files import write_text
 
 ROLES = ("train", "val", "test")
 

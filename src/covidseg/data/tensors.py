@@ -12,10 +12,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from covidseg import files
+from covidseg.base import files
+from covidseg.base.errors import UserError
 from covidseg.data.canonical import U8, Store, kept, read_table, write_table
 from covidseg.data.ondisk import OnDisk
-from covidseg.errors import UserError
 from covidseg.schema import Dataset
 
 ARRAYS = ("image", "lung", "label")

@@ -8,9 +8,9 @@ import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from covidseg import files
-from covidseg.errors import UserError
-from covidseg.files import clear_when_full
+from covidseg.base import files
+from covidseg.base.errors import UserError
+from covidseg.base.files import clear_when_full
 
 MAX_FILES = 100_000
 MAX_BYTES = 64 << 30

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from covidseg.base.errors import UserError
 from covidseg.data.canonical import Store
 from covidseg.data.imported import imported
-from covidseg.errors import UserError
 from covidseg.figures.page import Panel, Row
 from covidseg.plan import Plan
 from covidseg.schema import ExampleGroup, ExamplesFigure

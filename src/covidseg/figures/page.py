@@ -16,7 +16,7 @@ from typing import Any, ParamSpec
 import numpy as np
 import numpy.typing as npt
 
-from covidseg.files import replacing
+from covidseg.base.files import replacing
 
 CT, TRUTH = "CT", "Ground truth"
 Style = tuple[tuple[float, float, float], str]  # colour, hatch

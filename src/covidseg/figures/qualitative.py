@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from covidseg.base.errors import UserError
 from covidseg.data.canonical import Store
-from covidseg.errors import UserError
+from covidseg.evaluate.predictions import test_slices
 from covidseg.figures.page import TRUTH, Box, Masks, Panel, Row
 from covidseg.metrics.overlap import count
 from covidseg.plan import Plan, Run
-from covidseg.predictions import test_slices
 from covidseg.schema import Group, QualitativeFigure
 
 if TYPE_CHECKING:
-    from covidseg.score import Slice
+    from covidseg.evaluate.score import Slice
 
 RULE = (
     "of the test slices whose lesion is at least as large as the median one, those on which the methods' Dice differs "

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from covidseg.base.errors import UserError
+from covidseg.base.files import write_json
 from covidseg.data.canonical import write_table
 from covidseg.data.splits import ROLES, Split
-from covidseg.errors import UserError
-from covidseg.files import write_json
 from covidseg.leaks import alike
 from covidseg.leaks.alike import Item, Pictures
 

@@ -12,9 +12,9 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from covidseg.errors import UserError
+from covidseg.base.errors import UserError
+from covidseg.base.signature import Parameter, Registry
 from covidseg.losses.reweight import Losses, class_weights, resolved, reweights
-from covidseg.signature import Parameter, Registry
 
 if TYPE_CHECKING:
     from torch import Tensor

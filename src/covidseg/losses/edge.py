@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from covidseg.errors import UserError
+from covidseg.base.errors import UserError
 from covidseg.losses import edge_maps
 
 

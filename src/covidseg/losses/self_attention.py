@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from covidseg.errors import UserError
+from covidseg.base.errors import UserError
 
 
 def self_attention(outputs: dict[str, Any], target: Tensor, *, reduction: Literal["mean", "sum"] = "mean") -> Tensor:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from covidseg.errors import UserError
+from covidseg.base.errors import UserError
 from covidseg.losses.targets import channels
 
 REACH = 15  # pixels to each side: a window of 31

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from covidseg.base.errors import UserError
 from covidseg.data.canonical import U8, Store, put
 from covidseg.data.full import hdf5
-from covidseg.errors import UserError
 
 Predict = Callable[[U8, tuple[float, float, float]], U8]
 

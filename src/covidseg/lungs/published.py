@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from covidseg.base.errors import UserError, nearest
 from covidseg.data.canonical import U8
-from covidseg.errors import UserError, nearest
 from covidseg.lungs.threshold import WINDOW
 from covidseg.nets.published import read
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from covidseg.errors import UserError
-from covidseg.signature import Parameter, Registry
+from covidseg.base.errors import UserError
+from covidseg.base.signature import Parameter, Registry
 
 if TYPE_CHECKING:
     from torch import nn

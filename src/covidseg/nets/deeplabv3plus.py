@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from covidseg.errors import UserError
+from covidseg.base.errors import UserError
 from covidseg.nets.layers import ImagenetInput, conv_bn_relu, pad_to, scaled
 from covidseg.nets.resnet import ResNet
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from covidseg.errors import UserError
+from covidseg.base.errors import UserError
 from covidseg.nets.layers import pad_to, scaled
 from covidseg.nets.library import from_monai
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from covidseg.errors import UserError
+from covidseg.base.errors import UserError
 from covidseg.nets.layers import ImagenetInput, pad_to, scaled
 from covidseg.nets.vgg import VGG
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from covidseg import nets
-from covidseg.errors import UserError
+from covidseg.base.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

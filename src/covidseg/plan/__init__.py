@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from covidseg.files import write_text
-from covidseg.paths import Paths
+from covidseg.base.files import write_text
+from covidseg.base.paths import Paths
 from covidseg.plan.checks import Checked
 from covidseg.plan.run import PHANTOM_LUNGS, STANDARD, SUPPORT, WORKFLOW, Run, fingerprint_of, in_project, qualified
 from covidseg.schema import Config, Preset, load, parse, read_yaml

@@ -6,14 +6,14 @@ import functools
 import os
 from pathlib import Path
 
+from covidseg.base.errors import UserError, nearest
+from covidseg.base.files import need
+from covidseg.base.paths import Paths
 from covidseg.data import splits
 from covidseg.data.importers import IMPORTERS
-from covidseg.errors import UserError, nearest
-from covidseg.files import need
-from covidseg.paths import Paths
+from covidseg.evaluate.score import check_measures
 from covidseg.plan.run import WORKFLOW, check_known, in_project, stems
 from covidseg.schema import Config, Dataset, LungSource, Paper, Preset, Protocol, load
-from covidseg.score import check_measures
 
 
 class Catalogue:

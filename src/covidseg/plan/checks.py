@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from covidseg.base.errors import UserError, nearest
 from covidseg.data.importers.folder import names as names_below
-from covidseg.errors import UserError, nearest
 from covidseg.plan.hashes import Hashed
 from covidseg.plan.run import WORKFLOW, check_known, qualified
 from covidseg.schema import Claim, DatasetTable, ExamplesFigure, QualitativeFigure, ResultTable, Training

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from covidseg import device
+from covidseg.jobs import leases
 from covidseg.plan.asked import Asked
 from covidseg.plan.needs import Needs, training_memory, training_minutes
 from covidseg.plan.run import STANDARD, fingerprint_of
@@ -116,7 +116,7 @@ class Hashed(Asked):
     def train_modules(self, spec: RunSpec) -> list[str]:
         """Return the modules behind a training."""
         net = [f"nets.{spec.net['name']}"] if spec.net else []
-        return [f"train.{spec.train.method}", *net, *(f"losses.{name}" for name in spec.losses)]
+        return [f"train.methods.{spec.train.method}", *net, *(f"losses.{name}" for name in spec.losses)]
 
     def lung_network(self, dataset: str) -> bool:
         """Return whether a data set's lung masks are made by a network."""
@@ -130,7 +130,7 @@ class Hashed(Asked):
 
     @functools.cached_property
     def _gpus(self) -> int:
-        return device.gpus(self.config.device)
+        return leases.gpus(self.config.device)
 
     def training_needs(self, spec: RunSpec) -> Needs:
         """Return what each job of a training asks for, be it a stage or the last; without a network no GPU."""

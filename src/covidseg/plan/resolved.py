@@ -7,13 +7,13 @@ import functools
 from typing import Any
 
 from covidseg import losses, nets
+from covidseg.base.errors import UserError, nearest
 from covidseg.data import splits
-from covidseg.errors import UserError, nearest
 from covidseg.nets import published
 from covidseg.plan.catalogue import Catalogue
 from covidseg.plan.needs import training_memory
+from covidseg.plan.resolve import described_or_released, merge, scale, scale_maps
 from covidseg.plan.run import SUPPORT, WORKFLOW, Run, check_known, qualified, stems
-from covidseg.resolve import described_or_released, merge, scale, scale_maps
 from covidseg.schema import Follow, Released, RunSpec, Training, parse
 
 MOST_MEMORY = 4 << 20  # MiB of one training; no machine has more

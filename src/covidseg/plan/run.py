@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from covidseg.errors import UserError, nearest
+from covidseg.base.errors import UserError, nearest
 from covidseg.schema import RunSpec
 
 WORKFLOW = Path("workflow")

@@ -10,11 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from covidseg import record
+from covidseg.base.errors import UserError
+from covidseg.base.files import need, write_json, write_text
 from covidseg.data.canonical import read_table
-from covidseg.errors import UserError
 from covidseg.figures.caption import caption_of
-from covidseg.files import need, write_json, write_text
+from covidseg.jobs import record
 from covidseg.plan import Plan
 from covidseg.report import masks, used
 from covidseg.report.rounds import rounds

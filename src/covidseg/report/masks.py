@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from covidseg.errors import UserError
-from covidseg.freshness import masks_problem
+from covidseg.base.errors import UserError
 from covidseg.plan import Plan
 from covidseg.report.svg import canvas, embedded
 from covidseg.tables.caption import differences, leak_finding
+from covidseg.upkeep.freshness import masks_problem
 
 SHOWN = 30  # scans in the table; volumes.csv has all
 HEADINGS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from covidseg import record
+from covidseg.jobs import record
 from covidseg.plan import Plan
 from covidseg.report.svg import canvas, embedded
 

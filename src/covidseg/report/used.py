@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from covidseg import record
+from covidseg.jobs import record
 from covidseg.plan import Plan, Run
 from covidseg.plan.needs import Needs
 

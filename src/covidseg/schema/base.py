@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
-from covidseg.errors import redacted
+from covidseg.base.errors import redacted
 
 Mode = Literal["demo", "paper"]
 Follow = Literal["described", "released"]
@@ -26,7 +26,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 T = TypeVar("T")
 
 
-def _once(values: list[T]) -> list[T]:
+def _unique(values: list[T]) -> list[T]:
     if len(set(values)) != len(values):
         raise ValueError("each may stand once only")
     return values
@@ -66,7 +66,7 @@ def _address(url: str) -> str:
     return url
 
 
-Once = AfterValidator(_once)
+Unique = AfterValidator(_unique)
 Folder = Annotated[Path, AfterValidator(_folder)]
 Inside = Annotated[str, AfterValidator(_inside)]
 Address = Annotated[str, AfterValidator(_address)]
@@ -75,7 +75,7 @@ Positive = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Pixels = Annotated[int, Field(ge=16, le=8192)]
 
 
-def told_by(key: str, default: str) -> Discriminator:
+def discriminated_by(key: str, default: str) -> Discriminator:
     """Tell the members of a family apart by a key, which may be absent for one of them."""
 
     def tag(value: Any) -> str:

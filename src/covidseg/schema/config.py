@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from covidseg.schema.base import Count, Folder, Init, LungSource, Mode, Name, Once, RunId, Strict
+from covidseg.schema.base import Count, Folder, Init, LungSource, Mode, Name, RunId, Strict, Unique
 
 
 class Config(Strict):
@@ -15,14 +15,14 @@ class Config(Strict):
 
     mode: Mode = Field("demo", description="demo: phantom CT, made here. paper: the real data.")
     preset: Name = Field("auto", description="A name in workflow/presets, or auto: tiny for demo, full for paper.")
-    papers: Annotated[list[Name], Once] = Field(
+    papers: Annotated[list[Name], Unique] = Field(
         ["ssanet"], min_length=1, description="Names of the files in workflow/papers."
     )
-    only: Annotated[list[RunId], Once] = Field(
+    only: Annotated[list[RunId], Unique] = Field(
         [], description="Runs to make (paper/run); empty: all. Rows left out say so."
     )
-    seeds: Annotated[list[Count], Once] = Field([0], min_length=1, description="One training per seed, run and fold.")
-    folds: Annotated[list[Count], Field(min_length=1), Once] | Literal["all"] = Field(
+    seeds: Annotated[list[Count], Unique] = Field([0], min_length=1, description="One training per seed, run and fold.")
+    folds: Annotated[list[Count], Field(min_length=1), Unique] | Literal["all"] = Field(
         "all", description="Folds to make, or all."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one.")

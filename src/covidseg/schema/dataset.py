@@ -14,11 +14,11 @@ from covidseg.schema.base import (
     Inside,
     LungSource,
     Name,
-    Once,
     Pixels,
     Positive,
     Share,
     Strict,
+    Unique,
     rising,
 )
 
@@ -76,7 +76,7 @@ class Dataset(Strict):
     splits: dict[Name, Name] = Field({}, description="Split name -> this data set's own version of it.")
     phantom: Phantom | None = None
     folder: Folder | None = Field(None, description="importer folder: where the user's data lie.")
-    joins: Annotated[list[Name], Once] = Field(
+    joins: Annotated[list[Name], Unique] = Field(
         [], description="importer joined: the data sets it consists of; classes, keep and crop are those of each."
     )
 
@@ -92,7 +92,9 @@ class OwnScans(Strict):
     """Scans of the user's own, described where they are used; the data set has the name of that file."""
 
     folder: Folder = Field(description="Folder in the nnU-Net or MSD layout, with dataset.json.")
-    classes: Annotated[list[Name], Once] | None = Field(None, description="Labels of dataset.json to use; absent: all.")
+    classes: Annotated[list[Name], Unique] | None = Field(
+        None, description="Labels of dataset.json to use; absent: all."
+    )
     unions: dict[Name, list[Name]] = Field({}, description="Name -> classes it joins.")
     window: Annotated[tuple[Finite, Finite], AfterValidator(rising)] = Field(
         (-1250, 250), description="HU window mapped to 0..255 where voxels are raw HU."

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from covidseg.errors import UserError, nearest, redacted
+from covidseg.base.errors import UserError, nearest, redacted
 from covidseg.schema.config import Config
 from covidseg.schema.dataset import Dataset
 from covidseg.schema.paper import Paper

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag
 
-from covidseg.schema.base import Count, Finite, Name, Once, RunId, Strict, told_by
+from covidseg.schema.base import Count, Finite, Name, RunId, Strict, Unique, discriminated_by
 from covidseg.schema.dataset import OwnScans
 
 
@@ -66,7 +66,8 @@ class DatasetTable(Strict):
 
 
 Table = Annotated[
-    Annotated[ResultTable, Tag("results")] | Annotated[DatasetTable, Tag("datasets")], told_by("kind", "results")
+    Annotated[ResultTable, Tag("results")] | Annotated[DatasetTable, Tag("datasets")],
+    discriminated_by("kind", "results"),
 ]
 
 
@@ -103,7 +104,7 @@ class ExampleGroup(Strict):
 
     label: str = Field("", description="Stands beside the rows.")
     dataset: Name
-    classes: Annotated[list[str], Once] = Field(min_length=1)
+    classes: Annotated[list[str], Unique] = Field(min_length=1)
     slices: int = Field(2, ge=1, le=20)
 
 
@@ -127,7 +128,7 @@ class ExamplesFigure(Strict):
 
 Figure = Annotated[
     Annotated[QualitativeFigure, Tag("qualitative")] | Annotated[ExamplesFigure, Tag("examples")],
-    told_by("kind", "qualitative"),
+    discriminated_by("kind", "qualitative"),
 ]
 
 
@@ -183,7 +184,7 @@ class Paper(Strict):
     defaults: dict[str, Any]
     deviations: dict[str, Deviation] = {}
     runs: dict[Name, dict[str, Any] | None] = {}
-    masks: Annotated[list[Name], Once] | None = Field(
+    masks: Annotated[list[Name], Unique] | None = Field(
         None, description="Runs whose masks of whole scans are wanted as files; absent: all of own scans, else none."
     )
     tables: dict[Name, Table] = {}

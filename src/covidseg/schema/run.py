@@ -12,12 +12,12 @@ from covidseg.schema.base import (
     InputMode,
     LungSource,
     Name,
-    Once,
     Pixels,
     Positive,
     RunId,
     Strict,
-    told_by,
+    Unique,
+    discriminated_by,
 )
 
 
@@ -91,7 +91,7 @@ class Training(Strict):
     epochs: Positive = 150
     batch: Positive = 2
     accumulate: Positive = 1
-    scales: Annotated[tuple[Annotated[float, Field(gt=0, le=4)], ...], Once] = Field(
+    scales: Annotated[tuple[Annotated[float, Field(gt=0, le=4)], ...], Unique] = Field(
         (1.0,), min_length=1, description="Each batch is learned at each of these sizes, rounded to 32 pixels, in turn."
     )
     optimizer: Optimizer = Optimizer()
@@ -211,7 +211,7 @@ Method = Annotated[
     | Annotated[SelfTraining, Tag("self_training")]
     | Annotated[Propagation, Tag("propagation")]
     | Annotated[Released, Tag("released")],
-    told_by("method", "supervised"),
+    discriminated_by("method", "supervised"),
 ]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from covidseg.files import write_text
+from covidseg.base.files import write_text
 from covidseg.plan import STANDARD, Plan
 from covidseg.schema import DatasetTable
 from covidseg.tables.caption import caption_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from covidseg.files import need
+from covidseg.base.files import need
 from covidseg.plan import Plan, Run, qualified
 from covidseg.schema import DatasetTable
 

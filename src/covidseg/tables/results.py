@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from covidseg.errors import UserError
-from covidseg.freshness import scores_problem, training_problem
+from covidseg.base.errors import UserError
 from covidseg.plan import STANDARD, Plan, Run, qualified
 from covidseg.schema import ResultTable
 from covidseg.tables.cell import AVERAGE, NOT_FOUND, NOT_RUN, Cell, judge
+from covidseg.upkeep.freshness import scores_problem, training_problem
 
 TESTED = ["fold", "case", "slice"]  # what says which slice a score is of; a case's score has no slice
 

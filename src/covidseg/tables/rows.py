@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from covidseg.errors import UserError, nearest
+from covidseg.base.errors import UserError, nearest
 
 
 def read(path: Path) -> pd.DataFrame:

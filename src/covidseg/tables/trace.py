@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from covidseg import record
-from covidseg.errors import UserError, nearest
+from covidseg.base.errors import UserError, nearest
+from covidseg.jobs import record
 from covidseg.plan import Plan
 from covidseg.schema import DatasetTable
 from covidseg.tables import rows

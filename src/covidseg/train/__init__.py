@@ -44,4 +44,4 @@ def _gpu_memory() -> dict[str, int]:
 
 
 def _method(job: Job) -> Any:
-    return importlib.import_module(f"covidseg.train.{job.spec.train.method}")
+    return importlib.import_module(f"covidseg.train.methods.{job.spec.train.method}")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from covidseg.errors import UserError
+from covidseg.base.errors import UserError
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
 

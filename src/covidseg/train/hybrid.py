@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from covidseg.data.full import hdf5
-from covidseg.train.feed import Feed, Rows, evaluation_batch, in_batches
 from covidseg.train.job import Job, Progress
+from covidseg.train.loader import Rows, SliceLoader, evaluation_batch, in_batches
 from covidseg.train.loop import Loop
 from covidseg.train.predict import forward
 from covidseg.train.pseudo import Soft
@@ -40,7 +40,14 @@ class Hybrid(Loop):
     """
 
     def __init__(
-        self, job: Job, model: nn.Module, feed: Feed, labelled: Rows, after: Sequence[int], steps: range, resume: Resume
+        self,
+        job: Job,
+        model: nn.Module,
+        feed: SliceLoader,
+        labelled: Rows,
+        after: Sequence[int],
+        steps: range,
+        resume: Resume,
     ) -> None:
         assert isinstance(feed.sources[1], Soft)
         self.soft, self.labelled, self.after, self.steps = feed.sources[1], labelled, [0, *after], steps

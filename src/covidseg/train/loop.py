@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from covidseg import losses
-from covidseg.errors import UserError
+from covidseg.base.errors import UserError
 from covidseg.losses.targets import channels, label_map
 from covidseg.schema import RunSpec
 from covidseg.train.device import autocast
-from covidseg.train.feed import Feed, Rows, evaluation_batch, in_batches
 from covidseg.train.job import Job, Progress
-from covidseg.train.optimizer import Flat, Optimizer
+from covidseg.train.loader import Rows, SliceLoader, evaluation_batch, in_batches
+from covidseg.train.optimizer import FlatParameters, Optimizer
 from covidseg.train.predict import forward
 from covidseg.train.resume import Resume
 
@@ -31,9 +31,9 @@ class Loop:
     in ``state``: all else follows from the job.
     """
 
-    def __init__(self, job: Job, model: nn.Module, feed: Feed, train: Rows, val: Rows, resume: Resume) -> None:
+    def __init__(self, job: Job, model: nn.Module, feed: SliceLoader, train: Rows, val: Rows, resume: Resume) -> None:
         self.model, self.feed, self.val, self.resume = model, feed, val, resume
-        self.flat = Flat(model)
+        self.flat = FlatParameters(model)
         self.optimizer = Optimizer(self.flat, job.spec.train.optimizer)
         self.resumed = False
         self.seconds, self.slices = 0.0, 0  # of this process
@@ -212,7 +212,7 @@ def at_scale(x: Tensor, target: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     )
 
 
-def mean_dsc(model: nn.Module, feed: Feed, rows: Rows) -> float:
+def mean_dsc(model: nn.Module, feed: SliceLoader, rows: Rows) -> float:
     """Return the DSC of the label maps, averaged over slices and foreground classes; both empty counts as 1."""
     model.eval()
     scores: list[Tensor] = []
@@ -225,7 +225,7 @@ def mean_dsc(model: nn.Module, feed: Feed, rows: Rows) -> float:
     return float(torch.cat(scores).mean())
 
 
-def reweighted(spec: RunSpec, feed: Feed, rows: Rows) -> tuple[losses.Losses, dict[str, Any]]:
+def reweighted(spec: RunSpec, feed: SliceLoader, rows: Rows) -> tuple[losses.Losses, dict[str, Any]]:
     """Return a run's losses for training on some rows, and facts for its record.
 
     ``class_pixels`` where there are several classes, ``class_weights`` where a loss asks for ``reweight``.
@@ -240,7 +240,7 @@ def reweighted(spec: RunSpec, feed: Feed, rows: Rows) -> tuple[losses.Losses, di
     return losses.resolved(spec.losses, pixels), {**facts, "class_weights": weights}
 
 
-def notes(feed: Feed, val: Rows, more: Sequence[str]) -> list[str]:
+def notes(feed: SliceLoader, val: Rows, more: Sequence[str]) -> list[str]:
     """Return what a reader of the result should know about how it came about."""
     found = list(more)
     if not len(val):

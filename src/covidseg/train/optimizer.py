@@ -10,7 +10,7 @@ from covidseg import schema
 _ALIGN = 16  # floats: every parameter starts on a 64-byte boundary
 
 
-class Flat:
+class FlatParameters:
     """The trainable parameters of a model as one vector ``values``, their gradients as ``grads``.
 
     The model's parameters become views of ``values`` with the strides they had (channels last stays so).
@@ -44,7 +44,7 @@ class Flat:
 class Optimizer:
     """Adam (betas 0.9, 0.999, eps 1e-8) or SGD, with L2 weight decay, as in torch.optim, and clamped gradients."""
 
-    def __init__(self, flat: Flat, settings: schema.Optimizer) -> None:
+    def __init__(self, flat: FlatParameters, settings: schema.Optimizer) -> None:
         self.flat, self.settings = flat, settings
         self.state = self._new()
 

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from covidseg import nets
-from covidseg.errors import UserError
-from covidseg.files import replacing
+from covidseg.base.errors import UserError
+from covidseg.base.files import replacing
 from covidseg.losses.targets import probabilities
 from covidseg.schema import RunSpec
 from covidseg.train.device import autocast, place, prepare
-from covidseg.train.feed import Feed, Rows, compose, evaluation_batch, in_batches
 from covidseg.train.job import out_channels
+from covidseg.train.loader import Rows, SliceLoader, compose, evaluation_batch, in_batches
 
 U8 = npt.NDArray[np.uint8]
 REMEDY = "train it again"
@@ -98,7 +98,7 @@ def forward(model: nn.Module, x_NCHW: Tensor) -> Tensor:
         return probabilities(outputs["logits"])
 
 
-def write_predictions(model: nn.Module, feed: Feed, rows: Rows, classes: list[str], path: Path) -> None:
+def write_predictions(model: nn.Module, feed: SliceLoader, rows: Rows, classes: list[str], path: Path) -> None:
     """Write the probability maps of some rows of the tensors: ``prob`` uint8 (N, K, H, W), ``index`` int32 (N,)."""
     from covidseg.data.full import hdf5
 
@@ -109,7 +109,7 @@ def write_predictions(model: nn.Module, feed: Feed, rows: Rows, classes: list[st
             append(maps)
 
 
-def maps_of(model: nn.Module, feed: Feed, rows: Rows) -> Iterator[U8]:
+def maps_of(model: nn.Module, feed: SliceLoader, rows: Rows) -> Iterator[U8]:
     """Yield the probability maps (n, K, H, W) of some rows in parts."""
     model.eval()
     for x, _ in feed.batches(in_batches(rows, evaluation_batch(feed.size, feed.device))):

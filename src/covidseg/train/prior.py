@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from covidseg import files
+from covidseg.base import files
+from covidseg.base.errors import UserError
 from covidseg.data import tensors
 from covidseg.data.full import hdf5
-from covidseg.errors import UserError
 from covidseg.train.job import Job, Progress
 
 FILE = Path("stages", "prior", "prior.h5")  # below a job's folder
@@ -32,7 +32,7 @@ def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
     UserError when the other run's tensors are of other slices.
     """
     from covidseg.train.device import prepare
-    from covidseg.train.feed import PART, Feed, Slices, in_batches, rows_by_role
+    from covidseg.train.loader import PART, SliceLoader, Slices, in_batches, rows_by_role
     from covidseg.train.predict import load_model, maps_of
 
     assert job.guide is not None
@@ -46,7 +46,9 @@ def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
     told = rows["train"] if job.spec.input.prior.train == "truth" else rows["train"][:0]
     predicted = np.setdiff1d(every, told)
     truth = Slices(own, guide.class_values)
-    feed = Feed([Slices(theirs, guide.class_values)], guide.spec.input.mode, prepare(job.device, job.spec.threads))
+    feed = SliceLoader(
+        [Slices(theirs, guide.class_values)], guide.spec.input.mode, prepare(job.device, job.spec.threads)
+    )
     model = load_model(guide.out, guide.spec).to(feed.device)
     size = (own.image.shape[1], own.image.shape[2])
     with hdf5(job.out / FILE) as writer:

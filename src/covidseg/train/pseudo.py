@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from covidseg.base.errors import UserError
 from covidseg.data import tensors
 from covidseg.data.full import hdf5
-from covidseg.errors import UserError
 from covidseg.losses.targets import label_map
-from covidseg.train.feed import U8, Feed, Rows, Slices, evaluation_batch, in_batches
+from covidseg.train.loader import U8, Rows, SliceLoader, Slices, evaluation_batch, in_batches
 from covidseg.train.predict import forward
 
 
@@ -43,8 +43,8 @@ def pseudo_labels(p_NKHW: Tensor, trust: float | None) -> Tensor:
 
 
 def write_labels(
-    model: nn.Module, feed: Feed, rows: Rows, classes: int, trust: float | None, truth: Rows, values: tuple[int, ...],
-    path: Path,
+    model: nn.Module, feed: SliceLoader, rows: Rows, classes: int, trust: float | None, truth: Rows,
+    values: tuple[int, ...], path: Path,
 ) -> Labelled:  # fmt: skip
     """Label some rows of the pool and write them: ``index`` int32 (n,), ``label`` uint8 (n, H, W).
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from covidseg.errors import UserError
-from covidseg.files import replacing
+from covidseg.base.errors import UserError
+from covidseg.base.files import replacing
 from covidseg.train.job import OUTPUTS
 
 SECONDS = 20.0  # between two states, at least

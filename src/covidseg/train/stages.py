@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from covidseg import files, record
+from covidseg.base import files
+from covidseg.base.errors import UserError
 from covidseg.data import tensors
-from covidseg.errors import UserError
+from covidseg.jobs import record
 from covidseg.schema import Pool
 from covidseg.train.job import Job
 

@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 import yaml
 
+from covidseg.base.errors import UserError
+from covidseg.base.files import sha256, write_json
 from covidseg.claims.bootstrap import Estimate
 from covidseg.claims.finding import INCONCLUSIVE, NOT_SUPPORTED, PHANTOMS, SUPPORTED, differences, findings, judge
 from covidseg.claims.layout import interval, markdown, p_value, plot, signed
-from covidseg.errors import UserError
-from covidseg.files import sha256, write_json
-from covidseg.freshness import scores_made_from
 from covidseg.plan import Plan, Run
 from covidseg.schema import Claim
+from covidseg.upkeep.freshness import scores_made_from
 
 RUNS = ("m1", "m3")
 CASES = [(fold, f"c{fold}{k}") for fold in range(5) for k in range(2)]

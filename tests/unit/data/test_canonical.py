@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
+from covidseg.base.errors import UserError
 from covidseg.data import canonical
 from covidseg.data.canonical import Case, Store, read_table, to_8bit
-from covidseg.errors import UserError
 from tests.unit.data.small import own
 
 NAN = float("nan")
@@ -94,7 +94,7 @@ import resource, signal, sys
 from pathlib import Path
 import numpy as np
 from covidseg.data import canonical, tensors
-from covidseg.errors import UserError
+from covidseg.base.errors import UserError
 from covidseg.schema import Dataset
 
 out = Path(sys.argv[1])

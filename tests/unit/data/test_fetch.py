@@ -10,10 +10,10 @@ from functools import partial
 
 import pytest
 
+from covidseg.base.errors import UserError
 from covidseg.data import fetch as fetching
 from covidseg.data.fetch import fetch, read_manifest, tree_sha256
 from covidseg.data.unpack import unpack
-from covidseg.errors import UserError
 from tests.unit.data.small import WORKFLOW, dataset, own
 
 

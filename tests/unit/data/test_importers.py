@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from covidseg.base.errors import UserError
 from covidseg.data import canonical, importers
 from covidseg.data.canonical import Case
 from covidseg.data.importers import folder
 from covidseg.data.importers.covid_semiseg import LABELLED
 from covidseg.data.importers.patients import patient, volume
 from covidseg.data.importers.read import grey, nifti, nifti_mask, whole
-from covidseg.errors import UserError
 from tests.unit.data.small import dataset, own, write_nifti
 
 LABELS = {"labels": {"background": 0, "lesion": 1}}

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from covidseg.base.errors import UserError
 from covidseg.data import canonical, importers, splits, tensors
 from covidseg.data.canonical import Case, Store, read_table
-from covidseg.errors import UserError
 from covidseg.lungs import write_masks
 from tests.unit.data.small import WORKFLOW, dataset, own, twin
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from covidseg.base.errors import UserError
 from covidseg.data.ondisk import OnDisk
-from covidseg.errors import UserError
 
 
 @pytest.fixture

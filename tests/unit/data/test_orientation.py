@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
+from covidseg.base.errors import UserError
 from covidseg.data.importers.read import nifti
 from covidseg.data.orientation import from_store, to_store
-from covidseg.errors import UserError
 from tests.unit.data.small import write_nifti
 
 # 2 slices x 3 rows x 4 columns in the store: slice 0 is the foot, row 0 the front, column 0 the patient's right

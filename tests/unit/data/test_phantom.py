@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from covidseg.base.errors import UserError
 from covidseg.data import phantom, splits, tensors
 from covidseg.data.canonical import Store, read_table
 from covidseg.data.importers.read import nifti
-from covidseg.errors import UserError
 from covidseg.lungs import write_masks
 from tests.unit.data.small import WORKFLOW, dataset, twin
 

@@ -4,9 +4,9 @@ from random import Random
 
 import pytest
 
+from covidseg.base.errors import UserError
 from covidseg.data.importers.patients import patient
 from covidseg.data.splits import folds_of, make, read, rule_of, write
-from covidseg.errors import UserError
 from tests.unit.data.small import WORKFLOW
 
 SPLITS = WORKFLOW / "splits"

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from covidseg.base.errors import UserError
 from covidseg.data import canonical, tensors
 from covidseg.data.canonical import Case
 from covidseg.data.tensors import Window, crop_window
-from covidseg.errors import UserError
 from covidseg.lungs import write_masks
 from tests.unit.data.small import own
 

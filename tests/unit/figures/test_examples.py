@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from covidseg.base.errors import UserError
+from covidseg.base.files import sha256, write_json
+from covidseg.base.paths import Paths
 from covidseg.data import canonical
-from covidseg.errors import UserError
 from covidseg.figures import examples
 from covidseg.figures.examples import choose, rule
-from covidseg.files import sha256, write_json
-from covidseg.paths import Paths
 from covidseg.plan import Plan
 from covidseg.schema import ExampleGroup, ExamplesFigure
 from tests.unit.data.small import dataset

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from covidseg.evaluate.score import Slice
 from covidseg.figures.page import TRUTH
 from covidseg.figures.qualitative import by_slice, choose, disagreement, row_of, scored
-from covidseg.score import Slice
 
 
 def slice_(name: str, truth: list[int], mask: list[int], cls: str = "infection") -> Slice:

@@ -8,10 +8,10 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from covidseg import leaks
+from covidseg.base.errors import UserError
 from covidseg.data import canonical, importers, splits
 from covidseg.data.canonical import Case
 from covidseg.data.importers.patients import patient
-from covidseg.errors import UserError
 from covidseg.leaks import alike, words
 from covidseg.leaks.alike import Pictures
 from covidseg.lungs import write_masks

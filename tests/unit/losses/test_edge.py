@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from covidseg.errors import UserError
+from covidseg.base.errors import UserError
 from covidseg.losses import edge_maps
 from covidseg.losses.edge import edge
 

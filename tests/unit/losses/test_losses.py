@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from covidseg import losses
-from covidseg.errors import UserError
+from covidseg.base.errors import UserError
 from covidseg.losses.cross_entropy import cross_entropy
 from covidseg.losses.dice import dice
 from covidseg.losses.self_attention import self_attention

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from covidseg.errors import UserError
+from covidseg.base.errors import UserError
 from covidseg.losses.structure import structure
 
 Floats = npt.NDArray[np.float64]

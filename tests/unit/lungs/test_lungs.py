@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from covidseg.base.errors import UserError
 from covidseg.data import canonical
 from covidseg.data.canonical import Case, Store
-from covidseg.errors import UserError
 from covidseg.lungs import published, write_masks
 from covidseg.lungs.threshold import threshold
 from covidseg.schema import Dataset

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from covidseg import schema
+from covidseg.evaluate.score import score_folders
 from covidseg.metrics.toolbox import THRESHOLDS, centroid, toolbox
-from covidseg.score import score_folders
 
 ROOT = Path(__file__).parents[3]
 GT = "covid-semiseg/TestingSet/LungInfection-Test/GT"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from covidseg.files import write_json
+from covidseg.base.files import write_json
 from covidseg.plan import Plan
 from covidseg.plan.needs import Needs
 from covidseg.report.used import Job, jobs, line

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from covidseg import schema
-from covidseg.train.optimizer import Flat, Optimizer
+from covidseg.train.optimizer import FlatParameters, Optimizer
 
 
 def network() -> nn.Sequential:
@@ -32,7 +32,7 @@ def network() -> nn.Sequential:
 )
 def test_the_same_as_torch(settings: dict[str, Any], reference: Any) -> None:
     ours, theirs = network(), network()
-    mine = Optimizer(Flat(ours), schema.Optimizer(**settings))
+    mine = Optimizer(FlatParameters(ours), schema.Optimizer(**settings))
     other = reference(theirs.parameters())
     for step in range(5):
         x = torch.rand(3, 2, 6, 6, generator=torch.Generator().manual_seed(step))
@@ -47,7 +47,7 @@ def test_the_same_as_torch(settings: dict[str, Any], reference: Any) -> None:
 
 def test_the_model_sees_the_vector_and_keeps_its_layout() -> None:
     net = network()
-    flat = Flat(net)
+    flat = FlatParameters(net)
     assert flat.count == sum(p.numel() for p in net.parameters()) == 2 * 5 * 9 + 5 + 5 + 5 + 1
     assert net[0].weight.is_contiguous(memory_format=torch.channels_last)
     flat.values.zero_()
@@ -55,23 +55,23 @@ def test_the_model_sees_the_vector_and_keeps_its_layout() -> None:
 
 
 def test_rate_falls_in_steps() -> None:
-    optimizer = Optimizer(Flat(network()), schema.Optimizer(lr=1.0, step=3, factor=0.1))
+    optimizer = Optimizer(FlatParameters(network()), schema.Optimizer(lr=1.0, step=3, factor=0.1))
     assert [optimizer.rate(epoch) for epoch in (0, 2, 3, 5, 6)] == pytest.approx([1, 1, 0.1, 0.1, 0.01])
-    assert Optimizer(Flat(network()), schema.Optimizer(lr=1.0)).rate(500) == 1.0
+    assert Optimizer(FlatParameters(network()), schema.Optimizer(lr=1.0)).rate(500) == 1.0
 
 
 def test_rate_collapses() -> None:
     """By epoch, from 1, with a step of 3: 1 1 | 0.1 0.1 0.1 | 0.01, each on top of those before."""
-    optimizer = Optimizer(Flat(network()), schema.Optimizer(lr=1.0, step=3, factor=0.1, collapse=True))
+    optimizer = Optimizer(FlatParameters(network()), schema.Optimizer(lr=1.0, step=3, factor=0.1, collapse=True))
     assert [optimizer.rate(epoch) for epoch in range(6)] == pytest.approx([1, 1, 1e-1, 1e-2, 1e-3, 1e-5])
-    released = Optimizer(Flat(network()), schema.Optimizer(lr=1e-4, step=50, factor=0.1, collapse=True))
+    released = Optimizer(FlatParameters(network()), schema.Optimizer(lr=1e-4, step=50, factor=0.1, collapse=True))
     assert [released.rate(e - 1) for e in (49, 50, 51, 99)] == pytest.approx([1e-4, 1e-5, 1e-6, 1e-54], rel=1e-9)
 
 
 def test_gradients_are_clamped() -> None:
     """Plain SGD at rate 1: a parameter moves by its gradient, cut to 0.5."""
     net = nn.Linear(3, 1, bias=False)
-    flat = Flat(net)
+    flat = FlatParameters(net)
     flat.values.zero_()
     net(torch.tensor([0.25, -3.0, 0.5])).sum().backward()
     Optimizer(flat, schema.Optimizer(name="sgd", lr=1.0, clamp=0.5)).step(0)
@@ -80,7 +80,7 @@ def test_gradients_are_clamped() -> None:
 
 def test_a_snapshot_brings_back_weights_and_running_means() -> None:
     net = network()
-    flat = Flat(net)
+    flat = FlatParameters(net)
     x = torch.rand(2, 2, 4, 4)
     before, snapshot = net.eval()(x), flat.snapshot()
     net.train()(x)

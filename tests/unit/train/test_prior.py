@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from covidseg.base.errors import UserError
 from covidseg.data import tensors
-from covidseg.errors import UserError
 from covidseg.train import prior, run, stage
-from covidseg.train.feed import Feed, Slices, compose
 from covidseg.train.job import Job
+from covidseg.train.loader import SliceLoader, Slices, compose
 from covidseg.train.predict import load_model, predict
 from tests.unit.train import blobs
 
@@ -38,7 +38,7 @@ def test_each_slice_gets_its_own_map(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "prior.h5", "w") as file:
         file["index"], file["prior"] = np.array([3, 1], np.int32), maps[[3, 1]]
     loaded = tensors.Tensors(zeros, zeros, zeros, {})
-    feed = Feed([Slices(loaded, {}, prior=prior.Maps(tmp_path / "prior.h5"))], "slice", torch.device("cpu"))
+    feed = SliceLoader([Slices(loaded, {}, prior=prior.Maps(tmp_path / "prior.h5"))], "slice", torch.device("cpu"))
     ((x, _),) = feed.batches([np.array([1, 3, 1])])
     assert x.shape == (3, 2, 8, 8)
     assert x[:, 1, 4, 4].tolist() == pytest.approx([0.2, 0.6, 0.2])
@@ -51,7 +51,7 @@ def test_each_slice_gets_its_own_map(tmp_path: Path) -> None:
 def test_what_lies_on_a_device_is_refreshed_in_its_targets_only() -> None:
     label, maps = np.zeros((2, 8, 8), np.uint8), np.full((2, 8, 8), 51, np.uint8)
     loaded = tensors.Tensors(label, label, label, {})
-    feed = Feed([Slices(loaded, {"lesion": (1,)}, prior=lambda rows: maps[rows])], "slice", torch.device("cpu"))
+    feed = SliceLoader([Slices(loaded, {"lesion": (1,)}, prior=lambda rows: maps[rows])], "slice", torch.device("cpu"))
     feed.hold()  # as a GPU does
     label[1] = 1
     feed.refresh(np.array([1]))

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 import torch
 
+from covidseg.base.errors import UserError
 from covidseg.data import tensors
-from covidseg.errors import UserError
-from covidseg.train import OUTPUTS, feed, loop, resume, run
+from covidseg.train import OUTPUTS, loader, loop, resume, run
 from covidseg.train.predict import load_model, predict
 from tests.unit.train import blobs
 
@@ -56,7 +56,7 @@ def test_a_case_may_validate_and_test(data: Path, tmp_path: Path) -> None:
     lines = [f"0,case{i},{role}" for i, role in enumerate(roles)]
     (tmp_path / "both.csv").write_text("\n".join(["fold,case,role", *lines]) + "\n")
     job = dataclasses.replace(blobs.job(data, tmp_path / "out"), split=tmp_path / "both.csv")
-    rows = feed.rows_by_role(job, tensors.load(data))
+    rows = loader.rows_by_role(job, tensors.load(data))
     assert {role: (found[0], found[-1]) for role, found in rows.items()} == {
         "train": (0, 23), "val": (24, 29), "test": (24, 35)
     }  # fmt: skip

@@ -6,8 +6,8 @@ import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from covidseg.base.errors import UserError, nearest
 from covidseg.data.canonical import Case
-from covidseg.errors import UserError, nearest
 from covidseg.schema import Dataset
 
 IMPORTERS = [

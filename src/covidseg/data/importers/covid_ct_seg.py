@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from covidseg.base.errors import UserError
 from covidseg.data.canonical import Case
 from covidseg.data.importers.patients import patient, volume
 from covidseg.data.importers.read import listing, nifti, nifti_mask, relabel
-from covidseg.errors import UserError
 from covidseg.schema import Dataset
 
 IMAGES, MASKS = "COVID-19-CT-Seg_20cases", "Lung_and_Infection_Mask"

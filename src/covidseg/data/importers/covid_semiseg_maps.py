@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from covidseg.base.images import list_maps, probability, read_map, scale_of
 from covidseg.data.canonical import Case
 from covidseg.data.importers.covid_semiseg import upright
-from covidseg.maps import list_maps, probability, read_map, scale_of
 from covidseg.schema import Dataset
 
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from covidseg.base.errors import UserError
 from covidseg.data.canonical import Case
 from covidseg.data.importers.read import by_natural_order, grey, listing, nifti, nifti_mask, relabel, same_shape, stem
-from covidseg.errors import UserError
 from covidseg.schema import Dataset, OwnScans, parse
 
 ROLES = {"train": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs"), "unlabelled": ("imagesUn", None)}

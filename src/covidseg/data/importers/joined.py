@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from covidseg.base.errors import UserError
 from covidseg.data.canonical import Case, Store, read_table
-from covidseg.errors import UserError
 from covidseg.schema import Dataset
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from covidseg.base.errors import UserError
 from covidseg.data.canonical import Case
 from covidseg.data.importers.read import by_natural_order, listing, nifti, nifti_mask, stem
-from covidseg.errors import UserError
 from covidseg.schema import Dataset
 
 IMAGES, MASKS = "rp_im", "rp_msk"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from covidseg.errors import UserError
+from covidseg.base.errors import UserError
 
 _CORONACASES = re.compile(r"coronacases(?:_org)?_(\d{3})")
 _RADIOPAEDIA = re.compile(r"radiopaedia(?:_org_covid-19-pneumonia)?[_-](\d+)(?:_(\d+)_(\d+))?")

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from covidseg.base.errors import UserError
 from covidseg.data.canonical import U8, Case
 from covidseg.data.importers.patients import patient, volume
 from covidseg.data.importers.read import grey, relabel, same_shape
 from covidseg.data.orientation import to_store
-from covidseg.errors import UserError
 from covidseg.schema import Dataset
 
 MANIFEST = "manifest_inferred.csv"

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from covidseg.base.errors import UserError
+from covidseg.base.images import FORMATS
+from covidseg.base.nifti import load
 from covidseg.data.canonical import U8
 from covidseg.data.orientation import spacing_to_store, to_store
-from covidseg.errors import UserError
-from covidseg.maps import FORMATS
-from covidseg.nifti import load
 
 
 @dataclass

@@ -10,9 +10,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from covidseg import files
-from covidseg.errors import UserError
-from covidseg.files import clear_when_full
+from covidseg.base import files
+from covidseg.base.errors import UserError
+from covidseg.base.files import clear_when_full
 from covidseg.schema import Dataset
 
 

@@ -1,0 +1,96 @@
+"""Files that are never seen half-written: written beside their place, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from covidseg.base.errors import UserError
+
+FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+MAKING = ".making-"  # in the names of files and folders that are not whole yet
+DAY = 86400.0
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; on success it replaces ``path``, on an error it is removed.
+
+    Raises UserError when the disk is full, so that the message names the file and nothing partial stays.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd, name = tempfile.mkstemp(prefix=f".{path.name}{MAKING}", suffix=path.suffix, dir=path.parent)
+    except OSError as e:
+        why = "no space left on the disk" if e.errno in FULL else e.strerror
+        raise UserError(f"{path}: cannot be written ({why}); correct data: or results:, or the folder's rights") from e
+    os.close(fd)
+    os.chmod(name, 0o644)
+    temporary = Path(name)
+    try:
+        with clear_when_full(path):
+            yield temporary
+            with open(temporary, "rb") as f:
+                os.fsync(f.fileno())
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def clear_when_full(path: Path) -> Iterator[None]:
+    """Turn a full disk, quota or file size limit met in the block into a UserError that names ``path``."""
+    try:
+        yield
+    except OSError as e:
+        if e.errno in FULL:
+            raise UserError(f"{path}: no space left on the disk; free some and run again, nothing was lost") from e
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` at once."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, "utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as sorted, indented JSON."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def sweep(folder: Path, age: float = DAY) -> None:
+    """Remove what killed processes left half-made below ``folder`` and nobody has touched for ``age`` seconds."""
+    for here, folders, names in os.walk(folder):
+        for path in (Path(here, name) for name in (*folders, *names) if name.startswith(".") and MAKING in name):
+            with contextlib.suppress(OSError):  # gone, or not ours to remove
+                if path.stat().st_mtime < time.time() - age:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def copy(origin: Path, path: Path) -> None:
+    """Copy a file to ``path`` at once."""
+    with replacing(path) as temporary:
+        shutil.copyfile(origin, temporary)
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file as hex digits."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def need(path: Path, step: str) -> Path:
+    """Return ``path``; raise UserError naming the verb that makes it when it is not there."""
+    if not path.is_file():
+        raise UserError(f"{path}: missing; run covidseg {step} first (or snakemake, which runs all steps)")
+    return path

@@ -1,0 +1,1 @@
+"""Scores of predictions under the protocols, and the reading of predictions."""

@@ -1,0 +1,59 @@
+"""Saved predictions of a training, beside the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from covidseg.base.errors import UserError
+from covidseg.base.files import need, sha256
+from covidseg.evaluate.score import Slice
+from covidseg.jobs import record
+from covidseg.plan import Plan, Run
+
+
+def test_slices(plan: Plan, run: Run, fold: int, seed: int) -> Iterator[Slice]:
+    """Yield every test slice of a training: predicted probability and truth, per class, at the slice's own size.
+
+    Predictions are enlarged from the network's grid to the crop's native pixels, where the truth was drawn. There, of
+    several classes, each pixel belongs to the most probable one or to background (``label_map`` has the rule for
+    ties); the mask of a single class is its map at the protocol's threshold. One slice's maps and one case's labels at
+    a time are in memory; the slices of a case come one after the other.
+    """
+    import h5py
+    import numpy as np
+
+    from covidseg.data.canonical import Store, read_table
+    from covidseg.data.tensors import Window, resize
+    from covidseg.metrics.overlap import label_map
+
+    path = need(plan.paths.job(run.id, fold, seed) / "predictions.h5", f"train {run.id} --fold {fold} --seed {seed}")
+    made = record.read(path.parent / "run.json")
+    if made.get("outputs", {}).get("predictions.h5") != sha256(path):
+        raise UserError(f"{path}: not the file that run.json names; delete its folder and run snakemake again")
+    values = plan.class_values(run.spec.dataset, run.spec.classes)
+    with h5py.File(path) as file, Store(plan.paths.canonical(run.spec.dataset)) as store:
+        prob, index = file["prob"], file["index"][()].tolist()
+        wanted, rows = set(index), read_table(plan.paths.tensors(run.spec.dataset, run.spec.input.size) / "slices.csv")
+        table = {i: row for i, row in enumerate(rows) if i in wanted}
+        sizes = file["size"][()] if "size" in file else [prob.shape[2:]] * len(prob)  # maps of others have their own
+        case, labels = "", None
+        for k, (row, (height, width)) in enumerate(zip((table[i] for i in index), sizes, strict=True)):
+            maps = prob[k][:, :height, :width]
+            if row["case"] != case:
+                case, labels = row["case"], store.label(row["case"])
+            if labels is None:
+                raise UserError(f"{case}: a test case without labels; correct {plan.split_path(run.spec.split)}")
+            label = Window(row["top"], row["left"], row["height"], row["width"]).cut(labels[row["position"]])
+            enlarged = [resize(map_, label.shape) for map_ in maps]
+            found = label_map(np.stack(enlarged)) if len(enlarged) > 1 else None
+            for cls, (name, joined) in enumerate(values.items()):
+                yield Slice(
+                    case=case,
+                    slice=row["slice"],
+                    position=row["position"],
+                    cls=name,
+                    prob=enlarged[cls],
+                    truth=np.isin(label, joined),
+                    spacing=(row["dz"], row["dy"], row["dx"]),
+                    mask=None if found is None else found == cls + 1,
+                )

@@ -1,0 +1,280 @@
+"""Scores of predictions under a protocol: per slice, per case, and their means."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from covidseg.base.errors import UserError, nearest
+from covidseg.base.files import write_json, write_text
+from covidseg.base.images import read_pairs, resized
+from covidseg.metrics.overlap import Counts, binarise, count, mean_absolute_error
+from covidseg.metrics.pair import MEASURES, Pair
+from covidseg.metrics.toolbox import CURVES, THRESHOLDS, Floats, toolbox
+from covidseg.schema import Protocol
+
+Row = dict[str, Any]
+Array = np.ndarray[Any, Any]
+
+LESION = "lesion"  # the class of a folder of masks
+ABOUT = ("unit", "case", "slice", "class", "length_unit")  # the columns of a row that are no metrics
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A prediction of one class on one slice, and its truth.
+
+    ``prob`` (H, W): 8-bit (255 times the probability) or float 0..1; ``truth`` (H, W) bool; ``position`` counts along
+    the body; ``spacing`` (dz, dy, dx) in mm, NaN where unknown. ``mask`` (H, W) bool: the predicted mask where other
+    classes decide it too; None: it is the map's, at the protocol's threshold.
+    """
+
+    case: str
+    slice: str
+    position: int
+    cls: str
+    prob: Array
+    truth: Array
+    spacing: tuple[float, float, float]
+    mask: Array | None = None
+
+    def predicted(self, threshold: float = 0.5) -> Array:
+        """Return the predicted mask, bool (H, W)."""
+        return binarise(self.prob, threshold) if self.mask is None else self.mask
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """What is kept of a slice until its case is complete: masks as bits, 1/8 of their size."""
+
+    row: Row
+    position: int
+    shape: tuple[int, ...]
+    spacing: tuple[float, float, float]
+    counts: Counts | None = None
+    mae: float = 0.0
+    masks: Array | None = None
+
+
+class Scorer:
+    """Scores slices under a protocol as they come; of a slice the masks stay in memory until its case is complete.
+
+    The slices of a case have to come one after the other. ``curves`` receives each slice's threshold curves (engine
+    toolbox, which tries every threshold on the map and has no use for a slice's ``mask``).
+    """
+
+    def __init__(self, protocol: Protocol, curves: list[Floats] | None = None) -> None:
+        """Raises UserError for a metric of the protocol that we do not compute."""
+        check_measures(protocol, f"protocol {protocol.title}")
+        self._protocol, self._curves = protocol, curves
+        self._slices: list[Row] = []
+        self._cases: dict[str, list[Row]] = {}
+        self._open: dict[str, list[_Scored]] = {}  # the last slice's case, by class
+
+    def add(self, s: Slice) -> None:
+        """Score one class of a slice.
+
+        Raises UserError where map and truth differ in shape or the map is not finite, and for a case that was complete.
+        """
+        _check_slice(s)
+        if s.case not in self._cases:
+            self._close()
+            self._cases[s.case] = []
+        elif self._cases[s.case]:
+            raise UserError(f"case {s.case}: its slices are not together; bring them into the order of their cases")
+        toolbox = self._protocol.engine == "toolbox"
+        found = _by_toolbox(s, self._curves) if toolbox else _by_masks(self._protocol, s)
+        self._slices.append(found.row)
+        self._open.setdefault(s.cls, []).append(found)
+
+    def rows(self) -> list[Row]:
+        """Return a row per slice and class, then a row per case and class.
+
+        A row has unit (slice or case), case, slice (empty for a case), class, the protocol's metrics, and length_unit
+        (mm or px) where the protocol measures in mm.
+        """
+        self._close()
+        return [*self._slices, *(row for rows in self._cases.values() for row in rows)]
+
+    def _close(self) -> None:
+        if self._open:
+            case = next(reversed(self._cases))
+            self._cases[case] = [_case_row(self._protocol, parts) for parts in self._open.values()]
+            self._open = {}
+
+
+def score_slices(protocol: Protocol, slices: Iterable[Slice], curves: list[Floats] | None = None) -> list[Row]:
+    """Return the rows of slices under a protocol, see ``Scorer``."""
+    scorer = Scorer(protocol, curves)
+    for s in slices:
+        scorer.add(s)
+    return scorer.rows()
+
+
+def check_measures(protocol: Protocol, where: str) -> None:
+    """Raise UserError when a metric of the protocol is none that we compute."""
+    whole = protocol.engine == "toolbox"
+    legal = (*CURVES, "s_alpha", "mae") if whole else tuple(MEASURES)
+    for key, metric in protocol.metrics.items():
+        name = key if whole else metric.measure or key
+        if name not in legal:
+            raise UserError(f"{where}: metrics.{key}: unknown measure {name!r}; {nearest(name, legal)}")
+
+
+def _check_slice(s: Slice) -> None:
+    if s.prob.shape != s.truth.shape or s.truth.ndim != 2:
+        raise UserError(
+            f"slice {s.slice}: prediction {_size(s.prob.shape)}, truth {_size(s.truth.shape)}; bring to one size"
+        )
+    if s.mask is not None and s.mask.shape != s.truth.shape:
+        raise UserError(f"slice {s.slice}: mask {_size(s.mask.shape)}, truth {_size(s.truth.shape)}; bring to one size")
+    if s.prob.dtype.kind == "f" and not np.isfinite(s.prob).all():
+        raise UserError(f"slice {s.slice}: NaN or infinite probabilities; train again with a lower learning rate")
+
+
+def _row(unit: str, s: Slice, values: Row) -> Row:
+    return {"unit": unit, "case": s.case, "slice": s.slice, "class": s.cls, **values}
+
+
+def _by_toolbox(s: Slice, curves: list[Floats] | None) -> _Scored:
+    result = toolbox(s.prob, s.truth.astype(bool, copy=False))
+    if curves is not None:
+        curves.append(result.curves)
+    return _Scored(_row("slice", s, dict(result.row())), s.position, s.truth.shape, s.spacing)
+
+
+def _by_masks(protocol: Protocol, s: Slice) -> _Scored:
+    truth, mask = s.truth.astype(bool, copy=False), s.predicted(protocol.threshold)
+    counts, mae = count(truth, mask), mean_absolute_error(s.prob, truth)
+    values = _measure(protocol, truth, mask, s.spacing[1:], counts, mae)
+    masks = np.packbits([truth, mask]) if protocol.cases == "volume" else None
+    return _Scored(_row("slice", s, values), s.position, truth.shape, s.spacing, counts, mae, masks)
+
+
+def _measure(
+    protocol: Protocol, truth: Array, mask: Array, spacing: tuple[float, ...], counts: Counts, mae: float
+) -> Row:
+    known = protocol.spacing == "mm" and all(math.isfinite(step) and step > 0 for step in spacing)
+    pair = Pair(truth, mask, spacing if known else (1.0,) * truth.ndim, protocol.tolerance, counts, mae)
+    row: Row = {key: MEASURES[metric.measure or key](pair) for key, metric in protocol.metrics.items()}
+    return {**row, "length_unit": "mm" if known else "px"} if protocol.spacing == "mm" else row
+
+
+def _case_row(protocol: Protocol, parts: list[_Scored]) -> Row:
+    """Return a case's row: its slices' mean, or its 3-D scores where the protocol wants them and the slices stack."""
+    row: Row = {**parts[0].row, "unit": "case", "slice": ""}
+    if len(parts) == 1:
+        return row
+    if protocol.cases == "volume" and len({part.shape for part in parts}) == 1:
+        return {**row, **_volume(protocol, parts)}
+    units = {part.row.get("length_unit") for part in parts}
+    means = {key: float(np.mean([part.row[key] for part in parts])) for key in protocol.metrics}
+    return {**row, **means, **({"length_unit": "mixed"} if len(units) > 1 else {})}
+
+
+def _volume(protocol: Protocol, parts: list[_Scored]) -> Row:
+    """Return the 3-D scores of a case. Slices that are not there count as empty in both masks, for distances only."""
+    parts = sorted(parts, key=lambda part: part.position)
+    first, last = parts[0].position, parts[-1].position
+    if len({part.position for part in parts}) < len(parts):
+        raise UserError(f"case {parts[0].row['case']}: two slices at one position; give every slice its own")
+    shape = parts[0].shape
+    both = np.zeros((2, last - first + 1, *shape), bool)
+    for part in parts:
+        if part.masks is not None:
+            both[:, part.position - first] = np.unpackbits(part.masks, count=2 * math.prod(shape)).reshape(2, *shape)
+    truth, mask = both
+    counts = sum((part.counts for part in parts if part.counts), Counts(0, 0, 0, 0))
+    return _measure(protocol, truth, mask, parts[0].spacing, counts, float(np.mean([part.mae for part in parts])))
+
+
+def summarise(rows: Iterable[Row], protocol: Protocol) -> dict[str, dict[str, dict[str, float | int | None]]]:
+    """Return class -> metric -> mean, std (n - 1; None for one row) and n, over the protocol's unit."""
+    values: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["unit"] == protocol.unit:
+            values.setdefault(row["class"], []).append(row)
+    return {
+        cls: {key: _spread([row[key] for row in found]) for key in protocol.metrics} for cls, found in values.items()
+    }
+
+
+def _spread(values: list[float]) -> dict[str, float | int | None]:
+    std = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "std": std, "n": len(values)}
+
+
+def score_folders(protocol: Protocol, truth: Path, pred: Path, out: Path) -> Row:
+    """Score a folder of predictions against a folder of masks with equal names, PNG, JPEG or NIfTI.
+
+    Writes cases.csv (a row per file), slices.csv (a row per slice, for volumes), summary.json (the metrics' means over
+    the protocol's unit, and ``about``), for the toolbox also curves.csv. Returns the summary. Raises UserError.
+    """
+    curves: list[Floats] = []
+    rows = score_slices(protocol, _folder_slices(protocol, truth, pred), curves)
+    slices, cases = ([row for row in rows if row["unit"] == unit] for unit in ("slice", "case"))
+    write_rows(out / "cases.csv", cases)
+    if len(slices) > len(cases):
+        write_rows(out / "slices.csv", slices)
+    spread = summarise(rows, protocol)[LESION]
+    summary: Row = {key: found["mean"] for key, found in spread.items()}
+    if protocol.engine == "toolbox":
+        # The authors' order, images first and thresholds second, gives their numbers to the last bit.
+        mean = np.mean(curves, axis=0)
+        summary |= dict(zip(CURVES, mean.mean(axis=1).tolist(), strict=True))
+        write_rows(out / "curves.csv", [dict(zip(("threshold", *CURVES), line, strict=True)) for line in _lines(mean)])
+    summary["about"] = {
+        "protocol": protocol.title,
+        "unit": protocol.unit,
+        "cases": len(cases),
+        "slices": len(slices),
+        "std": {key: found["std"] for key, found in spread.items()},
+        **_lengths(protocol, rows),
+    }
+    write_json(out / "summary.json", summary)
+    return summary
+
+
+def _lines(mean: Floats) -> list[list[float]]:
+    return np.vstack([THRESHOLDS, mean]).T.tolist()  # type: ignore[no-any-return]
+
+
+def _lengths(protocol: Protocol, rows: list[Row]) -> Row:
+    units = {row["length_unit"] for row in rows if row["unit"] == protocol.unit and "length_unit" in row}
+    return {"length_unit": units.pop() if len(units) == 1 else "mixed"} if units else {}
+
+
+def _folder_slices(protocol: Protocol, truth: Path, pred: Path) -> Iterator[Slice]:
+    for name, path, t, p in read_pairs(truth, pred):
+        values = p.values
+        if protocol.engine == "toolbox" and len(values) == len(t.values) and values.shape != t.values.shape:
+            values = np.stack([resized(v, t.values.shape[1:]) for v in values])  # as its authors do
+        if values.shape != t.values.shape:
+            raise UserError(f"{path}: {_size(values.shape)}, but its truth has {_size(t.values.shape)}; use one grid")
+        for k in range(len(values)):
+            label = name if len(values) == 1 else f"{name}/{k:03d}"
+            yield Slice(name, label, k, LESION, values[k], t.values[k], t.spacing)
+
+
+def write_rows(path: Path, rows: list[Row], without: Sequence[str] = ()) -> None:
+    """Write rows as CSV, with the columns of all of them in the order in which they appear; floats in full.
+
+    ``without``: the columns where there are no rows.
+    """
+    columns = list(dict.fromkeys([key for row in rows for key in row] or without))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,119 @@
+"""``run.json`` and fingerprints: what a result was made from, and by which code."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.metadata
+import json
+import platform
+import resource
+from pathlib import Path
+from typing import Any
+
+from covidseg.base.errors import UserError
+from covidseg.base.files import write_json
+
+PACKAGE = Path(__file__).parents[1]
+STAGE = "stage.json"  # the record of one of the jobs before a training's last
+# These decide nothing that the resolved spec does not already say; a change in them reruns nothing.
+WITHOUT_EFFECT = {
+    "base.errors",
+    "base.files",
+    "base.paths",
+    "base.signature",
+    "cli",
+    "jobs.record",
+    "plan",
+    "schema",
+    "train.progress",
+}
+LIBRARIES = ("torch", "numpy", "scipy", "nibabel", "pillow", "h5py", "lungmask", "monai")
+
+
+def code_fingerprint(*modules: str) -> str:
+    """Return 16 hex digits over the syntax trees of ``modules`` and of all they import of this package.
+
+    Comments, spacing and docstrings do not count. Names are relative to covidseg, as ``train.supervised``.
+    """
+    seen: set[str] = set()
+    queue = list(modules)
+    while queue:
+        name = queue.pop()
+        if name in seen or name in WITHOUT_EFFECT or name.partition(".")[0] in WITHOUT_EFFECT:
+            continue
+        seen.add(name)
+        queue.extend(_module(name)[1])
+    text = "\n".join(f"{name} {_module(name)[0]}" for name in sorted(seen))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@functools.cache
+def _module(name: str) -> tuple[str, tuple[str, ...]]:
+    """Return the hash of a module's code and the modules of this package it imports."""
+    tree = ast.parse(_path(name).read_text("utf-8"))
+    imported: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            first = node.body[0]
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:] or [ast.Pass()]
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("covidseg"):
+            base = node.module.removeprefix("covidseg").removeprefix(".")
+            for alias in node.names:
+                full = f"{base}.{alias.name}" if base else alias.name
+                imported.append(full if _exists(full) else base)
+        elif isinstance(node, ast.Import):
+            imported += [a.name.removeprefix("covidseg.") for a in node.names if a.name.startswith("covidseg.")]
+    text = ast.dump(tree) + "".join(other.read_text("utf-8") for other in _beside(_path(name)))
+    return hashlib.sha256(text.encode()).hexdigest(), tuple(dict.fromkeys(n for n in imported if n))
+
+
+def _beside(path: Path) -> list[Path]:
+    """Return what a package holds besides Python, such as templates: it counts as its code."""
+    files = path.parent.iterdir() if path.name == "__init__.py" else ()
+    return sorted(file for file in files if file.is_file() and file.suffix != ".py")
+
+
+def _path(name: str) -> Path:
+    stem = PACKAGE.joinpath(*name.split("."))
+    return stem / "__init__.py" if stem.is_dir() else stem.with_suffix(".py")
+
+
+def _exists(name: str) -> bool:
+    return _path(name).is_file()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that touch a number."""
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def peak_memory_mb() -> int:
+    """Return this process's peak resident memory in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def write(path: Path, **facts: Any) -> None:
+    """Write ``run.json``: the given facts, versions, machine and peak memory. It is written last: there means done."""
+    here = {"versions": versions(), "machine": platform.machine(), "peak_memory_mb": peak_memory_mb()}
+    write_json(path, here | facts)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read ``run.json``. Raises UserError when it is missing or damaged."""
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing; this result was never finished, run snakemake again") from None
+    except (ValueError, OSError, RecursionError) as e:
+        raise UserError(f"{path}: damaged ({e}); delete its folder and run snakemake again") from e
+    parts = [value.get(key, {}) for key in ("spec", "inputs", "outputs")] if isinstance(value, dict) else [value]
+    if not all(isinstance(part, dict) for part in parts) or "spec_hash" not in value:
+        raise UserError(f"{path}: damaged (no record); delete its folder and run snakemake again")
+    return value

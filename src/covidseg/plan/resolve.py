@@ -1,0 +1,117 @@
+"""From a paper's overrides to a resolved run: described or released, merged, scaled by a preset."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from covidseg.base.errors import UserError, nearest
+from covidseg.schema import Deviation, Follow, Paper, Preset, RunSpec, parse
+
+
+def merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with ``own`` laid over it, mapping by mapping; options of a network go with its name."""
+    out = dict(base)
+    for key, value in own.items():
+        below = out.get(key)
+        if isinstance(value, dict) and isinstance(below, dict) and not (key == "net" and _renamed(below, value)):
+            value = merge(below, value)
+        out[key] = value
+    return out
+
+
+def _renamed(below: dict[str, Any], own: dict[str, Any]) -> bool:
+    return "name" in own and own["name"] != below.get("name")
+
+
+def described_or_released(
+    paper: Paper, follow: Any, where: str, run: str | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the paper's defaults with every deviation of a run decided, and the names of those that follow the
+    release; of no run: those of all runs.
+    """
+    deviations = {name: d for name, d in paper.deviations.items() if d.runs is None or run in d.runs}
+    choice: dict[str, Follow] = follow if isinstance(follow, dict) else dict.fromkeys(deviations, follow)
+    for name, value in choice.items():
+        if name not in deviations:
+            raise UserError(f"{where}.follow: unknown deviation {name!r}; {nearest(name, deviations)}")
+        if value not in ("described", "released"):
+            raise UserError(f"{where}.follow: unknown value {value!r}; legal: described, released")
+    raw = copy.deepcopy(paper.defaults)
+    released = []
+    for name, deviation in deviations.items():
+        taken = choice.get(name, "described")
+        _set(raw, deviation, taken, where)
+        if taken == "released":
+            released.append(name)
+    return raw, released
+
+
+def _set(raw: dict[str, Any], deviation: Deviation, follow: Follow, where: str) -> None:
+    *parents, last = deviation.key.split(".")
+    for part in parents:
+        raw = raw.setdefault(part, {})
+        if not isinstance(raw, dict):
+            raise UserError(f"{where}: deviation key {deviation.key!r}: {part!r} holds no keys")
+    raw[last] = copy.deepcopy(getattr(deviation, follow))
+
+
+def scale(spec: RunSpec, preset: Preset) -> tuple[RunSpec, list[str]]:
+    """Apply a preset; return the scaled spec and what it changed, in words."""
+    raw = spec.model_dump()
+    if preset.size:
+        size = raw["input"]["size"] = min(preset.size, spec.input.size)
+        if "levels" in raw["net"]:  # a slice half as large is halved once less
+            raw["net"]["levels"] = max(3, raw["net"]["levels"] - round(math.log2(spec.input.size / size)))
+    if preset.width:
+        raw["net"]["width"] = preset.width * spec.net.get("width", 1.0)
+    train, optimizer = raw["train"], raw["train"]["optimizer"]
+    for owner, key in [*((train, key) for key in spec.train.EPOCHS), (optimizer, "step")]:
+        owner[key] = _scaled(owner[key], preset.epochs)
+    for options in raw["losses"].values():
+        if "from_epoch" in options:
+            options["from_epoch"] = _scaled(options["from_epoch"], preset.epochs)
+    for owner, key in [(optimizer, "lr"), *((train, key) for key in spec.train.RATES)]:
+        owner[key] *= preset.lr
+    optimizer["step"] = optimizer["step"] if preset.step is None else preset.step
+    for key in spec.train.BATCHES:
+        train[key] = preset.batch or train[key]
+    for key in ("accumulate", "validate_every", "slices_per_epoch"):
+        value = getattr(preset, key)
+        train[key] = value if value is not None else train[key]
+    if preset.scales and len(spec.train.scales) > 1:
+        raw["train"]["scales"] = preset.scales
+    for key in ("rounds", "steps"):
+        if (most := getattr(preset, key)) and key in train:
+            train[key] = min(most, train[key] or most)
+    scaled = parse(RunSpec, raw, f"preset ({preset.about})")
+    return scaled, list(_differences(spec.model_dump(), scaled.model_dump()))
+
+
+def scale_maps(spec: RunSpec, preset: Preset) -> tuple[RunSpec, list[str]]:
+    """Return the spec of a run of others' maps beside scaled runs: their tensors say which slices are tested.
+
+    The maps themselves stay as they are, so nothing changes of which a reader has to know.
+    """
+    size = min(preset.size or spec.input.size, spec.input.size)
+    return spec.model_copy(update={"input": spec.input.model_copy(update={"size": size})}), []
+
+
+def _scaled(epochs: int, factor: float) -> int:
+    return max(1, round(epochs * factor)) if epochs > 0 else epochs
+
+
+def _differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in after:
+            yield from _differences(before.get(key, 1), after[key], f"{path}.{key}" if path else key)
+    elif before != after:
+        yield f"{path} {_in_words(before)} to {_in_words(after)}"
+
+
+def _in_words(value: Any) -> str:
+    if value is None:
+        return "all"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,1 @@
+"""One file per training method of ``schema.run.Method``, named as the method."""

@@ -1,0 +1,111 @@
+"""``covidseg doctor`` and ``covidseg adopt``: is everything in place, and may what is there be used."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from covidseg.base.errors import UserError
+from covidseg.jobs import leases, record
+from covidseg.plan import Plan
+from covidseg.upkeep.freshness import masks_problem, scores_problem, training_problem
+from covidseg.upkeep.supplies import supplies
+
+GIB = 2**30
+TOOLS = ("snakemake", "dvc")
+FREE_GIB = {"demo": 1, "paper": 40}  # 20 volumes unpacked, their stores and 512 x 512 tensors
+
+
+def examine(config: Path) -> tuple[list[str], bool]:
+    """Return one finding a line and whether nothing is wrong. Never raises for what it examines."""
+    findings: list[tuple[bool, str]] = [
+        (sys.version_info[:2] == (3, 11), f"Python {sys.version.split()[0]} (3.11 wanted)"),
+        (
+            True,
+            f"torch {importlib.metadata.version('torch')}, GPU {', '.join(leases.devices()) or 'none: runs on CPU'}",
+        ),
+    ]
+    here = Path(sys.executable).parent
+    for tool in TOOLS:
+        found = shutil.which(tool, path=f"{here}:{Path.cwd()}") or shutil.which(tool)
+        findings.append(
+            (bool(found), f"{tool} {importlib.metadata.version(tool) if found else 'is missing: run make setup'}")
+        )
+    try:
+        plan = Plan.load(config)
+        findings.append(
+            (True, f"{config}: mode {plan.config.mode}, preset {plan.preset_name}, {len(plan.runs())} runs")
+        )
+        findings += _places(plan)
+        findings += _results(plan)
+    except UserError as e:
+        findings.append((False, str(e)))
+    return [f"{'ok  ' if ok else 'BAD '} {text}" for ok, text in findings], all(ok for ok, _ in findings)
+
+
+def _places(plan: Plan) -> Iterator[tuple[bool, str]]:
+    free = shutil.disk_usage(".").free / GIB
+    wanted = FREE_GIB[plan.config.mode]
+    if not os.access(".", os.W_OK):
+        yield False, f"{Path.cwd()} cannot be written; work in a checkout of your own"
+    yield free >= wanted, f"{free:.0f} GiB free ({wanted} GiB wanted in {plan.config.mode} mode)"
+    yield from ((supply.possible, supply.words) for supply in supplies(plan))
+
+
+def _results(plan: Plan) -> Iterator[tuple[bool, str]]:
+    done, stale = _states(plan)
+    asked = sum(len(plan.run(run).jobs) for run in plan.all_runs())
+    yield True, f"{done} of {asked} trainings are done"
+    for path, why in stale:
+        yield False, f"{path}: {why}; run snakemake to make it again"
+
+
+def _states(plan: Plan) -> tuple[int, list[tuple[Path, str]]]:
+    """Return how many trainings are done, and each result that is not of today's rows, data and code, with why."""
+    done, stale = 0, []
+    for run_id in plan.all_runs():
+        run = plan.run(run_id)
+        code = record.code_fingerprint(*plan.train_modules(run.spec))
+        for job in run.jobs:
+            path = plan.paths.job(run_id, *job) / "run.json"
+            if path.is_file():
+                done += 1
+                problem = training_problem(plan, run, *job)
+                if problem is None and record.read(path).get("code") != code:
+                    problem = "made by other code"
+                stale += [(path, problem)] if problem else []
+        scores = plan.paths.run(run_id) / "cases.csv"
+        if scores.is_file() and not stale and (problem := scores_problem(plan, run)):
+            stale.append((scores, problem))
+        masks = plan.paths.masks(run_id) / "masks.json"
+        if masks.is_file() and not stale and (problem := masks_problem(plan, run)):
+            stale.append((masks, problem))
+    return done, stale
+
+
+def adopt(plan: Plan) -> str:
+    """Check pulled data and results against their DVC records and today's rows, then let Snakemake accept them.
+
+    Raises UserError naming the first result of another spec, or what DVC finds changed.
+    """
+    _, stale = _states(plan)
+    if stale:
+        raise UserError(f"{stale[0][0]}: {stale[0][1]}; run snakemake, which makes only what changed")
+    status = _run("dvc", "status")
+    if "up to date" not in status.stdout:
+        detail = " ".join((status.stdout or status.stderr).split())[:200]
+        raise UserError(f"dvc status is not clean: {detail}; run dvc pull, or dvc repro")
+    touched = _run("snakemake", "--touch", "--cores", "1", "--configfile", str(plan.snapshot()), "--quiet", "all")
+    if touched.returncode:
+        raise UserError(f"snakemake --touch failed: {touched.stderr.strip().splitlines()[-1]}")
+    return "accepted: snakemake -n now has nothing to do unless something changed"
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run one of our Python's tools, whether or not its environment is activated."""
+    return subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=False)

@@ -1,0 +1,114 @@
+"""Whether a finished result was made from today's rows, data and protocols."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from covidseg.base.errors import UserError
+from covidseg.base.files import need, sha256
+from covidseg.jobs import record
+from covidseg.plan import Plan, Run
+
+
+def training_problem(plan: Plan, run: Run, fold: int, seed: int) -> str | None:
+    """Return why a training is not today's row's, or None. Raises UserError when its record is missing or damaged."""
+    made = record.read(plan.paths.job(run.id, fold, seed) / "run.json")
+    if made.get("spec_hash") != run.hash:
+        changed = _changed(made.get("spec", {}), run.spec.model_dump(mode="json"))
+        return f"made from another spec ({changed})"
+    for used, pair in zip(("tensors", "pool"), plan.tensors_of(run.spec), strict=False):
+        data = plan.paths.tensors(*pair) / "tensors.json"
+        if data.is_file() and made.get("inputs", {}).get(used) != sha256(data):
+            return "made from other data"
+    if run.spec.maps:
+        maps = plan.paths.canonical(run.spec.maps) / "import.json"
+        if maps.is_file() and made.get("inputs", {}).get("maps") != sha256(maps):
+            return "made from other maps"
+    if made.get("inputs", {}).get("split") != sha256(_split(plan, run)):
+        return f"made with another split {run.spec.split}"
+    if prior := plan.prior(run.id, run.spec):
+        model = record.read(plan.paths.job(prior, fold, seed) / "run.json").get("outputs", {}).get("model.safetensors")
+        if made.get("inputs", {}).get("prior") != model:
+            return f"made with another model of {prior}"
+    return None
+
+
+def usable_model(plan: Plan, run: Run, fold: int, seed: int) -> Path:
+    """Return the file of a training's model. Raises UserError when it is missing or not today's row's."""
+    folder = plan.paths.job(run.id, fold, seed)
+    model = need(folder / "model.safetensors", f"train {run.id} --fold {fold} --seed {seed}")
+    problem = training_problem(plan, run, fold, seed)
+    named = record.read(folder / "run.json").get("outputs", {}).get("model.safetensors")
+    if problem or named != sha256(model):
+        said = problem or "model.safetensors is not the file that it names"
+        raise UserError(f"{folder / 'run.json'}: {said}; run snakemake to make it again")
+    return model
+
+
+def scores_problem(plan: Plan, run: Run) -> str | None:
+    """Return why a run's scores are not those of its predictions under today's protocols, or None."""
+    folder = plan.paths.run(run.id)
+    try:
+        summary = json.loads((folder / "summary.json").read_text("utf-8"))
+        whole = summary["sha256"] == sha256(folder / "cases.csv")
+        same = summary["made_from"] == scores_made_from(plan, run)
+    except (OSError, ValueError, KeyError, TypeError):
+        return "missing or damaged"
+    if not whole:
+        return "damaged: not what was written"
+    return None if same else "made from other predictions or protocols"
+
+
+def scores_made_from(plan: Plan, run: Run) -> dict[str, Any]:
+    """Return what decides a run's scores: protocols, and the predictions that each training's record names."""
+    return {"protocols": plan.score_hash(run.id), "predictions": _outputs(plan, run, "predictions.h5")}
+
+
+def masks_problem(plan: Plan, run: Run) -> str | None:
+    """Return why a run's masks of whole scans are not those of its models and data, or None."""
+    folder = plan.paths.masks(run.id)
+    try:
+        made = json.loads((folder / "masks.json").read_text("utf-8"))
+        whole = made["sha256"] == sha256(folder / "volumes.csv")
+        whole = whole and all((folder / name).is_file() for name in made["files"])
+        same = made["made_from"] == masks_made_from(plan, run)
+    except (OSError, ValueError, KeyError, TypeError):
+        return "missing or damaged"
+    if not whole:
+        return "damaged: not what was written"
+    return None if same else "made from other models or data"
+
+
+def masks_made_from(plan: Plan, run: Run) -> dict[str, Any]:
+    """Return what decides a run's masks of whole scans: its models, the data, the split."""
+    data = plan.paths.canonical(run.spec.dataset)
+    return {
+        "plan": plan.masks_hash(run.id),
+        "models": _outputs(plan, run, "model.safetensors"),
+        "data": sha256(need(data / "import.json", f"import {run.spec.dataset}")),
+        "lungs": sha256(need(data / "lungs.json", f"lungs {run.spec.dataset}")),
+        "split": sha256(_split(plan, run)),
+    }
+
+
+def _outputs(plan: Plan, run: Run, name: str) -> dict[str, Any]:
+    """Return the hash of a file as each training's record names it."""
+    records = {f"fold{f}-seed{s}": record.read(plan.paths.job(run.id, f, s) / "run.json") for f, s in run.jobs}
+    return {job: made.get("outputs", {}).get(name) for job, made in records.items()}
+
+
+def _split(plan: Plan, run: Run) -> Path:
+    return need(plan.split_path(run.spec.split), f"split {run.spec.split}")
+
+
+def _changed(before: dict[str, Any], after: dict[str, Any], path: str = "") -> str:
+    for key in sorted(set(before) | set(after)):
+        a, b = before.get(key), after.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            if found := _changed(a, b, f"{path}{key}."):
+                return found
+        elif a != b:
+            return f"{path}{key} was {a}, is {b}"
+    return ""

@@ -1,0 +1,175 @@
+"""Tables against numbers worked out by hand."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from covidseg.base.errors import UserError
+from covidseg.plan import Plan
+from covidseg.tables import rows
+from covidseg.tables.caption import differences
+from covidseg.tables.cell import DIFFERS, EQUAL, INSIDE, NOT_COMPARABLE, NOT_FOUND, OUTSIDE, Cell, judge
+from covidseg.tables.layout import grid, latex, markdown, number
+from covidseg.tables.results import _cell
+
+ABOUT = {"row": "(M1) a_b", "run": "p/m1", "cls": "infection", "protocol": "ssanet", "column": "DSC", "digits": 4}
+
+
+def scores(values: dict[tuple[int, int], list[float]]) -> pd.DataFrame:
+    """Return the scores of one case a fold, from (fold, seed) -> those of its slices."""
+    return pd.DataFrame(
+        [
+            {"fold": f, "seed": s, "case": f"c{f}", "slice": f"c{f}/{k}", "dsc": v}
+            for (f, s), found in values.items()
+            for k, v in enumerate(found)
+        ]
+    )
+
+
+def cell(**changes: object) -> Cell:
+    values = scores({(0, 0): [0.5, 0.7], (1, 0): [0.8]})
+    return _cell(**(ABOUT | {"values": values, "reasons": [], "printed": 0.6, "metric": "dsc"} | changes))  # type: ignore[arg-type]
+
+
+def test_ours_is_the_mean_over_slices_and_sd_that_over_folds() -> None:
+    found = cell()
+    assert found.ours == pytest.approx(2.0 / 3)  # (0.5 + 0.7 + 0.8) / 3
+    assert found.sd == pytest.approx(0.2 / 2**0.5)  # fold means 0.6 and 0.8
+    assert found.difference == pytest.approx(2.0 / 3 - 0.6)
+    assert (found.folds, found.seeds, found.slices) == (2, 1, 3)
+
+
+def test_seeds_are_averaged_after_slices() -> None:
+    found = cell(values=scores({(0, 0): [0.5, 0.7], (0, 1): [0.8, 0.8]}))
+    assert found.ours == pytest.approx(0.7)  # seeds 0.6 and 0.8
+    assert (found.seeds, found.slices) == (2, 2)
+
+
+def test_an_average_counts_a_slice_once_and_its_classes_alike() -> None:
+    two = pd.concat([scores({(0, 0): [0.5, 0.7]}), scores({(0, 0): [0.1, 0.3]})])  # two slices, two classes
+    found = cell(values=two)
+    assert (found.ours, found.slices) == (pytest.approx(0.4), 2)
+    assert cell(values=two.assign(slice=None)).slices == 1  # scored by case
+
+
+def test_rows_of_one_label_show_their_class() -> None:
+    cells = [cell(row="S1", cls=cls) for cls in ("ggo", "consolidation", "average")]
+    headings, lines = grid([*cells, cell(row="U-Net", cls="average", values=None)])
+    assert headings[:3] == ["", "class", "DSC printed"]
+    assert [line[:3] for line in lines] == [
+        ["S1", "ggo", "0.6000"],
+        ["", "consolidation", "0.6000"],
+        ["", "average", "0.6000"],
+        ["U-Net", "average", "0.6000"],
+    ]
+    assert "| S1 | ggo | 0.6000 |" in (text := markdown("Caption.", cells, []))
+    assert "| --- | --- | ---: |" in text
+    assert "\\begin{tabular}{llrrrr}" in latex("Caption.", "p-4", cells)
+
+
+def table(rows_: list[tuple[str, str, str]]) -> pd.DataFrame:
+    return pd.DataFrame(rows_, columns=["row", "class", "run"])
+
+
+TWO = table(
+    [
+        ("S1", "ggo", "p/s1"),
+        ("S1", "average", "p/s1"),
+        ("M4", "infection", "p/m4"),
+        ("M4 again", "infection", "p/m4"),
+        ("U-Net", "", ""),
+    ]
+)
+
+
+def test_keys_and_titles_name_the_class_where_rows_share_a_run() -> None:
+    assert rows.keys(TWO).tolist() == ["p/s1:ggo", "p/s1:average", "p/m4", "p/m4", ""]
+    assert rows.titles(TWO).tolist() == ["S1, ggo", "S1, average", "M4", "M4 again", "U-Net"]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("s1:ggo", ("S1", "ggo")),
+        ("p/s1:average", ("S1", "average")),
+        ("S1:ggo", ("S1", "ggo")),
+        ("M4", ("M4", "infection")),
+        ("U-Net", ("U-Net", "")),
+        ("s1", "2 rows are 's1'; name one: s1:ggo, s1:average"),
+        ("m4", "2 rows are 'm4'; name one: M4:infection, M4 again:infection"),
+        ("s1:goo", "no row 's1:goo'; did you mean 's1:ggo'?"),
+    ],
+)
+def test_a_row_is_found_by_label_or_run(name: str, found: tuple[str, str] | str) -> None:
+    if isinstance(found, tuple):
+        assert rows.find(TWO, "p", name, Path("4.csv")) == found
+    else:
+        with pytest.raises(UserError, match=f"^4.csv: {re.escape(found)}$"):
+            rows.find(TWO, "p", name, Path("4.csv"))
+
+
+def test_a_table_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "3.csv").write_text("row,run\nM1,p/m1\n")
+    with pytest.raises(UserError, match=r"3\.csv: has no column class; run snakemake to make it again"):
+        rows.read(tmp_path / "3.csv")
+
+
+@pytest.mark.parametrize(
+    ("printed", "sd", "reasons", "verdict"),
+    [
+        (0.60, 0.03, [], INSIDE),  # 0.05 away, 2 sd is 0.06
+        (0.60, 0.02, [], OUTSIDE),  # 2 sd is 0.04
+        (0.60, 0.03, ["a stand-in"], NOT_COMPARABLE),
+        (0.60, None, [], NOT_COMPARABLE),
+        (None, 0.03, [], ""),
+    ],
+)
+def test_verdict(printed: float | None, sd: float | None, reasons: list[str], verdict: str) -> None:
+    assert judge(printed, 0.65, sd, reasons)[0] == verdict
+
+
+def test_the_authors_maps_are_equal_to_the_digits_printed_or_not() -> None:
+    assert [judge(0.682, ours, None, [], 3)[0] for ours in (0.68151, 0.6824, 0.6826)] == [EQUAL, EQUAL, DIFFERS]
+    assert judge(0.682, 0.682, None, ["a stand-in"], 3)[0] == NOT_COMPARABLE
+    missing = cell(values=None, maps=True)
+    assert (missing.verdict, missing.ours) == (NOT_FOUND, None)
+    assert grid([missing])[1] == [["(M1) a_b", "0.6000", "–", "–", "maps not found"]]
+
+
+@pytest.mark.parametrize(("value", "text"), [(-0.00001, "0.0000"), (-0.5, "-0.5000"), (None, "–"), (float("nan"), "–")])
+def test_numbers(value: float | None, text: str) -> None:
+    assert number(value, 4) == text
+
+
+def test_a_row_without_a_run_shows_what_was_printed() -> None:
+    headings, lines = grid([cell(values=None)])
+    assert headings == ["", "DSC printed", "DSC ours", "difference", "verdict"]
+    assert lines == [["(M1) a_b", "0.6000", "not run", "–", "not run"]]
+
+
+def test_markdown_and_latex_hold_the_same_numbers() -> None:
+    text = markdown("Caption.", [cell()], [])
+    assert "| (M1) a_b | 0.6000 | 0.6667 ± 0.1414 | 0.0667 | inside our spread |" in text
+    assert text.endswith("\n\nCaption.\n")
+    tex = latex("100 % of a_b", "p-3", [cell()])
+    assert "(M1) a\\_b & 0.6000 & 0.6667 $\\pm$ 0.1414 & 0.0667 & inside our spread \\\\" in tex
+    assert "\\caption{100 \\% of a\\_b}" in tex
+    tex = latex("{C:\\d} < 5 $", "p-3", [replace(cell(), row="[1] x | y")])
+    assert "\\caption{\\{C:\\textbackslash{}d\\} \\textless{} 5 \\$}" in tex
+    assert "\\midrule\n{[}1] x \\textbar{} y & 0.6000" in tex  # "[" after a line's end would be a length
+    assert "| [1] x \\| y | 0.6000" in markdown("", [replace(cell(), row="[1] x | y")], [])
+
+
+def test_a_caption_names_the_runs_of_what_not_all_share() -> None:
+    stand_ins = {"covid-ct-seg": "zenodo20-slices"}
+    plan = Plan.load({"mode": "paper", "preset": "full", "stand_ins": stand_ins, "folds": [0]})
+    runs = [plan.run(f"ssanet/{name}") for name in ("unet", "m4", "m4", "unet-dataset2")]
+    assert differences(plan, runs) == [
+        "Differs from the paper: zenodo20-slices stands in for covid-ct-seg, 1 of 5 folds (0) (ssanet/unet, ssanet/m4)."
+    ]
+    assert differences(plan, runs[:2]) == [
+        "Differs from the paper: zenodo20-slices stands in for covid-ct-seg; 1 of 5 folds (0)."
+    ]

@@ -1,0 +1,47 @@
+"""The feed: what is held on a device, filled in parts, is what is read from disk."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from covidseg.data.tensors import Tensors
+from covidseg.train import loader as feeding
+from covidseg.train.loader import SliceLoader, Slices
+from covidseg.train.pseudo import Chosen, Soft
+
+CPU = torch.device("cpu")
+N, SIDE = 7, 4
+
+
+def some(seed: int, high: int = 256, n: int = N) -> np.ndarray:
+    return np.random.default_rng(seed).integers(high, size=(n, SIDE, SIDE), dtype=np.uint8)
+
+
+LOADED = Tensors(some(0), some(1, 2), some(2, 3), {})
+CLASSES = {"ggo": (1,), "con": (2,)}
+
+
+@pytest.mark.parametrize(
+    ("sources", "mode"),
+    [
+        ([Slices(LOADED, CLASSES)], "slice"),
+        ([Slices(LOADED, CLASSES, prior=lambda rows: some(3)[rows])], "masked"),
+        ([Slices(LOADED, CLASSES), Chosen(LOADED, np.array([6, 0]), some(4, 3, 2), lungs=False)], "slice+lung"),
+        ([Slices(LOADED, {"lesion": (1, 2)}), Soft(LOADED, np.array([3, 5]), some(5, n=2))], "slice+lung"),
+        ([Soft(LOADED, np.array([3, 5]), some(6, n=2)), Slices(LOADED, {"lung": ()}, lungs=False)], "slice+lung"),
+    ],
+    ids=["slice", "prior", "pseudo", "soft", "no lungs"],
+)
+def test_what_is_held_is_what_is_read(monkeypatch: pytest.MonkeyPatch, sources: list[Slices], mode: str) -> None:
+    monkeypatch.setattr(feeding, "PART", 3)
+    feed = SliceLoader(sources, mode, CPU)  # type: ignore[arg-type]
+    batches = [np.arange(len(feed))[::-1].copy(), np.array([1, 1])]
+    read = list(feed.batches(batches))
+    feed.hold()
+    monkeypatch.setattr(SliceLoader, "_gather", None)  # nothing more is read
+    for found, wanted in zip(feed.batches(batches), read, strict=True):
+        for a, b in zip(found, wanted, strict=True):
+            assert a.dtype == b.dtype
+            torch.testing.assert_close(a, b, rtol=0, atol=0)
