@@ -13,7 +13,14 @@ from covidseg import losses, nets
 from covidseg.base.errors import UserError
 from covidseg.base.signature import Parameter, read
 
-LEGAL = "deeplabv3plus, dynunet, fcn8s, infnet, ssanet, unet, unetplusplus"
+LEGAL = ", ".join(nets.NETS.names)
+
+
+def test_the_registry_is_the_listing_of_the_folder_without_its_helpers() -> None:
+    assert {"deeplabv3plus", "dynunet", "fcn8s", "infnet", "ssanet", "unet", "unetplusplus"} <= {*nets.NETS.names}
+    assert not {"layers", "library", "published", "res2net", "resnet", "spatial", "vgg"} & {*nets.NETS.names}
+    assert {"cross_entropy", "dice", "edge", "self_attention", "structure"} <= {*losses.LOSSES.names}
+    assert not {"edge_maps", "reweight", "targets"} & {*losses.LOSSES.names}
 
 
 def test_options_of_a_network() -> None:

@@ -1,16 +1,18 @@
-"""Options of networks and losses, read from the signature in their source file without importing it.
+"""Networks and losses as files: what a folder registers, and options read from a signature without importing it.
 
-A network or a loss is one file and one name in a list. Its options are the arguments of its class or function, with
-their annotations (``bool``, ``int``, ``float``, ``str``, ``tuple[float, ...]`` or ``Literal``) and literal defaults;
-planning checks a YAML file against them and never imports torch.
+A network or a loss is one file. Its options are the arguments of its class or function, with their annotations
+(``bool``, ``int``, ``float``, ``str``, ``tuple[float, ...]`` or ``Literal``) and literal defaults; what planning has to
+know besides is a literal at the top of the file. Planning reads both from the syntax tree and never imports torch.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import importlib
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,23 +55,43 @@ EMPTY: Mapping[str, Parameter] = {}
 
 @dataclass(frozen=True)
 class Registry:
-    """The files of one package that each define one thing of the file's name.
+    """The files of one package that each define one thing of the file's name: a listing of the package's folder.
 
-    package: dotted name of the package; noun: what a message calls its things; names: the files, without ``.py``;
-    positional: how many leading arguments are no options.
+    package: dotted name of the package; noun: what a message calls its things; positional: how many leading arguments
+    are no options; declares: the literal that a file has to hold beside its class or function. Other files of the
+    folder are helpers, and so is a file whose name begins with an underscore.
     """
 
     package: str
     noun: str
-    names: tuple[str, ...]
     positional: int
+    declares: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all things of the folder, sorted."""
+        files = (path for folder in self._folders() for path in folder.glob("[!_]*.py"))
+        return tuple(sorted(path.stem for path in files if self._registers(path)))
 
     def options(self, name: str) -> dict[str, Parameter]:
         """Return the options of ``name`` by key. Raises UserError when there is no such thing."""
-        if name not in self.names:
-            raise UserError(f"unknown {self.noun} {name!r}; {nearest(name, self.names)}")
-        folder = Path(__file__).parents[1].joinpath(*self.package.split(".")[1:])
-        return read(folder / f"{name}.py", self.positional)
+        return read(self._file(name), self.positional)
+
+    def declared(self, name: str) -> Any:
+        """Return the literal that the file of ``name`` declares. Raises UserError when there is no such thing."""
+        return literals(self._file(name))[self.declares]
+
+    def _folders(self) -> list[Path]:
+        return [Path(folder) for folder in sys.modules[self.package].__path__]
+
+    def _registers(self, path: Path) -> bool:
+        return self.declares in literals(path) and _definition(path) is not None
+
+    def _file(self, name: str) -> Path:
+        for folder in self._folders() if name.isidentifier() and not name.startswith("_") else ():
+            if (path := folder / f"{name}.py").is_file() and self._registers(path):
+                return path
+        raise UserError(f"unknown {self.noun} {name!r}; {nearest(name, self.names)}")
 
     def check(
         self, name: Any, given: Mapping[str, Any], where: str, name_at: str, common: Mapping[str, Parameter] = EMPTY
@@ -103,19 +125,39 @@ def read(path: Path, positional: int) -> dict[str, Parameter]:
     arguments are left out. Raises ValueError when the file does not define it, or an option has no usable
     annotation or default: a mistake in the program, not in its input.
     """
-    for node in ast.parse(path.read_text("utf-8"), str(path)).body:
-        if isinstance(node, ast.ClassDef) and _is_named(node.name, path.stem):
-            found = next(f for f in node.body if isinstance(f, ast.FunctionDef) and f.name == "__init__")
-            break
-        if isinstance(node, ast.FunctionDef) and _is_named(node.name, path.stem):
-            found = node
-            break
-    else:
+    found = _definition(path)
+    if found is None:
         raise ValueError(f"{path}: defines no class or function named {path.stem}")
     arguments = found.args.args + found.args.kwonlyargs
     defaults = [None] * (len(found.args.args) - len(found.args.defaults)) + [*found.args.defaults]
     pairs = list(zip(arguments, [*defaults, *found.args.kw_defaults], strict=True))[positional:]
     return {argument.arg: _parameter(argument, default, path) for argument, default in pairs}
+
+
+@functools.cache
+def literals(path: Path) -> dict[str, Any]:
+    """Return the constants of a Python file, as ``NAME = {"key": 1}`` at its top level, whose value is a literal."""
+    found = {}
+    for node in _tree(path).body:
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            with contextlib.suppress(ValueError):
+                found[node.targets[0].id] = ast.literal_eval(node.value)
+    return found
+
+
+def _definition(path: Path) -> ast.FunctionDef | None:
+    """Return the function, or the ``__init__`` of the class, that has the name of its file; None without one."""
+    for node in _tree(path).body:
+        if isinstance(node, ast.ClassDef) and _is_named(node.name, path.stem):
+            return next((f for f in node.body if isinstance(f, ast.FunctionDef) and f.name == "__init__"), None)
+        if isinstance(node, ast.FunctionDef) and _is_named(node.name, path.stem):
+            return node
+    return None
+
+
+@functools.cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"), str(path))
 
 
 def _is_named(name: str, stem: str) -> bool:

@@ -1,9 +1,11 @@
-"""The losses: one file each, named in LOSSES. Nothing here imports torch before a loss is computed.
+"""The losses: one file each, and this folder's listing is the registry. Nothing here imports torch before a loss is
+computed.
 
-A loss is a function ``(outputs, target, *, options)``: outputs is what a network returns, target uint8 (N, H, W) with
-0 for background and 1..K for the foreground classes, or float32, the probability of the one class in 0..1; it returns
-a float32 scalar. In a run each loss also takes
-``weight`` (default 1) and ``from_epoch`` (default 0: on from the first epoch).
+A loss is a function ``(outputs, target, *, options)``: outputs is what a network returns; target is uint8 (N, H, W)
+with 0 for background, 1..K for the foreground classes and 255 for pixels without a label, or float32, the probability
+of the one class in 0..1. It returns a float32 scalar. ``IGNORES_UNLABELLED`` in its file says whether it ignores the
+pixels without a label (``targets.py``); a file without this constant, as ``targets.py``, is a helper. In a run each
+loss also takes ``weight`` (default 1) and ``from_epoch`` (default 0: on from the first epoch).
 """
 
 from __future__ import annotations
@@ -23,9 +25,7 @@ __all__ = [
     "COMMON", "LOSSES", "Losses", "active", "check", "class_weights", "options", "resolved", "reweights", "total",
 ]  # fmt: skip
 
-LOSSES = Registry(
-    "covidseg.losses", "loss", ("cross_entropy", "dice", "edge", "self_attention", "structure"), positional=2
-)
+LOSSES = Registry("covidseg.losses", "loss", positional=2, declares="IGNORES_UNLABELLED")
 COMMON = {"weight": Parameter("float", 1.0), "from_epoch": Parameter("int", 0)}
 
 
@@ -34,14 +34,18 @@ def options(name: str) -> dict[str, Parameter]:
     return COMMON | LOSSES.options(name)
 
 
-def check(losses: Losses, where: str, classes: int = 1) -> None:
+def check(losses: Losses, where: str, classes: int = 1, unlabelled: bool = False) -> None:
     """Refuse unknown losses, options and values; ``where`` is the path to the run. Raises UserError.
 
-    ``classes``: how many foreground classes the run has.
+    ``classes``: how many foreground classes the run has; ``unlabelled``: whether its training method makes targets with
+    pixels that have no label, which every loss then has to ignore.
     """
     for name, given in losses.items():
         at = f"{where}.losses.{name}"
         LOSSES.check(name, given, at, at, COMMON)
+        if unlabelled and not LOSSES.declared(name):
+            able = ", ".join(other for other in LOSSES.names if LOSSES.declared(other))
+            raise UserError(f"{at}: cannot ignore the pixels to which train.method gives no label; legal: {able}")
         if given.get("from_epoch", 0) < 0:
             raise UserError(f"{at}.from_epoch: must be 0 or more (found {given['from_epoch']})")
         if given.get("reweight") and classes == 1:

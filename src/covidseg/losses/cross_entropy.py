@@ -9,12 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from covidseg.base.errors import UserError
+from covidseg.losses.targets import UNLABELLED, labelled
+
+IGNORES_UNLABELLED = True
 
 
 def cross_entropy(
     outputs: dict[str, Any], target: Tensor, *, class_weights: tuple[float, ...] = (), reweight: bool = False
 ) -> Tensor:
-    """Return -(1/n) sum_i w[y_i] log p_i[y_i] over all pixels (SSA-Net, eq. 8, with the minus it lacks).
+    """Return -(1/n) sum_i w[y_i] log p_i[y_i] over the n pixels with a label (SSA-Net, eq. 8, with the minus it lacks).
 
     p is the sigmoid (one channel of logits) or the softmax. ``class_weights``: background first, then each
     foreground class; none means 1. The mean is over pixels, not over weights. ``reweight``: weights from the training
@@ -33,6 +36,7 @@ def cross_entropy(
             f"(found {len(class_weights)})"
         )
     weight = torch.tensor(class_weights, device=logits.device) if class_weights else None
-    labels = torch.stack((1 - target, target), 1) if target.is_floating_point() else target.long()
-    loss = F.cross_entropy(logits, labels, weight, reduction="sum")
-    return loss / target.numel()
+    if target.is_floating_point():
+        return F.cross_entropy(logits, torch.stack((1 - target, target), 1), weight, reduction="sum") / target.numel()
+    loss = F.cross_entropy(logits, target.long(), weight, ignore_index=UNLABELLED, reduction="sum")
+    return loss / labelled(target).sum().clamp(min=1)

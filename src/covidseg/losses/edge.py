@@ -11,6 +11,8 @@ from torch import Tensor
 from covidseg.base.errors import UserError
 from covidseg.losses import edge_maps
 
+IGNORES_UNLABELLED = False  # an edge of what has no label is not known
+
 
 def edge(
     outputs: dict[str, Any], target: Tensor, *, rule: Literal["gradient", "canny", "released"] = "gradient"

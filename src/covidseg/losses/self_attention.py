@@ -11,6 +11,8 @@ from torch import Tensor
 
 from covidseg.base.errors import UserError
 
+IGNORES_UNLABELLED = True  # it does not look at the target
+
 
 def self_attention(outputs: dict[str, Any], target: Tensor, *, reduction: Literal["mean", "sum"] = "mean") -> Tensor:
     """Return the attention distillation between neighbouring encoder maps (SSA-Net, eqs. 2-4; Hou et al. 2019).

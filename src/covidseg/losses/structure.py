@@ -11,6 +11,8 @@ from torch import Tensor
 from covidseg.base.errors import UserError
 from covidseg.losses.targets import channels
 
+IGNORES_UNLABELLED = False  # a pixel's weight needs the labels around it
+
 REACH = 15  # pixels to each side: a window of 31
 
 

@@ -1,9 +1,14 @@
-"""Logits as probabilities and label maps as channels, as the losses and the prediction need them."""
+"""Logits as probabilities and label maps as channels, as the losses and the prediction need them.
+
+A target of 255 means that the pixel has no label: it counts in no loss and in no score.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+UNLABELLED = 255  # the value of a pixel without a label in a target; classes are 1..K, background is 0
 
 
 def probabilities(logits: Tensor) -> Tensor:
@@ -28,9 +33,15 @@ def label_map(p_NKHW: Tensor) -> Tensor:
 def channels(target: Tensor, classes: int) -> Tensor:
     """Return the label map (N, H, W) as 0/1 float32 (N, classes, H, W), without background.
 
-    A soft target, float32, is the probability of the one class already.
+    A pixel without a label is 0 in all. A soft target, float32, is the probability of the one class already.
     """
     if target.is_floating_point():
         return target[:, None]
     values = torch.arange(1, classes + 1, dtype=target.dtype, device=target.device)
     return (target[:, None] == values[:, None, None]).float()
+
+
+def labelled(target: Tensor) -> Tensor:
+    """Return where a target (N, H, W) has a label, as bool (N, 1, H, W); a soft target has one everywhere."""
+    known = torch.ones_like(target, dtype=torch.bool) if target.is_floating_point() else target != UNLABELLED
+    return known[:, None]

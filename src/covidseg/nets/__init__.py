@@ -1,12 +1,21 @@
-"""The networks: one file each, named in NETS. Nothing here imports torch before a network is built.
+"""The networks: one file each, and this folder's listing is the registry. Nothing here imports torch before a network
+is built.
 
 A network is a class ``(in_channels, out_channels, *, options)`` whose ``forward(x_NCHW)`` returns a dict with
-``logits`` (N, out_channels, H, W) and auxiliary outputs by name.
+``logits`` (N, out_channels, H, W) and auxiliary outputs by name. Its file also holds what planning has to know of it,
+``PLANNING``; a file without it, as ``layers.py``, is a helper. The figures are those of one float32 slice at width 1:
+
+- ``weights_mib``: MiB of the weights, which grow with the square of the width;
+- ``kept_bytes``: bytes per pixel of input that a forward pass keeps for the backward one, which grow with the width;
+- ``forward_bytes``: bytes per pixel that live at most in a forward pass without a backward one;
+- ``stride``: how many times smaller than the input the deepest map is;
+- ``encoder``: the name of the published weights (``published.WEIGHTS``) that the module ``encoder`` can start from, and
+  None without any. A network with an encoder has an option ``init``, and may have an option ``encoder``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from covidseg.base.errors import UserError
 from covidseg.base.signature import Parameter, Registry
@@ -14,14 +23,24 @@ from covidseg.base.signature import Parameter, Registry
 if TYPE_CHECKING:
     from torch import nn
 
-NETS = Registry(
-    "covidseg.nets",
-    "network",
-    ("deeplabv3plus", "dynunet", "fcn8s", "infnet", "ssanet", "unet", "unetplusplus"),
-    positional=3,
-)
+NETS = Registry("covidseg.nets", "network", positional=3, declares="PLANNING")
 
 WIDEST = 64  # times the channels that a paper prints
+
+
+class Planning(TypedDict):
+    """What planning knows of a network; see above."""
+
+    weights_mib: float
+    kept_bytes: float
+    forward_bytes: float
+    stride: int
+    encoder: str | None
+
+
+def planning(name: str) -> Planning:
+    """Return what planning has to know of a network. Raises UserError when there is no such network."""
+    return cast(Planning, NETS.declared(name))
 
 
 def options(name: str) -> dict[str, Parameter]:
@@ -32,7 +51,7 @@ def options(name: str) -> dict[str, Parameter]:
 def check(net: dict[str, Any], where: str) -> None:
     """Refuse an unknown network, option or value; ``where`` is the path to the run. Raises UserError."""
     if "name" not in net:
-        raise UserError(f"{where}.net.name: missing; legal: {', '.join(sorted(NETS.names))}")
+        raise UserError(f"{where}.net.name: missing; legal: {', '.join(NETS.names)}")
     NETS.check(net["name"], _options(net), f"{where}.net", f"{where}.net.name")
     if not 0 < net.get("width", 1) <= WIDEST:
         raise UserError(f"{where}.net.width: must be above 0 and at most {WIDEST} (found {net['width']:g})")

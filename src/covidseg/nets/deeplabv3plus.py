@@ -12,6 +12,8 @@ from covidseg.base.errors import UserError
 from covidseg.nets.layers import ImagenetInput, conv_bn_relu, pad_to, scaled
 from covidseg.nets.resnet import ResNet
 
+PLANNING = {"weights_mib": 102, "kept_bytes": 5000, "forward_bytes": 580, "stride": 16, "encoder": None}
+
 RATES = (6.0, 12.0, 18.0)  # where the encoder's deepest map is 1/16 of the input
 
 

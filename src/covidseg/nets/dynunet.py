@@ -8,6 +8,8 @@ from covidseg.base.errors import UserError
 from covidseg.nets.layers import pad_to, scaled
 from covidseg.nets.library import from_monai
 
+PLANNING = {"weights_mib": 177, "kept_bytes": 2550, "forward_bytes": 700, "stride": 128, "encoder": None}
+
 
 class DynUNet(nn.Module):
     """The network of nnU-Net (Isensee et al., Nature Methods 18:203, 2021) without its planning and training.

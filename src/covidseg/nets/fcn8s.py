@@ -9,6 +9,8 @@ from covidseg.base.errors import UserError
 from covidseg.nets.layers import ImagenetInput, pad_to, scaled
 from covidseg.nets.vgg import VGG
 
+PLANNING = {"weights_mib": 512, "kept_bytes": 1900, "forward_bytes": 680, "stride": 32, "encoder": None}
+
 
 class FCN8s(nn.Module):
     """FCN-8s (Long et al., CVPR 2015, section 4.2; Shelhamer et al., TPAMI 2017).

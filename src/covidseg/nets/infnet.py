@@ -13,6 +13,8 @@ from covidseg.nets.res2net import Res2Net
 from covidseg.nets.resnet import ResNet
 from covidseg.nets.vgg import VGG
 
+PLANNING = {"weights_mib": 119, "kept_bytes": 2850, "forward_bytes": 260, "stride": 32, "encoder": "res2net50"}
+
 
 class InfNet(nn.Module):
     """Inf-Net (Fan et al., IEEE TMI 39(8), 2020, section III-A and figure 2).

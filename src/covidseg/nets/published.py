@@ -1,7 +1,7 @@
 """Published ImageNet weights of encoders: where they are, and how an encoder takes them.
 
-A network that can start from them has the options ``encoder`` and ``init``, and the module ``encoder``. The end of a
-file's name is the start of its sha256.
+A network that can start from them names them in its file (``PLANNING``), and has the option ``init`` and the module
+``encoder``. The end of a file's name is the start of its sha256.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ CLASSIFIER = ("fc.", "classifier.")  # of the 1000 classes of ImageNet
 
 def encoder_of(net: dict[str, Any]) -> str | None:
     """Return the name of the encoder that starts from published weights; None where none does."""
-    options = nets.options(net["name"]) if net else {}
-    if "init" not in options or net.get("init", options["init"].default) != "imagenet":
+    encoder = nets.planning(net["name"])["encoder"] if net else None
+    if encoder is None or net.get("init", nets.options(net["name"])["init"].default) != "imagenet":
         return None
-    return str(net.get("encoder", options["encoder"].default))
+    return str(net.get("encoder", encoder))
 
 
 def fetch(encoder: str, folder: Path, mirror: Path | None, progress: Callable[[str], None] | None = None) -> Path:

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from covidseg.nets.layers import pad_to, scaled
 from covidseg.nets.library import from_monai
 
+PLANNING = {"weights_mib": 35, "kept_bytes": 8750, "forward_bytes": 2820, "stride": 16, "encoder": None}
+
 
 class UNetPlusPlus(nn.Module):
     """U-Net++ (Zhou et al., DLMIA 2018, figure 1a): a U-Net whose skips are nested, densely connected blocks.

@@ -8,22 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from covidseg import nets
 from covidseg.schema import RunSpec
 
-# Network -> MiB of its weights; bytes per pixel of what a forward pass keeps for the backward one; bytes per pixel that
-# live at most in a forward pass without one. Of one float32 slice at width 1: weights grow with width squared, the rest
-# with width. Counted on torch's fake tensors; a test counts the first two again. A network that is not here counts as
-# the hungriest.
-NETWORKS = {
-    "deeplabv3plus": (102, 5000, 580),
-    "dynunet": (177, 2550, 700),
-    "fcn8s": (512, 1900, 680),
-    "infnet": (119, 2850, 260),
-    "ssanet": (119, 1300, 350),
-    "unet": (118, 5250, 1410),
-    "unetplusplus": (35, 8750, 2820),
-}
-HUNGRIEST = tuple(map(max, zip(*NETWORKS.values(), strict=True)))
 MIB = 1 << 20
 # Measured: the demo's trainings, three on real slices at 128 pixels, and a few batches of U-Net, SSA-Net, FCN8s and
 # Inf-Net at 256 to 512 took 0.7 to 1.2 of what is expected here. What torch takes of the machine beside a GPU was not.
@@ -52,12 +39,14 @@ def training_memory(spec: RunSpec, gpu: bool = False) -> int:
     Every job of a method asks for the same: that of its largest batch at its largest scale.
     """
     width, size = spec.net.get("width", 1.0), spec.input.size
-    weights, kept, forward = NETWORKS.get(spec.net.get("name", ""), HUNGRIEST) if spec.net else (0, 0, 0)
-    libraries, activations = (CUDA if gpu else LIBRARIES), 0.0
-    if not gpu:
+    libraries, weights, activations = (CUDA if gpu else LIBRARIES), 0.0, 0.0
+    net = nets.planning(spec.net["name"]) if spec.net else None
+    if net:
+        weights = net["weights_mib"]
+    if net and not gpu:
         batch = max(getattr(spec.train, key) for key in spec.train.BATCHES)
-        learned = batch * (size * max(spec.train.scales)) ** 2 * kept
-        predicted = min(AT_ONCE, max(1, EVALUATED // size**2)) * size**2 * forward
+        learned = batch * (size * max(spec.train.scales)) ** 2 * net["kept_bytes"]
+        predicted = min(AT_ONCE, max(1, EVALUATED // size**2)) * size**2 * net["forward_bytes"]
         activations = LOOSE * max(learned, predicted) * width / MIB
     return round(BESIDE + SPARE * (libraries + COPIES * weights * width**2 + activations))
 

@@ -85,7 +85,7 @@ class Resolved(Catalogue):
             self._check_maps(spec, where)
         else:
             nets.check(spec.net, where)
-            losses.check(spec.losses, where, len(spec.classes))
+            losses.check(spec.losses, where, len(spec.classes), spec.train.leaves_unlabelled)
         if spec.train.ONE_CLASS and len(spec.classes) > 1:
             raise UserError(
                 f"{where}.train.method: {spec.train.method} is for one class (found {len(spec.classes)}); join them"

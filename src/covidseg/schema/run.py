@@ -104,6 +104,11 @@ class Training(Strict):
         return []
 
     @property
+    def leaves_unlabelled(self) -> bool:
+        """Return whether the method learns from targets with pixels that have no label (255)."""
+        return False
+
+    @property
     def on_labelled(self) -> Training:
         """Return the settings of a training on the labelled slices alone."""
         return self

@@ -167,7 +167,8 @@ class SliceLoader:
         """Return how many pixels of the rows' targets each foreground class has."""
         counts = np.zeros(1 + classes, np.int64)
         for part in in_batches(rows, PART):
-            counts += np.bincount(self.target(part).ravel(), minlength=1 + classes)
+            found = np.bincount(self.target(part).ravel(), minlength=1 + classes)
+            counts += found[: 1 + classes]  # what follows has no label
         return [int(n) for n in counts[1:]]
 
     def _pick(self, rows: Rows) -> Picked:

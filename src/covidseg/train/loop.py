@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from covidseg import losses
 from covidseg.base.errors import UserError
-from covidseg.losses.targets import channels, label_map
+from covidseg.losses.targets import channels, label_map, labelled
 from covidseg.schema import RunSpec
 from covidseg.train.device import autocast
 from covidseg.train.job import Job, Progress
@@ -219,6 +219,7 @@ def mean_dsc(model: nn.Module, feed: SliceLoader, rows: Rows) -> float:
     for x, target in feed.batches(in_batches(rows, evaluation_batch(feed.size, feed.device))):
         p_NKHW = forward(model, x)
         predicted, truth = (channels(labels, p_NKHW.shape[1]).bool() for labels in (label_map(p_NKHW), target))
+        predicted &= labelled(target)
         common = (predicted & truth).sum((2, 3))
         both = predicted.sum((2, 3)) + truth.sum((2, 3))
         scores.append(torch.where(both > 0, 2 * common.double() / both.clamp(min=1), 1.0))

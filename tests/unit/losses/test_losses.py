@@ -180,3 +180,21 @@ def test_total_weighs_and_waits() -> None:
     assert {name: value.item() for name, value in values.items()} == pytest.approx(
         {"dice": half, "cross_entropy": math.log(2)}
     )
+
+
+def test_pixels_without_a_label_count_in_no_loss() -> None:
+    """The same four pixels, and two more whose target is 255: whatever is predicted there, the value stays."""
+    few = binary([[1, 1, 0, 0]])
+    for more in ([1, 0], [1, 1]):
+        many = binary([[1, 1, 0, 0, *more]])
+        with_unknown = labels([[0, 1, 1, 0, 255, 255]])
+        assert dice(many, with_unknown) == dice(few, labels([[0, 1, 1, 0]]))
+        assert cross_entropy(many, with_unknown) == cross_entropy(few, labels([[0, 1, 1, 0]]))
+
+
+def test_a_slice_without_any_label_has_no_gradient() -> None:
+    logits = torch.zeros(1, 3, 2, 2, requires_grad=True)
+    target = torch.full((1, 2, 2), 255, dtype=torch.uint8)
+    (dice({"logits": logits}, target) + cross_entropy({"logits": logits}, target)).backward()
+    assert logits.grad is not None
+    assert not logits.grad.any()
