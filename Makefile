@@ -28,7 +28,7 @@ demo: setup
 	@$(BIN)/covidseg show
 
 test: setup
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses $(CORES) --dist worksteal
 
 # A real Slurm on this machine, as root on Debian; installed where it is missing. The plugin stays out of .venv.
 cluster: setup

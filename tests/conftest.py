@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
 SMALL = """\
@@ -23,6 +24,7 @@ batch: 8
 accumulate: 1
 threads: 1
 """
+DONE = ".snakemake/finished"  # in the folder of the project that tests share, once it is whole
 EACH = """\
 import json, os, sys, tempfile
 from covidseg import cli, steps  # imported once for all commands
@@ -135,10 +137,22 @@ def small_project(to: Path, only: str, folds: str) -> Project:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project whose small demo has run: M1 and M3 of SSA-Net on two folds. Tests copy it before they change it."""
-    project = small_project(tmp_path_factory.mktemp("finished"), "[ssanet/m1, ssanet/m3]", "[0, 1]")
-    project.snakemake("--quiet", "all", "--logger", "covidseg")
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
+    """A project whose small demo has run: M1 and M3 of SSA-Net on two folds. Tests copy it before they change it.
+
+    It is made once: where several processes run the tests, the first one makes it and the others wait.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "finished"
+    with FileLock(f"{folder}.lock"):
+        if (folder / DONE).is_file():
+            return Project(folder)
+        if folder.exists():
+            pytest.fail(f"{folder}: another process failed to make this project; its error says why")
+        folder.mkdir()
+        project = small_project(folder, "[ssanet/m1, ssanet/m3]", "[0, 1]")
+        project.snakemake("--quiet", "all", "--logger", "covidseg")
+        (folder / DONE).touch()
     return project
 
 
