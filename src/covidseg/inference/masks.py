@@ -7,32 +7,25 @@ averaged. One scan is in memory at a time, and a run that was killed goes on wit
 
 from __future__ import annotations
 
-import functools
-import gzip
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from covidseg.base.errors import UserError
-from covidseg.base.files import replacing, sha256, write_json
+from covidseg.base.files import sha256, write_json
 from covidseg.data.canonical import U8, Store, write_table
 from covidseg.data.importers import folder as own_folder
-from covidseg.data.orientation import from_store
-from covidseg.data.tensors import Window, crop_window, fit, lung_of, resize
+from covidseg.data.tensors import lung_of
+from covidseg.inference.outputs import labelled, write_pictures, write_volume
+from covidseg.inference.scan import Member, predicted, volumes
 from covidseg.jobs import record
-from covidseg.metrics.overlap import label_map
 from covidseg.plan import Plan, Run, fingerprint_of
 from covidseg.upkeep.freshness import masks_made_from, usable_model
-
-BLOCK = 32  # slices predicted at once: probability maps of a thin-slice volume would fill the memory
-Cut = Callable[[int], tuple[U8, U8]]  # a network's size to images and lung masks (n, size, size)
-Predictor = Callable[[Cut], U8]  # to 8-bit probabilities (n, K, size, size)
 
 
 def write(plan: Plan, run: Run, say: Callable[[str], None]) -> None:
@@ -43,7 +36,8 @@ def write(plan: Plan, run: Run, say: Callable[[str], None]) -> None:
     """
     started, out = time.time(), plan.paths.masks(run.id)
     canonical = plan.paths.canonical(run.spec.dataset)
-    predictors = dict(zip(run.jobs, (_predictor(plan, run, *job) for job in run.jobs), strict=True))
+    members = {job: member(plan, run, *job) for job in run.jobs}
+    crop = plan.dataset(run.spec.dataset).crop
     made_from = masks_made_from(plan, run)
     (out / "masks.json").unlink(missing_ok=True)
     values = mask_values(plan, run)
@@ -61,8 +55,9 @@ def write(plan: Plan, run: Run, say: Callable[[str], None]) -> None:
                 continue
             if row is None:
                 lung = lung_of(lungs, case)
-                found = predicted(store.image(case), lung, plan, run, [predictors[job] for job in blind])
-                files = _write_mask(out, case, found, list(values.values()), store.attrs(case))
+                image, side = store.image(case), crop.size if crop else None
+                found = predicted(image, lung, side, run.spec, [members[job] for job in blind])
+                files = write_mask(out, case, labelled(found, list(values.values())), store.attrs(case))
                 row = {
                     "case": case,
                     "role": str(store.attrs(case)["role"]),
@@ -79,76 +74,6 @@ def write(plan: Plan, run: Run, say: Callable[[str], None]) -> None:
     _finish(out, rows, made_from=made_from, labels=values, left_out=left_out, seconds=round(time.time() - started, 2))
 
 
-def predicted(image: U8, lung: U8 | None, plan: Plan, run: Run, predictors: Sequence[Predictor]) -> U8:
-    """Return the class numbers of a whole scan, (S, H, W): 0 background, 1..K; the models' mean probability decides.
-
-    Slices are cropped and resized as for the tensors, and the maps enlarged back as for the scores.
-    """
-    crop, size = plan.dataset(run.spec.dataset).crop, run.spec.input.size
-    window = crop_window(image.shape, lung, crop.size if crop else None)
-    out = np.zeros(image.shape, np.uint8)
-    for start in range(0, len(image), BLOCK):
-        block = range(start, min(start + BLOCK, len(image)))
-        cut = _cut(image, lung, window, block)
-        total = np.zeros((len(block), len(run.spec.classes), size, size), np.uint32)
-        for predict in predictors:
-            total += predict(cut)
-        mean = ((total + len(predictors) // 2) // len(predictors)).astype(np.uint8)
-        for k, maps_KHW in zip(block, mean, strict=True):
-            out[k] = native(maps_KHW, window, image.shape[1:])
-    return out
-
-
-def _cut(image: U8, lung: U8 | None, window: Window, block: range) -> Cut:
-    @functools.cache  # all predictors ask for the same
-    def cut(size: int) -> tuple[U8, U8]:
-        pairs = ((image, "image"), (lung, "lung"))
-        x, mask = (np.stack([fit(array, k, window, size, key) for k in block]) for array, key in pairs)
-        return x, mask
-
-    return cut
-
-
-def native(maps_KHW: U8, window: Window, shape: tuple[int, ...]) -> U8:
-    """Return the class numbers (H, W) of a slice from its probability maps at the network's size."""
-    grown = np.stack([resize(maps, (window.height, window.width)) for maps in maps_KHW])
-    return window.paste(label_map(grown), (shape[0], shape[1]))
-
-
-def volumes(found: U8, lung: U8 | None, truth: U8 | None, spacing: Any, classes: Sequence[str]) -> dict[str, Any]:
-    """Return a scan's volumes in ml and the share of its lungs that is lesion in percent; None with the reason.
-
-    ``found`` and ``truth`` hold class numbers, ``lung`` 0/1, all (S, H, W); ``spacing`` is (dz, dy, dx) in mm. Lesion
-    is every class but lung; the share counts only what lies inside the lungs.
-    """
-    voxel = float(np.prod(np.asarray(spacing, float))) / 1000
-    lesions = [k for k, name in enumerate(classes, 1) if name != "lung"]
-    known = bool(np.isfinite(voxel))
-
-    def ml(voxels: npt.NDArray[np.bool_] | None) -> float | None:
-        return round(np.count_nonzero(voxels) * voxel, 4) if known and voxels is not None else None
-
-    is_lesion = np.zeros(256, bool)
-    is_lesion[lesions] = True
-    lesion, inside = is_lesion[found], None if lung is None else lung > 0
-    share = None
-    if known and inside is not None and inside.any():
-        share = round(100 * np.count_nonzero(lesion & inside) / np.count_nonzero(inside), 3)
-    reasons = {
-        "spacing unknown": not known,
-        "no lung masks": lung is None,
-        "no lung found": inside is not None and not inside.any(),
-    }
-    return {
-        **{f"ml_{name}": ml(found == k) for k, name in enumerate(classes, 1)},
-        "lesion_ml": ml(lesion),
-        "true_lesion_ml": None if truth is None else ml(is_lesion[truth]),
-        "lung_ml": ml(inside),
-        "lesion_in_lung_percent": share,
-        "empty_because": "; ".join(reason for reason, holds in reasons.items() if holds),
-    }
-
-
 def mask_values(plan: Plan, run: Run) -> dict[str, int]:
     """Return class -> value in the masks: the user's own where each class is one label, else 1..K."""
     dataset = plan.dataset(run.spec.dataset)
@@ -162,45 +87,22 @@ def mask_values(plan: Plan, run: Run) -> dict[str, int]:
     return {name: theirs[values[0]] for name, values in zip(run.spec.classes, joined, strict=True)}
 
 
-def write_volume(path: Path, mask: U8, affine: npt.NDArray[np.float64], axcodes: str) -> None:
-    """Write an (S, H, W) mask as NIfTI on the grid with this affine and axis codes; equal masks give equal bytes."""
-    import nibabel as nib
-
-    image = nib.nifti1.Nifti1Image(np.ascontiguousarray(from_store(mask, axcodes)), affine)
-    image.header.set_xyzt_units("mm")
-    with replacing(path) as temporary:
-        temporary.write_bytes(gzip.compress(image.to_bytes(), compresslevel=4, mtime=0))
+def write_mask(out: Path, case: str, mask: U8, attrs: dict[str, Any]) -> list[Path]:
+    """Write a scan's mask (S, H, W) as NIfTI where its store knows a grid, else as PNG; return its files."""
+    if "affine" not in attrs:
+        return write_pictures(out, case, mask)
+    write_volume(out / f"{case}.nii.gz", mask, attrs["affine"], str(attrs["axcodes"]))
+    return [out / f"{case}.nii.gz"]
 
 
-def _write_mask(out: Path, case: str, found: U8, values: Sequence[int], attrs: dict[str, Any]) -> list[Path]:
-    """Write a scan's mask with the given value for each class; return its files."""
-    mask = np.array([0, *values], np.uint8)[found]
-    if "affine" in attrs:
-        write_volume(out / f"{case}.nii.gz", mask, attrs["affine"], str(attrs["axcodes"]))
-        return [out / f"{case}.nii.gz"]
-    from PIL import Image
-
-    names = [case] if len(mask) == 1 else [f"{case}-{k:03d}" for k in range(len(mask))]
-    paths = [out / f"{name}.png" for name in names]
-    for path, piece in zip(paths, mask, strict=True):
-        with replacing(path) as temporary:
-            Image.fromarray(piece).save(temporary)
-    return paths
-
-
-def _predictor(plan: Plan, run: Run, fold: int, seed: int) -> Predictor:
-    """Return what predicts slices by a training's model, and before it by that of its prior."""
-    from covidseg.train.predict import load_model, predict
+def member(plan: Plan, run: Run, fold: int, seed: int) -> Member:
+    """Return a training's model, and with it that of its prior. Raises UserError when it is missing or stale."""
+    from covidseg.train.predict import load_model
 
     model = load_model(usable_model(plan, run, fold, seed).parent, run.spec)
-    other, size = plan.prior(run.id, run.spec), run.spec.input.size
-    guide = _predictor(plan, plan.run(other), fold, seed) if other else None
-
-    def found(cut: Cut) -> U8:
-        prior = None if guide is None else [resize(map_, (size, size)) for map_ in guide(cut)[:, 0]]
-        return predict(model, *cut(size), run.spec, plan.config.device, prior)
-
-    return found
+    other = plan.prior(run.id, run.spec)
+    guide = member(plan, plan.run(other), fold, seed) if other else None
+    return Member(model, run.spec, plan.config.device, guide)
 
 
 def _blind(plan: Plan, run: Run, case: str) -> list[tuple[int, int]]:

@@ -7,7 +7,10 @@ from PIL import Image
 
 from covidseg.data.orientation import to_store
 from covidseg.data.tensors import Window
-from covidseg.inference.masks import _Done, _write_mask, native, volumes, write_volume
+from covidseg.inference.masks import _Done, write_mask
+from covidseg.inference.outputs import labelled, write_volume
+from covidseg.inference.scan import enlarged, volumes
+from covidseg.metrics.overlap import label_map
 
 UNKNOWN = (float("nan"),) * 3
 
@@ -76,10 +79,10 @@ def test_a_mask_lies_where_its_scan_lies(axcodes, tmp_path):
 
 def test_slices_without_a_grid_become_png(tmp_path):
     found = np.array([[[0, 1], [2, 0]]], np.uint8)
-    (path,) = _write_mask(tmp_path, "a", found, [7, 9], {})
+    (path,) = write_mask(tmp_path, "a", labelled(found, [7, 9]), {})
     assert path == tmp_path / "a.png"
     assert np.asarray(Image.open(path)).tolist() == [[0, 7], [9, 0]]
-    assert [p.name for p in _write_mask(tmp_path, "b", np.concatenate([found, found]), [1, 2], {})] == [
+    assert [p.name for p in write_mask(tmp_path, "b", np.concatenate([found, found]), {})] == [
         "b-000.png",
         "b-001.png",
     ]
@@ -88,7 +91,7 @@ def test_slices_without_a_grid_become_png(tmp_path):
 def test_maps_go_back_into_their_window():
     maps = np.array([[[0, 128], [127, 255]]], np.uint8)  # one class: 128 of 255 is the first above a half
     window = Window(1, -1, 2, 2)  # its left column lies outside the slice
-    assert native(maps, window, (3, 2)).tolist() == [[0, 0], [1, 0], [1, 0]]
+    assert window.paste(label_map(enlarged(maps, window)), (3, 2)).tolist() == [[0, 0], [1, 0], [1, 0]]
     assert window.paste(window.cut(np.arange(6, dtype=np.uint8).reshape(3, 2)), (3, 2)).tolist() == [
         [0, 0],
         [2, 0],

@@ -171,7 +171,7 @@ def test_a_prior_that_is_missing_or_stale_is_refused() -> None:
 
 def test_whole_scans_are_predicted_with_their_prior() -> None:
     from covidseg.data.tensors import resize
-    from covidseg.inference.masks import _predictor
+    from covidseg.inference.masks import member
     from covidseg.train.predict import load_model, predict
 
     plan = Plan.load(ASKED)
@@ -187,7 +187,7 @@ def test_whole_scans_are_predicted_with_their_prior() -> None:
         images = np.random.default_rng(size).integers(0, 256, (2, size, size), np.uint8)
         return images, np.ones_like(images)
 
-    found = _predictor(plan, guided, 0, 0)(cut)
+    found = member(plan, guided, 0, 0)(cut)
     models = [load_model(plan.paths.job(run.id, 0, 0), run.spec) for run in (binary, guided)]
     map_ = predict(models[0], *cut(32), binary.spec, "cpu")[:, 0]
     grown = np.stack([resize(one, (64, 64)) for one in map_])
