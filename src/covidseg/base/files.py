@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -61,6 +62,17 @@ def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` at once."""
     with replacing(path) as temporary:
         temporary.write_text(text, "utf-8")
+
+
+def holds(path: Path, text: str) -> bool:
+    """Return whether ``path`` is a regular file, not a link, with exactly this text."""
+    try:
+        content = text.encode("utf-8")
+        return (
+            stat.S_ISREG(path.lstat().st_mode) and path.stat().st_size == len(content) and path.read_bytes() == content
+        )
+    except OSError:
+        return False
 
 
 def write_json(path: Path, value: Any) -> None:

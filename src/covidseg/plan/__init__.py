@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from covidseg.base.files import write_text
+from covidseg.base.files import holds, write_text
 from covidseg.base.paths import Paths
 from covidseg.plan.checks import Checked
 from covidseg.plan.run import PHANTOM_LUNGS, STANDARD, SUPPORT, WORKFLOW, Run, fingerprint_of, in_project, qualified
@@ -46,10 +46,11 @@ class Plan(Checked):
         """Write the configuration in force beside the results, for the rules' commands; return its path.
 
         It is named by its content, so that another snakemake, a dry run for one, cannot change it under running jobs.
+        A file of that name with other content, as a shared or copied folder may hold, is replaced.
         """
         text = "# What the commands of one workflow read; edit config.yaml instead.\n"
         text += yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
         path = self.paths.configs / f"{fingerprint_of(text)}.yaml"
-        if not path.is_file():
+        if not holds(path, text):
             write_text(path, text)
         return path

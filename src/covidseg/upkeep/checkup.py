@@ -12,7 +12,7 @@ from pathlib import Path
 
 from covidseg.base.errors import UserError
 from covidseg.jobs import leases, record
-from covidseg.plan import Plan
+from covidseg.plan import Plan, settings
 from covidseg.upkeep.freshness import masks_problem, scores_problem, training_problem
 from covidseg.upkeep.supplies import supplies
 
@@ -100,12 +100,16 @@ def adopt(plan: Plan) -> str:
     if "up to date" not in status.stdout:
         detail = " ".join((status.stdout or status.stderr).split())[:200]
         raise UserError(f"dvc status is not clean: {detail}; run dvc pull, or dvc repro")
-    touched = _run("snakemake", "--touch", "--cores", "1", "--configfile", str(plan.snapshot()), "--quiet", "all")
+    touched = _run(
+        "snakemake", "--touch", "--cores", "1", "--quiet", "all", environment=settings.environment(plan.config)
+    )
     if touched.returncode:
         raise UserError(f"snakemake --touch failed: {touched.stderr.strip().splitlines()[-1]}")
     return "accepted: snakemake -n now has nothing to do unless something changed"
 
 
-def _run(*command: str) -> subprocess.CompletedProcess[str]:
+def _run(*command: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run one of our Python's tools, whether or not its environment is activated."""
-    return subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", *command], capture_output=True, text=True, check=False, env=environment
+    )

@@ -32,7 +32,8 @@ from typing import IO, Any
 from covidseg.base.errors import UserError
 from covidseg.base.files import replacing, sweep
 from covidseg.jobs import locks
-from covidseg.plan import WORKFLOW, Plan
+from covidseg.plan import WORKFLOW, Plan, settings
+from covidseg.schema import Config, parse
 
 PREFIX = "covidseg"  # of our jobs' names: slurm-jobname-prefix in workflow/profiles/slurm
 STATE = Path(".snakemake")
@@ -76,7 +77,7 @@ def begin(plan: Plan, slurm: bool, started_in: Path) -> None:
     note = NOTES / f"{platform.node()}-{os.getpid()}.json"
     facts = {
         "arguments": sys.argv[1:],
-        "config": str(plan.snapshot()),
+        "config": plan.config.model_dump(mode="json"),
         "identity": identity(),
         "slurm": slurm,
         "started": time.strftime("%Y-%m-%d %H:%M:%S"),
@@ -94,8 +95,9 @@ def begin(plan: Plan, slurm: bool, started_in: Path) -> None:
 def _read(note: Path) -> dict[str, Any]:
     try:
         facts = dict(json.loads(note.read_text("utf-8")))
+        parse(Config, facts["config"], "its configuration")
         return {key: facts[key] for key in ("arguments", "config", "identity", "slurm")}
-    except (OSError, ValueError, KeyError, TypeError) as e:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError) as e:
         raise UserError(f"{note}: damaged ({e}); see that no job of it runs, then delete it") from e
 
 
@@ -223,8 +225,8 @@ def resume(way: str | None, say: Callable[[str], None]) -> int:
         if way is None:
             raise UserError(f"{_count(left)}; say --orphans wait or --orphans cancel")
         _clear(left, way, say, slurm)
-    configs = list(dict.fromkeys(fact["config"] for fact in facts))
-    _snakemake("--unlock", "--configfile", configs[-1])
+    configs = [fact["config"] for k, fact in enumerate(facts) if fact["config"] not in [f["config"] for f in facts[:k]]]
+    _snakemake("--unlock", config=configs[-1])
     if all(fact["identity"] == identity() for fact in facts):
         for config in configs:
             _take_over(config, since, say)
@@ -262,12 +264,12 @@ def _clear(left: list[Job], way: str, say: Callable[[str], None], slurm: bool) -
                 say(f"{job.id} has ended: {job.what}")
 
 
-def _take_over(config: str, since: float, say: Callable[[str], None]) -> None:
+def _take_over(config: dict[str, Any], since: float, say: Callable[[str], None]) -> None:
     """Let Snakemake accept what jobs that ended well made after ``since`` by a configuration."""
-    lines = _snakemake("--summary", "--rerun-incomplete", "--configfile", config).splitlines()
+    lines = _snakemake("--summary", "--rerun-incomplete", config=config).splitlines()
     rows = [line.split("\t") for line in lines[1:]]
     if whole := _finished([(row[0], row[2]) for row in rows], since):
-        _snakemake("--touch", "--rerun-incomplete", "--configfile", config, "--quiet", "all", "--", *whole)
+        _snakemake("--touch", "--rerun-incomplete", "--quiet", "all", "--", *whole, config=config)
         say(f"taken over: {len(whole)} files of jobs that ended well, whether or not Snakemake saw it")
 
 
@@ -300,10 +302,10 @@ def incomplete(state: Path) -> set[str]:
     return marked
 
 
-def _snakemake(*arguments: str) -> str:
-    """Run Snakemake to look or to note, never to make; return what it prints."""
+def _snakemake(*arguments: str, config: dict[str, Any]) -> str:
+    """Run Snakemake with a configuration to look or to note, never to make; return what it prints."""
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--no-hooks", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=settings.environment(config))
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise UserError(f"snakemake {arguments[0]} failed: {last}")

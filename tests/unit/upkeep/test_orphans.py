@@ -19,6 +19,7 @@ SNAKEMAKE = """
 import errno, fcntl, sys
 from pathlib import Path
 from types import SimpleNamespace
+from covidseg.schema import Config
 from covidseg.upkeep import orphans
 
 lock = fcntl.flock
@@ -29,7 +30,7 @@ def nfs(file, how):  # over NFS a lock for one alone needs a file that is open f
     lock(file, how)
 
 fcntl.flock = nfs
-plan = SimpleNamespace(snapshot=lambda: Path("settings.yaml"), paths=SimpleNamespace(data="data", results="results"))
+plan = SimpleNamespace(config=Config(), paths=SimpleNamespace(data="data", results="results"))
 orphans.begin(plan, sys.argv[1] == "slurm", Path(sys.argv[-1]))
 print("begun", flush=True)
 sys.stdin.readline()
