@@ -9,13 +9,13 @@ from covidseg.jobs import leases
 from covidseg.upkeep import orphans
 from covidseg.jobs import record
 from covidseg.base.errors import UserError
-from covidseg.plan import PHANTOM_LUNGS, Plan, settings
+from covidseg.plan import PHANTOM_LUNGS, Plan, handover
 from covidseg.upkeep.supplies import supplies
 
 try:
     # Not by "configfile:", whose reader takes a key that stands twice and runs Python where a file asks for it. Here
     # "config" holds what --config says; that goes before the file.
-    PLAN = Plan.load(settings.asked(config))
+    PLAN = Plan.load(handover.asked(config))
     RUNS = PLAN.all_runs()
     DATA = PLAN.tensor_sets()
     TABLES = {(paper, name): table for paper, name, table in PLAN.tables()}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from covidseg.base.errors import UserError
 from covidseg.jobs import leases, record
-from covidseg.plan import Plan, settings
+from covidseg.plan import Plan, handover
 from covidseg.upkeep.freshness import masks_problem, scores_problem, training_problem
 from covidseg.upkeep.supplies import supplies
 
@@ -101,7 +101,7 @@ def adopt(plan: Plan) -> str:
         detail = " ".join((status.stdout or status.stderr).split())[:200]
         raise UserError(f"dvc status is not clean: {detail}; run dvc pull, or dvc repro")
     touched = _run(
-        "snakemake", "--touch", "--cores", "1", "--quiet", "all", environment=settings.environment(plan.config)
+        "snakemake", "--touch", "--cores", "1", "--quiet", "all", environment=handover.environment(plan.config)
     )
     if touched.returncode:
         raise UserError(f"snakemake --touch failed: {touched.stderr.strip().splitlines()[-1]}")

@@ -32,7 +32,7 @@ from typing import IO, Any
 from covidseg.base.errors import UserError
 from covidseg.base.files import replacing, sweep
 from covidseg.jobs import locks
-from covidseg.plan import WORKFLOW, Plan, settings
+from covidseg.plan import WORKFLOW, Plan, handover
 from covidseg.schema import Config, parse
 
 PREFIX = "covidseg"  # of our jobs' names: slurm-jobname-prefix in workflow/profiles/slurm
@@ -305,7 +305,7 @@ def incomplete(state: Path) -> set[str]:
 def _snakemake(*arguments: str, config: dict[str, Any]) -> str:
     """Run Snakemake with a configuration to look or to note, never to make; return what it prints."""
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--no-hooks", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=settings.environment(config))
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=handover.environment(config))
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise UserError(f"snakemake {arguments[0]} failed: {last}")
