@@ -14,7 +14,7 @@ from covidseg.plan.catalogue import Catalogue
 from covidseg.plan.needs import training_memory
 from covidseg.plan.resolve import described_or_released, merge, scale, scale_maps
 from covidseg.plan.run import SUPPORT, WORKFLOW, Run, check_known, qualified, stems
-from covidseg.schema import Follow, Released, RunSpec, Training, parse
+from covidseg.schema import Follow, RunSpec, Training, parse
 
 MOST_MEMORY = 4 << 20  # MiB of one training; no machine has more
 TESTED = ("dataset", "split", "classes", "input")  # the settings that say what is tested, and on which grid
@@ -153,14 +153,14 @@ class Resolved(Catalogue):
 
     def _check_maps(self, spec: RunSpec, where: str) -> None:
         """Check a run whose predictions are others' maps. Raises UserError."""
-        assert isinstance(spec.train, Released)
+        train: Any = spec.train
         for key in ("net", "losses"):
             if getattr(spec, key):
                 raise UserError(f"{where}.{key}: method released trains nothing; remove it")
-        folders = [source.name for source in self._described(spec.train.maps, f"{where}.train.maps")[1].sources]
-        check_known(spec.train.folders, spec.classes, f"{where}.train.folders")
-        check_known(spec.train.folders.values(), folders, f"{where}.train.folders")
-        if missing := [name for name in spec.classes if name not in spec.train.folders]:
+        folders = [source.name for source in self._described(train.maps, f"{where}.train.maps")[1].sources]
+        check_known(train.folders, spec.classes, f"{where}.train.folders")
+        check_known(train.folders.values(), folders, f"{where}.train.folders")
+        if missing := [name for name in spec.classes if name not in train.folders]:
             raise UserError(f"{where}.train.folders: {missing[0]}: missing; name the folder of its maps")
 
     def _with_pool(self, spec: RunSpec) -> Training:

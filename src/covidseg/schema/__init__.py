@@ -21,7 +21,8 @@ from covidseg.schema.paper import (
     ResultTable,
 )
 from covidseg.schema.protocol import Preset, Protocol
-from covidseg.schema.run import Optimizer, Pool, Propagation, Released, RunSpec, SelfTraining, Training
+from covidseg.schema.run import RunSpec
+from covidseg.schema.training import Optimizer, Pool, Training
 
 __all__ = [
     "Claim",
@@ -42,13 +43,10 @@ __all__ = [
     "Phantom",
     "Pool",
     "Preset",
-    "Propagation",
     "Protocol",
     "QualitativeFigure",
-    "Released",
     "ResultTable",
     "RunSpec",
-    "SelfTraining",
     "Source",
     "Training",
     "json_schemas",

@@ -1,4 +1,4 @@
-"""Training: one file per method of ``schema.run.Method``; ``run`` trains one run, fold and seed.
+"""Training: one file per method in ``methods``; ``run`` trains one run, fold and seed.
 
 A method in one job has ``train(job, progress)``. One in several also has ``stage(job, name, progress)``, for the jobs
 that its settings name in ``stages``, each in ``job.out/stages/NAME``; ``train`` is then the last. Where a
@@ -12,6 +12,7 @@ import importlib
 import sys
 from typing import Any
 
+import covidseg.schema  # noqa: F401 (which imports covidseg.train.methods)
 from covidseg.train.job import OUTPUTS, Job, Progress
 
 __all__ = ["OUTPUTS", "Job", "run", "stage"]

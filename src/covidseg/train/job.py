@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from covidseg.schema import RunSpec
+if TYPE_CHECKING:
+    from covidseg.schema import RunSpec
 
 OUTPUTS = ("model.safetensors", "history.csv", "predictions.h5")
 Progress = Callable[[float, float, str], None]  # epochs done (with fractions), epochs in all, how it stands

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from covidseg.base import files
 from covidseg.base.errors import UserError
-from covidseg.data import tensors
 from covidseg.jobs import record
-from covidseg.schema import Pool
+from covidseg.schema.training import Pool
 from covidseg.train.job import Job
+
+if TYPE_CHECKING:
+    from covidseg.data import tensors
 
 UNLABELLED = "unlabelled"  # the role of slices without labels
 Rows = npt.NDArray[np.int64]
@@ -26,6 +28,8 @@ def folder(out: Path, name: str) -> Path:
 
 def pool_of(job: Job, pool: Pool) -> tuple[tensors.Tensors, Rows, Rows]:
     """Return the pool's tensors, the rows of the pool in them, and those of these whose truth is known."""
+    from covidseg.data import tensors
+
     assert job.pool is not None
     loaded = tensors.load(job.pool)
     cases, roles = (np.array(loaded.columns[key], dtype=str) for key in ("case", "role"))

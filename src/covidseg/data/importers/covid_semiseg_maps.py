@@ -8,11 +8,12 @@ from pathlib import Path
 from covidseg.base.images import list_maps, probability, read_map, scale_of
 from covidseg.data.canonical import Case
 from covidseg.data.importers.covid_semiseg import upright
+from covidseg.data.maps import case_of
 from covidseg.schema import Dataset
 
 
 def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:
-    """Yield a case per map of every folder that is there, as ``case_of`` names it; its image is the 8-bit map."""
+    """Yield a case per map of every folder that is there, as ``maps.case_of`` names it; its image is the 8-bit map."""
     for source in dataset.sources:
         if not (raw / source.name).is_dir():
             continue
@@ -21,8 +22,3 @@ def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:
         for name, path in files.items():
             values = probability(path, read_map(path).values[0], scale)
             yield Case(case_of(source.name, name), name, "map", upright(values, name), hu=False)
-
-
-def case_of(folder: str, name: str) -> str:
-    """Return how the store calls a folder's map of a slice."""
-    return f"{folder.replace('/', '.')}.{name}"

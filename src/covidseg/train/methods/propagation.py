@@ -10,15 +10,16 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from covidseg.base import files
 from covidseg.base.errors import UserError
-from covidseg.data import tensors
 from covidseg.jobs import record
-from covidseg.schema import Propagation
+from covidseg.schema.base import Finite, Positive, RunId
+from covidseg.schema.training import Pool, Training
 from covidseg.train.job import Job, Progress
 from covidseg.train.stages import Rows, folder, pool_of, take_over
 
@@ -27,6 +28,54 @@ if TYPE_CHECKING:
 
 LABELS = "labels.h5"
 STEPS, PRETRAIN, FINETUNE = (1,), (2,), (3,)  # streams of random numbers; the first training has that of any other
+
+
+class Propagation(Training):
+    """Label propagation in small steps, then training on what was labelled (Inf-Net, algorithm 1: Semi-Inf-Net).
+
+    A model of the labelled slices labels the next ``k`` slices of the shuffled pool, softly and for good, and learns
+    from all that have labels by then; and so on. A new model learns the pseudo-labelled slices with the settings of
+    any training, ``epochs``, ``batch``, ``optimizer``; at last the labelled ones refine it, ``finetune_``. The first
+    model learned with the settings of the last: section III-E trains Inf-Net as it refines Semi-Inf-Net.
+    """
+
+    EPOCHS: ClassVar[tuple[str, ...]] = ("epochs", "step_epochs", "finetune_epochs")
+    BATCHES: ClassVar[tuple[str, ...]] = ("batch", "step_batch", "finetune_batch")
+    RATES: ClassVar[tuple[str, ...]] = ("step_lr", "finetune_lr")
+    ONE_CLASS: ClassVar[bool] = True
+
+    method: Literal["propagation"]
+    pool: Pool
+    k: Positive = Field(5, description="Slices that a step labels.")
+    steps: Positive | None = Field(None, description="At most so many; null: until the pool is used up.")
+    step_epochs: Positive = 10
+    step_batch: Positive = 16
+    step_lr: Finite = Field(3e-4, gt=0, description="Of all steps, without decay.")
+    blocks: int = Field(8, ge=1, le=99, description="Jobs that the steps are cut into, of ten steps or more.")
+    with_labelled: bool = Field(False, description="The labelled slices are learned with the pseudo-labelled ones.")
+    finetune_epochs: Positive = 100
+    finetune_batch: Positive = 16
+    finetune_lr: Finite = Field(1e-4, gt=0)
+    start: RunId | None = Field(None, description="Supervised run with equal settings, whose model is the first.")
+
+    @property
+    def stages(self) -> list[str]:
+        """Return first, block1, block2, ..., pretrain; the last job refines."""
+        blocks = min(self.blocks, -(-self.steps // 10)) if self.steps else self.blocks
+        return ["first", *(f"block{b}" for b in range(1, blocks + 1)), "pretrain"]
+
+    @property
+    def on_labelled(self) -> Propagation:
+        """Return the settings of the first training and of the last."""
+        optimizer = self.optimizer.model_copy(update={"lr": self.finetune_lr})
+        changes = {"epochs": self.finetune_epochs, "batch": self.finetune_batch, "optimizer": optimizer}
+        return self.model_copy(update=changes)
+
+    @property
+    def most_epochs(self) -> int:
+        """Return the epochs of the longest job; without a number of steps it has the 320 of the paper."""
+        steps = -(-(self.steps or 320) // (len(self.stages) - 2))
+        return max(self.epochs, self.finetune_epochs, steps * self.step_epochs)
 
 
 def order(pool: Rows, k: int, steps: int | None, random: np.random.Generator) -> Rows:
@@ -58,7 +107,7 @@ def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
 
 def train(job: Job, progress: Progress) -> dict[str, Any]:
     """Refine the pre-trained model on the labelled slices, predict the test slices, return the facts of all jobs."""
-    from covidseg.train.methods import supervised
+    from covidseg.train import fitting
     from covidseg.train.predict import write_predictions
     from covidseg.train.resume import clear
 
@@ -69,11 +118,11 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     phase = _with(job, FINETUNE, settings.on_labelled)
     feed, rows = _feed(job)
     model = files.sha256(before / "model.safetensors")
-    fit = supervised.learn(phase, feed, rows["train"], rows["val"], progress, model, before=before)
+    fit = fitting.learn(phase, feed, rows["train"], rows["val"], progress, model, before=before)
     write_predictions(fit.model, feed, rows["test"], job.spec.classes, job.out / "predictions.h5")
     fit.resume.remove()
     done = {name: record.read(folder(job.out, name) / record.STAGE) for name in settings.stages}
-    facts = supervised.facts(fit, start)
+    facts = fitting.facts(fit, start)
     blocks = [made for name, made in done.items() if name.startswith("block") and not made["passed"]]
     steps, labelled, pool = sum(len(made["steps"]) for made in blocks), blocks[-1]["pseudo"], blocks[-1]["pool"]
     said = f"{steps} steps of label propagation: {labelled} of {pool} unlabelled slices"
@@ -100,6 +149,7 @@ def _with(job: Job, stream: tuple[int, ...], settings: Propagation) -> Job:
 
 def _feed(job: Job, *more: Soft) -> tuple[Any, dict[str, Rows]]:
     """Return the feed of the labelled slices and more, and the labelled rows by role."""
+    from covidseg.data import tensors
     from covidseg.train.device import prepare
     from covidseg.train.loader import SliceLoader, Slices, rows_by_role
 
@@ -111,16 +161,16 @@ def _feed(job: Job, *more: Soft) -> tuple[Any, dict[str, Rows]]:
 
 def _first(job: Job, progress: Progress) -> dict[str, Any]:
     """Train on the labelled slices, as a supervised run with these settings does."""
-    from covidseg.train.methods import supervised
+    from covidseg.train import fitting
     from covidseg.train.resume import clear
 
     start = time.perf_counter()
     clear(job.out)
     feed, rows = _feed(job)
     first = _with(job, job.stream, _settings(job).on_labelled)
-    fit = supervised.learn(first, feed, rows["train"], rows["val"], progress)
+    fit = fitting.learn(first, feed, rows["train"], rows["val"], progress)
     fit.resume.remove()
-    return supervised.facts(fit, start) | {"labelled": len(rows["train"]), "pseudo": 0}
+    return fitting.facts(fit, start) | {"labelled": len(rows["train"]), "pseudo": 0}
 
 
 def _block(job: Job, number: int, progress: Progress) -> dict[str, Any]:
@@ -136,9 +186,9 @@ def _block(job: Job, number: int, progress: Progress) -> dict[str, Any]:
 
     import torch
 
+    from covidseg.train import fitting
     from covidseg.train.device import place
     from covidseg.train.hybrid import Hybrid, write_soft
-    from covidseg.train.methods import supervised
     from covidseg.train.predict import load_model, save_model
     from covidseg.train.pseudo import Soft
     from covidseg.train.resume import Resume, clear
@@ -161,13 +211,13 @@ def _block(job: Job, number: int, progress: Progress) -> dict[str, Any]:
     save_model(model, job.spec, job.out / "model.safetensors")
     write_soft(soft, known, job.out / LABELS)
     fit.resume.remove()
-    facts = supervised.facts(fit, start) | {"labelled": len(roles["train"]), "pseudo": shape[0], "pool": len(pool)}
+    facts = fitting.facts(fit, start) | {"labelled": len(roles["train"]), "pseudo": shape[0], "pool": len(pool)}
     return {"passed": False, **facts, "epochs": len(steps) * settings.step_epochs, "steps": fit.lines}
 
 
 def _pretrain(job: Job, progress: Progress) -> dict[str, Any]:
     """Train a new model on the pseudo-labelled slices and, where the settings say so, the labelled ones."""
-    from covidseg.train.methods import supervised
+    from covidseg.train import fitting
     from covidseg.train.pseudo import Soft
     from covidseg.train.resume import clear
 
@@ -185,10 +235,10 @@ def _pretrain(job: Job, progress: Progress) -> dict[str, Any]:
     pseudo = len(feed.sources[0]) + np.arange(len(soft))
     learned = np.concatenate([roles["train"], pseudo]) if settings.with_labelled else pseudo
     hashes = (files.sha256(path / LABELS) for path in blocks)
-    fit = supervised.learn(job, feed, learned, roles["val"], progress, *hashes)
+    fit = fitting.learn(job, feed, learned, roles["val"], progress, *hashes)
     fit.resume.remove()
     labelled = len(roles["train"]) if settings.with_labelled else 0
-    return supervised.facts(fit, start) | {"labelled": labelled, "pseudo": len(pseudo)}
+    return fitting.facts(fit, start) | {"labelled": labelled, "pseudo": len(pseudo)}
 
 
 def _join(soft: Soft, blocks: list[Path]) -> int:

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from pydantic import Field, model_serializer
 
 from covidseg.base.errors import UserError
 from covidseg.base.files import replacing, write_text
-from covidseg.base.images import resized
-from covidseg.data import splits
-from covidseg.data.canonical import U8, Store, read_table
-from covidseg.data.importers.covid_semiseg_maps import case_of
-from covidseg.schema import Released
+from covidseg.schema.base import Name
+from covidseg.schema.training import Training
 from covidseg.train.job import Job, Progress
+
+if TYPE_CHECKING:
+    from covidseg.data.canonical import U8
+
+
+class Released(Training):
+    """Nothing is trained: others released their maps of the test slices, and these are the predictions.
+
+    A run of this method has no network and no losses. Phantoms have no such maps, so in demo mode it is not made.
+    """
+
+    method: Literal["released"]
+    maps: Name = Field(description="The data set that holds the maps.")
+    folders: dict[Name, str] = Field(description="Class -> folder of its maps.")
+    epochs: int = Field(0, ge=0, le=0)
+
+    @model_serializer
+    def _decisive(self) -> dict[str, Any]:
+        """Return what decides the result: nothing of a training does."""
+        return {"method": self.method, "maps": self.maps, "folders": self.folders}
 
 
 def train(job: Job, progress: Progress) -> dict[str, Any]:
@@ -25,6 +43,10 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     A map of another size than its slice is brought to it as Inf-Net's toolbox does. The model is a file without
     weights, the history one without epochs.
     """
+    from covidseg.data import splits
+    from covidseg.data.canonical import Store, read_table
+    from covidseg.data.maps import case_of
+
     start = time.perf_counter()
     assert isinstance(job.spec.train, Released)
     assert job.maps is not None
@@ -56,6 +78,8 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
 
 
 def _fit(found: U8, row: dict[str, Any]) -> U8:
+    from covidseg.base.images import resized
+
     shape = (row["height"], row["width"])
     return found if found.shape == shape else resized(found, shape)
 

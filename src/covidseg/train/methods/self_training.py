@@ -12,17 +12,39 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from covidseg.base import files
-from covidseg.data import tensors
 from covidseg.jobs import record
-from covidseg.schema import SelfTraining
+from covidseg.schema.base import Finite, RunId
+from covidseg.schema.training import Pool, Training
 from covidseg.train import rounds
 from covidseg.train.job import Job, Progress
 from covidseg.train.stages import folder, pool_of, take_over
+
+
+class SelfTraining(Training):
+    """Rounds of pseudo-labelling: each labels more of the pool and trains a new model (SSA-Net, section 3.3).
+
+    ``trust`` is eq. 9's threshold: a pixel that no class reaches is background; null takes the likeliest class.
+    """
+
+    method: Literal["self_training"]
+    pool: Pool
+    rounds: int = Field(5, ge=1, le=99, description="At most so many after the first training.")
+    take: Finite = Field(0.2, gt=0, le=1, description="Share of the pool that joins in each round.")
+    trust: Annotated[float, Field(gt=0, lt=1)] | None = 0.95
+    warm_start: bool = Field(False, description="Each round goes on from the last model, not from new weights.")
+    start: RunId | None = Field(None, description="Supervised run with equal settings, whose model is the first.")
+
+    @property
+    def stages(self) -> list[str]:
+        """Return round0, labels1, round1, labels2, ...: a training and a labelling by turns."""
+        later = [f"{kind}{k}" for k in range(1, self.rounds + 1) for kind in ("labels", "round")]
+        return ["round0", *later]
 
 
 def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
@@ -42,6 +64,7 @@ def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
 
 def train(job: Job, progress: Progress) -> dict[str, Any]:
     """Keep the best round's model, let it predict the test slices, and return the facts of all rounds."""
+    from covidseg.data import tensors
     from covidseg.train.device import prepare
     from covidseg.train.loader import SliceLoader, Slices, rows_by_role
     from covidseg.train.predict import load_model, write_predictions
@@ -125,9 +148,10 @@ def _label(job: Job, settings: SelfTraining, number: int) -> dict[str, Any]:
 
 def _train(job: Job, number: int, progress: Progress) -> dict[str, Any]:
     """Train a new model on the labelled slices and, from round 1 on, the pseudo-labelled ones."""
+    from covidseg.data import tensors
+    from covidseg.train import fitting
     from covidseg.train.device import prepare
     from covidseg.train.loader import SliceLoader, Slices, rows_by_role
-    from covidseg.train.methods import supervised
     from covidseg.train.pseudo import PseudoLabelled
     from covidseg.train.resume import clear
 
@@ -146,9 +170,9 @@ def _train(job: Job, number: int, progress: Progress) -> dict[str, Any]:
     feed = SliceLoader(sources, job.spec.input.mode, prepare(job.device, job.spec.threads))
     pseudo = len(loaded) + np.arange(len(sources[1]) if number else 0)
     train = np.concatenate([rows["train"], pseudo])
-    fit = supervised.learn(job, feed, train, rows["val"], progress, *more, before=before)
+    fit = fitting.learn(job, feed, train, rows["val"], progress, *more, before=before)
     fit.resume.remove()
-    return supervised.facts(fit, start) | {"labelled": len(rows["train"]), "pseudo": len(pseudo)}
+    return fitting.facts(fit, start) | {"labelled": len(rows["train"]), "pseudo": len(pseudo)}
 
 
 def _line(out: Path, number: int, facts: dict[str, Any], kept: bool) -> dict[str, Any]:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import torch
-
-from covidseg import nets
-from covidseg.base.files import write_text
-from covidseg.data import tensors
-from covidseg.nets import published
-from covidseg.train import loop, prior
-from covidseg.train.device import place, prepare, processor
+from covidseg.schema.training import Training
 from covidseg.train.job import Job, Progress
-from covidseg.train.loader import Rows, SliceLoader, Slices, rows_by_role
-from covidseg.train.predict import load_model, save_model, write_predictions
-from covidseg.train.resume import Resume, clear
+
+
+class Supervised(Training):
+    """Plain training on labelled slices; the best epoch by validation DSC is kept."""
+
+    method: Literal["supervised"] = "supervised"
 
 
 def train(job: Job, progress: Progress) -> dict[str, Any]:
     """Train on the fold's training cases, write the outputs and return the facts. See ``covidseg.train.run``."""
+    from covidseg.data import tensors
+    from covidseg.train import fitting, prior
+    from covidseg.train.device import prepare
+    from covidseg.train.loader import SliceLoader, Slices, rows_by_role
+    from covidseg.train.predict import write_predictions
+    from covidseg.train.resume import clear
+
     start = time.perf_counter()
     clear(job.out)
     loaded = tensors.load(job.tensors)
@@ -29,46 +31,7 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     maps = prior.maps(job)
     slices = Slices(loaded, job.class_values, prior=maps)
     feed = SliceLoader([slices], job.spec.input.mode, prepare(job.device, job.spec.threads))
-    fit = learn(job, feed, rows["train"], rows["val"], progress, *([maps.sha256] if maps else []))
+    fit = fitting.learn(job, feed, rows["train"], rows["val"], progress, *([maps.sha256] if maps else []))
     write_predictions(fit.model, feed, rows["test"], job.spec.classes, job.out / "predictions.h5")
     fit.resume.remove()
-    return facts(fit, start) | {"slices": {role: len(found) for role, found in rows.items()}}
-
-
-def learn(
-    job: Job, feed: SliceLoader, train: Rows, val: Rows, progress: Progress, *more: str, before: Path | None = None
-) -> loop.Loop:
-    """Train a new model, or that of the folder ``before``, on some rows; write model and history into ``job.out``.
-
-    ``more``: what else decides the result, as hashes. The resume state stays until the caller is done with the job.
-    """
-    torch.manual_seed(int(job.random(-1).integers(2**63)))
-    new = nets.build(job.spec.net, job.spec.input.channels, job.out_channels)
-    if job.weights and not before:
-        published.load(new.get_submodule("encoder"), job.weights)
-    model = place(load_model(before, job.spec) if before else new, feed.device)
-    resume = Resume(job.out, job.identity(feed.device.type, torch.__version__, *more))
-    fit = loop.Loop(job, model, feed, train, val, resume)
-    fit.run(progress)
-    save_model(model, job.spec, job.out / "model.safetensors")
-    write_text(job.out / "history.csv", fit.history_csv())
-    return fit
-
-
-def facts(fit: loop.Loop, start: float) -> dict[str, Any]:
-    """Return what a record says of a training that began at ``start``."""
-    assert fit.best is not None
-    device = fit.feed.device
-    return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "processor": processor(),
-        "parameters": fit.flat.count,
-        "best_epoch": fit.best["epoch"],
-        "val_dsc": fit.best["dsc"],
-        "epochs": fit.epoch,
-        **fit.classes,
-        "seconds": round(time.perf_counter() - start, 2),
-        "slices_per_second": round(fit.slices / fit.seconds, 3) if fit.slices else None,
-        "resumed": fit.resumed,
-        "notes": loop.notes(fit.feed, fit.val, fit.resume.notes),
-    }
+    return fitting.facts(fit, start) | {"slices": {role: len(found) for role, found in rows.items()}}

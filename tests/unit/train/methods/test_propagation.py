@@ -148,21 +148,6 @@ def test_soft_targets_by_hand() -> None:
     assert inside(torch.tensor([127, 128, 129, 255]) / 255).tolist() == [False, False, True, True]
 
 
-def test_released_edges_are_those_of_a_label_or_of_a_pseudo_label() -> None:
-    square = torch.zeros(2, 8, 8)
-    square[:, 2:6, 2:6] = 1
-    square[1, 0, 0] = 0.1  # that makes it a soft one
-    outputs = {"logits": torch.zeros(2, 1, 8, 8), "edge": torch.randn(2, 1, 8, 8)}
-
-    def loss(rule: str, at: slice) -> float:
-        one = {key: value[at] for key, value in outputs.items()}
-        return float(losses.total({"edge": {"rule": rule}}, one, square[at], 0)[0])
-
-    assert loss("released", slice(0, 1)) == loss("gradient", slice(0, 1)) != loss("canny", slice(0, 1))
-    assert loss("released", slice(1, 2)) == loss("canny", slice(1, 2)) != loss("gradient", slice(1, 2))
-    assert loss("released", slice(2)) == pytest.approx((loss("gradient", slice(1)) + loss("canny", slice(1, 2))) / 2)
-
-
 # ---- the chain
 
 

@@ -1,0 +1,80 @@
+"""What every training has: optimizer, epochs, batches. The settings of a training method stand in its own file, in
+``train/methods``, as a class of the file's name that derives from ``Training``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from covidseg.schema.base import Count, Finite, Name, Positive, Strict, Unique
+
+
+class Optimizer(Strict):
+    """Optimizer and step schedule: lr * factor ** (epoch // step); step 0: lr throughout."""
+
+    name: Literal["adam", "sgd"] = "adam"
+    lr: Finite = Field(1e-3, gt=0)
+    weight_decay: Finite = Field(0.0, ge=0)
+    momentum: Finite = Field(0.0, ge=0, lt=1)
+    step: Count = 0
+    factor: Finite = Field(0.1, ge=0)
+    collapse: bool = Field(False, description="The factor of each epoch multiplies what the last one left.")
+    clamp: Finite = Field(0.0, ge=0, description="Each component of a gradient is cut to +-clamp; 0: none is.")
+    recreate: bool = Field(False, description="A new optimizer each epoch: moments are lost.")
+
+
+class Pool(Strict):
+    """The slices without labels that a semi-supervised method draws from.
+
+    Of another data set all slices, labelled or not; of the run's own data set those without labels.
+    """
+
+    dataset: Name
+    without: list[str] = Field([], description="Cases to leave out, as those of patients who are tested.")
+
+
+class Training(Strict):
+    """What every method has: epochs, batches and the optimizer of one training.
+
+    EPOCHS, BATCHES and RATES name the settings that a preset's epochs, batch and lr change.
+    """
+
+    EPOCHS: ClassVar[tuple[str, ...]] = ("epochs",)
+    BATCHES: ClassVar[tuple[str, ...]] = ("batch",)
+    RATES: ClassVar[tuple[str, ...]] = ()
+    ONE_CLASS: ClassVar[bool] = False  # whether the method knows one class and background only
+
+    if TYPE_CHECKING:  # each method says which it is
+        method: str = ""
+
+    epochs: Positive = 150
+    batch: Positive = 2
+    accumulate: Positive = 1
+    scales: Annotated[tuple[Annotated[float, Field(gt=0, le=4)], ...], Unique] = Field(
+        (1.0,), min_length=1, description="Each batch is learned at each of these sizes, rounded to 32 pixels, in turn."
+    )
+    optimizer: Optimizer = Optimizer()
+    validate_every: Positive = 1
+    slices_per_epoch: Count = Field(0, description="At most so many, drawn anew each epoch; 0: all.")
+
+    @property
+    def stages(self) -> list[str]:
+        """Return the jobs that come before the last one, in order; each needs the one before it."""
+        return []
+
+    @property
+    def leaves_unlabelled(self) -> bool:
+        """Return whether the method learns from targets with pixels that have no label (255)."""
+        return False
+
+    @property
+    def on_labelled(self) -> Training:
+        """Return the settings of a training on the labelled slices alone."""
+        return self
+
+    @property
+    def most_epochs(self) -> int:
+        """Return the epochs of the longest job."""
+        return self.epochs
