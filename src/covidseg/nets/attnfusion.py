@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from covidseg.nets.layers import conv_bn_relu, pad_to, scaled
 
-PLANNING = {"weights_mib": 15, "kept_bytes": 1, "forward_bytes": 1, "stride": 1, "encoder": None}
+PLANNING = {"weights_mib": 16, "kept_bytes": 28500, "forward_bytes": 1800, "stride": 1, "encoder": None}
 BINS = (1, 2, 3, 6)  # pyramid pooling, as in PSPNet
 RATES = (6, 12, 18)  # dilations of ASPP at 1/16 of the input
 EXPANSION = 6  # of MobileNetV2's bottlenecks
@@ -114,7 +114,7 @@ class ChannelAttention(nn.Module):
 
 
 class FeatureExtraction(nn.Module):
-    """FE block (figure 7): separable convolutions at three dilations, joined, spatial attention, normalised; a shortcut."""
+    """FE block (figure 7): separable convolutions at three dilations, joined; spatial attention; a shortcut."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -122,9 +122,7 @@ class FeatureExtraction(nn.Module):
         self.join = conv_bn_relu(3 * out_channels, out_channels, 1)
         self.attention = SpatialAttention()
         self.norm = nn.BatchNorm2d(out_channels)
-        self.shortcut = nn.Sequential(
-            nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels)
-        )
+        self.shortcut = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, out_channels, H, W)."""
@@ -133,7 +131,7 @@ class FeatureExtraction(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """MobileNetV2's inverted residual block at stride 1 (figure 9; Sandler et al., CVPR 2018): its last layer is linear."""
+    """MobileNetV2's inverted residual block at stride 1 (figure 9; Sandler et al., CVPR 2018): linear at its end."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from covidseg.base.errors import UserError
 from covidseg.nets.layers import ImagenetInput, pad_to, scaled
+from covidseg.nets.mean_field import MeanField
 from covidseg.nets.vgg import VGG
 
 PLANNING = {"weights_mib": 512, "kept_bytes": 1900, "forward_bytes": 680, "stride": 32, "encoder": None}
@@ -20,9 +21,12 @@ class FCN8s(nn.Module):
     4096 channels times ``width``, each followed by ``dropout``; scores of it and of the fourth and third pooling are
     enlarged by learned transposed convolutions that begin as bilinear ones, and added up. Where the paper pads its
     input by 100 pixels and crops, the hidden 7x7 convolution is padded here, and sizes that 32 does not divide are.
+    ``crf``: so many rounds of mean-field inference refine the scores (CRF-RNN, Zheng et al., ICCV 2015; 0: none).
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, width: float = 1.0, dropout: float = 0.5) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, *, width: float = 1.0, dropout: float = 0.5, crf: int = 0
+    ) -> None:
         super().__init__()
         if not 0 <= dropout < 1:
             raise UserError(f"net.dropout: must be 0 or more and below 1 (found {dropout:g})")
@@ -45,6 +49,7 @@ class FCN8s(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         self.enlarge = nn.ModuleList(_bilinear(out_channels, factor) for factor in (2, 2, 8))
+        self.crf = MeanField(crf) if crf else None
 
     def forward(self, x_NCHW: Tensor) -> dict[str, Tensor]:
         """Return ``logits``."""
@@ -53,7 +58,8 @@ class FCN8s(nn.Module):
         deepest, *others = (score(f) for score, f in zip(self.score, (self.hidden(f5), f4, f3), strict=True))
         twice, again, eightfold = self.enlarge
         scores = again(twice(deepest) + others[0]) + others[1]
-        return {"logits": eightfold(scores)[:, :, :H, :W]}
+        logits = eightfold(scores)[:, :, :H, :W]
+        return {"logits": logits if self.crf is None else self.crf(logits, x_NCHW)}
 
 
 def _bilinear(channels: int, factor: int) -> nn.ConvTranspose2d:

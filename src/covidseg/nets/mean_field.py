@@ -42,7 +42,8 @@ class MeanField(nn.Module):
             there = inside[:, :, rows, columns] * torch.exp(torch.tensor(-(dy**2 + dx**2) / (2 * NEAR**2)))
             alike = torch.exp(-((padded[:, :, rows, columns] - grey) ** 2) / (2 * ALIKE**2))
             kernels.append((there, there * alike, rows, columns))
-        totals = [torch.stack([k[i] for k in kernels]).sum(0) for i in range(2)]
+        nearness = torch.stack([near for near, *_ in kernels]).sum(0)
+        likeness = torch.stack([alike for _, alike, *_ in kernels]).sum(0)
         single = logits.shape[1] == 1
         unary = torch.cat((torch.zeros_like(logits), logits), 1).float() if single else logits.float()
         now = unary
@@ -50,7 +51,7 @@ class MeanField(nn.Module):
             belief = F.pad(torch.softmax(now, 1), (REACH,) * 4)
             votes = torch.zeros_like(unary)
             for near, alike, rows, columns in kernels:
-                weight = self.weights[0] * near / totals[0] + self.weights[1] * alike / totals[1]
+                weight = self.weights[0] * near / nearness + self.weights[1] * alike / likeness
                 votes = votes + weight * belief[:, :, rows, columns]
             now = unary + votes
         return now[:, 1:] - now[:, :1] if single else now

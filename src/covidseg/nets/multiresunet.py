@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from covidseg.nets.layers import pad_to, scaled
 
-PLANNING = {"weights_mib": 28, "kept_bytes": 1, "forward_bytes": 1, "stride": 1, "encoder": None}
+PLANNING = {"weights_mib": 27.5, "kept_bytes": 9000, "forward_bytes": 1420, "stride": 1, "encoder": None}
 ALPHA = 1.67  # makes a block about as large as two convolutions of a U-Net
 
 
@@ -29,7 +29,9 @@ class MultiResUNet(nn.Module):
         for n in c:
             self.encoder.append(block := MultiRes(inputs[-1], n))
             inputs.append(block.channels)
-        self.paths = nn.ModuleList(ResPath(i, n, 4 - k) for k, (i, n) in enumerate(zip(inputs[1:5], c[:4], strict=True)))
+        self.paths = nn.ModuleList(
+            ResPath(i, n, 4 - k) for k, (i, n) in enumerate(zip(inputs[1:5], c[:4], strict=True))
+        )
         self.up, self.decoder = nn.ModuleList(), nn.ModuleList()
         deep = inputs[-1]
         for n in reversed(c[:4]):

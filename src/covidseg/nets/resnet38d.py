@@ -12,7 +12,7 @@ PLAIN = ((3, 2, 128, 128), (3, 2, 256, 256), (6, 2, 512, 512), (3, 1, 512, 1024)
 
 
 class WideResNet38(nn.Module):
-    """ResNet-38 (Wu et al., Pattern Recognition 90, 2019, model A1) as AffinityNet dilates it (Ahn and Kwak, CVPR 2018).
+    """ResNet-38 (Wu et al., Pattern Recognition 90, 2019, model A1), dilated as in AffinityNet (Ahn, Kwak, CVPR 2018).
 
     In: (N, in_channels, H, W). Out: the maps of the last stages, at 1/8 of the input: 512, 1024 and 4096 channels times
     ``width``; ``channels`` names their channels. The fourth stage and those after it are dilated in place of strides,
@@ -60,9 +60,7 @@ class Plain(nn.Module):
         self.conv_branch2a = nn.Conv2d(in_channels, middle, 3, stride, dilation, dilation, bias=False)
         self.bn_branch2b1 = nn.BatchNorm2d(middle)
         self.conv_branch2b1 = nn.Conv2d(middle, out_channels, 3, 1, dilation, dilation, bias=False)
-        self.conv_branch1 = (
-            nn.Identity() if self.same else nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
-        )
+        self.conv_branch1 = nn.Identity() if self.same else nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return convolutions(x) + shortcut(x)."""
