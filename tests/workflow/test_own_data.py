@@ -1,4 +1,4 @@
-"""A user's folder in the nnU-Net layout, with the README's one file, goes the whole way to a table, masks
+"""A user's folder in the nnU-Net layout, with the one file of docs/own-scans.md, goes the whole way to a table, masks
 and volumes."""
 
 import csv
@@ -51,9 +51,9 @@ def save(array: np.ndarray, affine: np.ndarray, path: Path) -> None:
     nib.save(nib.Nifti1Image(array, affine), path)
 
 
-def readme_block(after: str) -> str:
-    """Return the first code block of the README after some words, so that what users copy is what is tested."""
-    text = (ROOT / "README.md").read_text().split(after, 1)[1]
+def shown_block(after: str) -> str:
+    """Return the first code block of the page after some words, so that what users copy is what is tested."""
+    text = (ROOT / "docs/own-scans.md").read_text().split(after, 1)[1]
     found = re.search(r"```\w*\n(.*?)```", text, re.DOTALL)
     assert found
     return found.group(1)
@@ -64,11 +64,11 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(f))
 
 
-def test_the_readmes_file_is_enough(tmp_path: Path) -> None:
+def test_the_file_that_the_page_shows_is_enough(tmp_path: Path) -> None:
     (tmp_path / "project").mkdir()
     project = copy_project(tmp_path / "project")
     write_scans(tmp_path / "scans")
-    paper = readme_block("`workflow/papers/mine.yaml`")
+    paper = shown_block("`workflow/papers/mine.yaml`")
     assert "folder: /data/our-scans" in paper
     assert len(paper.splitlines()) == 10
     workflow = project.folder / "workflow"
