@@ -37,8 +37,8 @@ rule all:
 rule data:
     input:
         [P.tensors(*ds) / "tensors.json" for ds in DATA],
-        [P.canonical(ds) / "lungs.json" for ds in PLAN.all_datasets()],
-        [PLAN.split_path(split) for _, split in LEAKS],
+        [P.canonical(ds) / "lungs.json" for ds in PLAN.graph.all_datasets()],
+        [PLAN.catalogue.split_path(split) for _, split in LEAKS],
 
 
 rule models:

@@ -33,12 +33,16 @@ SHARED = 0.5
 TEXTURE = 100  # HU; the hashes of a fifth of all slices of two patients then agree, as those of real ones do
 
 PLAN = "from covidseg.plan import Plan; from pathlib import Path; plan = Plan.load(Path('config.yaml'))\n"
-MADE = "from covidseg import claims, tables\nfor p, n, _ in plan.tables(): tables.write(plan, p, n)\n"
-MADE += "for p in plan.claims(): claims.write(plan, p)"
+MADE = "from covidseg import claims, tables\nfor p, n, _ in plan.targets.tables(): tables.write(plan, p, n)\n"
+MADE += "for p in plan.targets.claims(): claims.write(plan, p)"
 LOAD = "from covidseg.data.tensors import load; load(plan.paths.tensors('many', 64))"
 STEPS = {
     "runs": {
-        "plan": ["python", "-c", PLAN + "plan.all_runs(); plan.tensor_sets(); plan.leak_sets(); plan.snapshot()"],
+        "plan": [
+            "python",
+            "-c",
+            PLAN + "plan.graph.all_runs(); plan.graph.tensor_sets(); plan.graph.leak_sets(); plan.snapshot()",
+        ],
         "dry run": ["snakemake", "--dry-run", "--quiet", "all", "--cores", "1"],
         "tables, claims": ["python", "-c", PLAN + MADE],
         "report": ["covidseg", "report"],
@@ -112,11 +116,11 @@ def results(folder: Path) -> None:
     os.chdir(folder)
     plan = Plan.load(Path("config.yaml"))
     trained = {"parameters": 1, "best_epoch": 1, "val_dsc": 0.5, "wall_seconds": 1.0, "peak_memory_mb": 1}
-    for run_id in plan.all_runs():
+    for run_id in plan.graph.all_runs():
         run = plan.run(run_id)
         for fold, seed in run.jobs:
             job = plan.paths.job(run_id, fold, seed)
-            files = {"inputs": {"split": sha256(plan.split_path(run.spec.split))}, "outputs": {}}
+            files = {"inputs": {"split": sha256(plan.catalogue.split_path(run.spec.split))}, "outputs": {}}
             spec = {"spec_hash": run.hash, "spec": run.spec.model_dump(mode="json")}
             write_json(job / "run.json", {**spec, **trained, **files, "device": "cpu"})
             (job / "history.csv").write_text("epoch,loss,val_dsc\n0,1,0.4\n1,1,0.5\n")
@@ -124,8 +128,8 @@ def results(folder: Path) -> None:
         columns += ["dsc", "hd95_rowset", "mae", "nsd", "dice", "sen", "spe", "hd95"]
         lines = [
             [protocol, 0, 0, unit, case, slice_, run.spec.classes[0], 0.5, 1, 0.1, 0.5, 0.5, 0.5, 0.5, 1]
-            for protocol in plan.protocols(run_id)
-            for case in plan.split(run.spec.split).cases(0, "test")
+            for protocol in plan.targets.protocols(run_id)
+            for case in plan.catalogue.split(run.spec.split).cases(0, "test")
             for unit, slice_ in (("slice", f"{case}/000"), ("case", ""))
         ]
         cases = plan.paths.run(run_id) / "cases.csv"
@@ -133,11 +137,11 @@ def results(folder: Path) -> None:
             csv.writer(f).writerows([columns, *lines])
         made = {"made_from": scores_made_from(plan, run), "sha256": sha256(cases), "means": {}}
         write_json(cases.with_name("summary.json"), made)
-    for dataset, split in plan.leak_sets():
+    for dataset, split in plan.graph.leak_sets():
         found = {"finding": "Leaks: none.", "compared_with": [], "within": {"patient": 0, "slice": 0}}
         about = {"dataset": dataset, "split": split, "hash_bits": 1, "correlation": 0.9}
         write_json(plan.paths.leaks(dataset, split, "json"), found | about)
-    for name in plan.all_datasets():
+    for name in plan.graph.all_datasets():
         plan.paths.canonical(name).mkdir(parents=True)
         (plan.paths.canonical(name) / "slices.csv").write_text("slice,case\na/000,a\n")
 

@@ -16,7 +16,7 @@ from covidseg.base.errors import UserError, nearest
 from covidseg.base.files import need, sha256, write_json
 from covidseg.jobs import leases, record
 from covidseg.plan import PHANTOM_LUNGS, WORKFLOW, Plan
-from covidseg.plan.run import in_project
+from covidseg.plan.names import in_project
 from covidseg.upkeep import prepare
 
 
@@ -45,7 +45,7 @@ def fetch(plan: Plan, name: str) -> None:
     else:
         from covidseg.data import fetch as fetching
 
-        fetching.fetch(name, dataset, raw, plan.mirror, WORKFLOW / "datasets", _say)
+        fetching.fetch(name, dataset, raw, plan.catalogue.mirror, WORKFLOW / "datasets", _say)
         _say(f"{name}: complete in {raw}")
 
 
@@ -70,9 +70,11 @@ def lungs(plan: Plan, name: str, gpus: int = 0) -> None:
     """Make a data set's lung masks; a network holds ``gpus`` GPUs meanwhile, see ``leases.lease``."""
     from covidseg import lungs as masks
 
-    folder, source = plan.paths.canonical(name), plan.lungs(name)
+    folder, source = plan.paths.canonical(name), plan.catalogue.lungs(name)
     need(folder / "import.json", f"import {name}")
-    own = leases.lease(plan.config.device, gpus, _say) if plan.lung_network(name) else contextlib.nullcontext()
+    own = (
+        leases.lease(plan.config.device, gpus, _say) if plan.catalogue.lung_network(name) else contextlib.nullcontext()
+    )
     with own:
         predict = _lung_predictor(plan, name, source)
         (folder / "lungs.json").unlink(missing_ok=True)
@@ -97,7 +99,9 @@ def _lung_predictor(plan: Plan, name: str, source: str) -> Any:
     if source.startswith("r231"):
         from covidseg.lungs import published
 
-        return published.predictor(source, plan.config.data / "weights", plan.mirror, plan.config.device, window)
+        return published.predictor(
+            source, plan.config.data / "weights", plan.catalogue.mirror, plan.config.device, window
+        )
     return None
 
 
@@ -107,11 +111,11 @@ def tensors(plan: Plan, name: str, size: int) -> None:
 
     folder, out = plan.paths.canonical(name), plan.paths.tensors(name, size)
     need(folder / "lungs.json", f"lungs {name}")
-    masks = None if plan.lungs(name) == "none" else folder / "lungs.h5"
+    masks = None if plan.catalogue.lungs(name) == "none" else folder / "lungs.h5"
     (out / "tensors.json").unlink(missing_ok=True)
     building.build(folder, plan.dataset(name), size, masks, out)
     files = [out / f for f in ("image.npy", "lung.npy", "label.npy", "slices.csv")]
-    _finish(out / "tensors.json", files, dataset=name, size=size, lungs=plan.lungs(name))
+    _finish(out / "tensors.json", files, dataset=name, size=size, lungs=plan.catalogue.lungs(name))
 
 
 def split(plan: Plan, name: str) -> None:
@@ -119,7 +123,7 @@ def split(plan: Plan, name: str) -> None:
     from covidseg.data import splits
     from covidseg.data.canonical import kept, read_table
 
-    made = plan.made_split(name)
+    made = plan.catalogue.made_split(name)
     if made is None:
         raise UserError(f"split {name!r}: nothing to make; name a data set and a rule: {splits.RULES_IN_WORDS}")
     dataset, folder = plan.dataset(made[0]), plan.paths.canonical(made[0])
@@ -137,14 +141,15 @@ def leaks(plan: Plan, name: str, split: str) -> None:
     from covidseg import leaks as checking
     from covidseg.leaks import alike
 
-    cases, slices = plan.split(split), None
-    for used in [name, *plan.trained_beside(name)]:
+    cases, slices = plan.catalogue.split(split), None
+    for used in [name, *plan.graph.trained_beside(name)]:
         folder = need(plan.paths.canonical(used) / "lungs.json", f"lungs {used}").parent
-        found = alike.read(used, plan.dataset(used), folder).without(plan.unseen(used))
+        found = alike.read(used, plan.dataset(used), folder).without(plan.graph.unseen(used))
         slices = found if slices is None else slices + found
     assert slices is not None
     csv, summary = (plan.paths.leaks(name, split, suffix) for suffix in ("csv", "json"))
-    _say(f"{name}, split {split}: {checking.write(name, cases, slices, split, csv, summary, plan.pools(name, split))}")
+    finding = checking.write(name, cases, slices, split, csv, summary, plan.graph.pools(name, split))
+    _say(f"{name}, split {split}: {finding}")
 
 
 # ---- training and scoring
@@ -207,7 +212,7 @@ def score(plan: Plan, run_id: str) -> None:
     from covidseg.upkeep.freshness import scores_made_from
 
     run, out = plan.run(run_id), plan.paths.run(run_id)
-    protocols = {name: plan.protocol(name) for name in plan.protocols(run_id)}
+    protocols = {name: plan.catalogue.protocol(name) for name in plan.targets.protocols(run_id)}
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in protocols}
     for fold, seed in run.jobs:
         scorers = {name: scoring.Scorer(protocol) for name, protocol in protocols.items()}
@@ -296,7 +301,7 @@ def params(net: str, follow: str) -> int:
 
     if follow not in ("described", "released"):
         raise UserError(f"--follow: unknown value {follow!r}; legal: described, released")
-    spec = Plan.load({}).reference(net, follow)  # type: ignore[arg-type]
+    spec = Plan.load({}).resolver.reference(net, follow)  # type: ignore[arg-type]
     outputs = len(spec.classes) + (len(spec.classes) > 1)
     return nets.count(spec.net, spec.input.channels, outputs)
 

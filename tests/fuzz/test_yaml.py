@@ -32,31 +32,38 @@ FILES = {
 
 def ask_everything(plan: Plan) -> None:
     """Ask a plan all that the Snakefile asks before a job starts."""
-    runs = plan.all_runs()
-    plan.tensor_sets()
-    for _ in plan.figures():
+    hashes = plan.fingerprints
+    runs = plan.graph.all_runs()
+    plan.graph.tensor_sets()
+    for _ in plan.targets.figures():
         pass
     for run_id in runs:
         run = plan.run(run_id)
-        assert plan.training_needs(run.spec).memory_mb > 0
-        assert plan.masks_needs(run.spec).minutes > 0
-        _ = run.hash, plan.train_modules(run.spec), plan.shown_in(run_id), plan.caveats(run), plan.score_hash(run_id)
-        plan.split(run.spec.split)
-    for name in plan.all_datasets():
-        _ = plan.fetch_hash(name), plan.import_hash(name), plan.lungs_hash(name), plan.tensors_hash(name)
-        plan.lung_modules(name)
-    for checked in plan.leak_sets():
-        plan.leaks_hash(*checked)
-    for paper, name, table in plan.tables():
-        plan.table_hash(paper, name)
+        assert plan.needs.training(run.spec).memory_mb > 0
+        assert plan.needs.masks(run.spec).minutes > 0
+        _ = (
+            run.hash,
+            hashes.train_modules(run.spec),
+            plan.graph.shown_in(run_id),
+            plan.resolver.caveats(run),
+            hashes.score(run_id),
+        )
+        plan.catalogue.split(run.spec.split)
+    for name in plan.graph.all_datasets():
+        _ = hashes.fetch(name), hashes.import_(name), hashes.lungs(name), hashes.tensors(name)
+        hashes.lung_modules(name)
+    for checked in plan.graph.leak_sets():
+        hashes.leaks(*checked)
+    for paper, name, table in plan.targets.tables():
+        hashes.table(paper, name)
         if isinstance(table, ResultTable):
-            plan.table_leaks(paper, table)
-    for paper, name in plan.figures():
-        plan.figure_hash(paper, name)
-    for paper in plan.claims():
-        plan.claims_hash(paper)
-    plan.report_hash()
-    _ = plan.mirror
+            plan.targets.table_leaks(paper, table)
+    for paper, name in plan.targets.figures():
+        hashes.figure(paper, name)
+    for paper in plan.targets.claims():
+        hashes.claims(paper)
+    hashes.report()
+    _ = plan.catalogue.mirror
 
 
 def below(folder: Path) -> dict[str, int]:

@@ -22,7 +22,7 @@ rule claims:
         mem_mb=growing(1000),
         runtime=growing(20),
     params:
-        spec=lambda w: PLAN.claims_hash(w.paper),
+        spec=lambda w: PLAN.fingerprints.claims(w.paper),
         code=code("claims"),
     message:
         "claims of {wildcards.paper}"

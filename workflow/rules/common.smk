@@ -16,13 +16,13 @@ try:
     # Not by "configfile:", whose reader takes a key that stands twice and runs Python where a file asks for it. Here
     # "config" holds what --config says; that goes before the file.
     PLAN = Plan.load(handover.asked(config))
-    RUNS = PLAN.all_runs()
-    DATA = PLAN.tensor_sets()
-    TABLES = {(paper, name): table for paper, name, table in PLAN.tables()}
-    FIGURES = list(PLAN.figures())
-    CLAIMS = list(PLAN.claims())
-    MASKS = PLAN.masks()
-    LEAKS = PLAN.leak_sets()
+    RUNS = PLAN.graph.all_runs()
+    DATA = PLAN.graph.tensor_sets()
+    TABLES = {(paper, name): table for paper, name, table in PLAN.targets.tables()}
+    FIGURES = list(PLAN.targets.figures())
+    CLAIMS = list(PLAN.targets.claims())
+    MASKS = PLAN.targets.masks()
+    LEAKS = PLAN.graph.leak_sets()
     CONFIG = shlex.quote(str(PLAN.snapshot()))
 except UserError as e:
     sys.exit(f"covidseg: {e}")
@@ -60,7 +60,7 @@ def one_of(names):
 
 
 wildcard_constraints:
-    dataset=one_of(PLAN.all_datasets()),
+    dataset=one_of(PLAN.graph.all_datasets()),
     size=r"\d+",
     split=one_of(split for _, split in LEAKS),
     paper=one_of(PLAN.papers),
@@ -88,14 +88,14 @@ def run_of(wildcards):
 
 def needs_of(wildcards):
     """What each job of a training asks for in its first attempt."""
-    return PLAN.training_needs(run_of(wildcards).spec)
+    return PLAN.needs.training(run_of(wildcards).spec)
 
 
 def training_inputs(wildcards):
     """What a training, or one of the stages before its last job, is made from."""
     run = run_of(wildcards)
-    found = [P.tensors(*pair) / "tensors.json" for pair in PLAN.tensors_of(run.spec)]
-    found.append(PLAN.split_path(run.spec.split))
+    found = [P.tensors(*pair) / "tensors.json" for pair in run.tensors]
+    found.append(PLAN.catalogue.split_path(run.spec.split))
     if run.spec.maps:
         found.append(P.canonical(run.spec.maps) / "import.json")
     stages = run.spec.stages
@@ -106,9 +106,9 @@ def training_inputs(wildcards):
             P.stage(run.id, wildcards.fold, wildcards.seed, before) / "stage.json"
         )
     else:
-        for other in PLAN.models_for(run.id):
+        for other in PLAN.resolver.models_for(run.id):
             found.append(P.job(other, wildcards.fold, wildcards.seed) / "run.json")
-            pairs = PLAN.tensors_of(PLAN.run(other).spec)
+            pairs = PLAN.run(other).tensors
             found += [P.tensors(*pair) / "tensors.json" for pair in pairs]
     return list(dict.fromkeys(found))
 
@@ -121,7 +121,7 @@ class Shown:
     """In a rule's message, "{SHOWN:paper/run}" says which tables and figures wait for a run."""
 
     def __format__(self, run):
-        return PLAN.shown_in(run)
+        return PLAN.graph.shown_in(run)
 
 
 SHOWN = Shown()
@@ -129,7 +129,7 @@ SHOWN = Shown()
 
 def lung_model(wildcards):
     """The phantom's lung network is a model like any other: trained by the rule train."""
-    if PLAN.lungs(wildcards.dataset) != "phantom":
+    if PLAN.catalogue.lungs(wildcards.dataset) != "phantom":
         return []
     return P.job(PHANTOM_LUNGS, *PLAN.run(PHANTOM_LUNGS).jobs[0]) / "model.safetensors"
 
@@ -137,25 +137,25 @@ def lung_model(wildcards):
 def table_inputs(wildcards):
     table = TABLES[wildcards.paper, wildcards.table]
     if table.kind == "datasets":
-        names = PLAN.table_datasets(table)
+        names = PLAN.targets.table_datasets(table)
         return [
             P.canonical(n) / made
             for n in names
             for made in ("import.json", "lungs.json")
         ]
-    runs = PLAN.table_runs(wildcards.paper, table)
+    runs = PLAN.targets.table_runs(wildcards.paper, table)
     return (
         [P.run(r) / "cases.csv" for r in runs]
         + [j for r in runs for j in jobs_of(r, "run.json")]
         + [
             P.leaks(*checked, "json")
-            for checked in PLAN.table_leaks(wildcards.paper, table)
+            for checked in PLAN.targets.table_leaks(wildcards.paper, table)
         ]
     )
 
 
 def claims_inputs(wildcards):
-    runs = PLAN.claim_runs(wildcards.paper)
+    runs = PLAN.targets.claim_runs(wildcards.paper)
     return [P.run(r) / "cases.csv" for r in runs] + [
         j for r in runs for j in jobs_of(r, "run.json")
     ]
@@ -163,6 +163,9 @@ def claims_inputs(wildcards):
 
 def figure_inputs(wildcards):
     shown = (wildcards.paper, wildcards.figure)
-    return [P.job(*job) / "predictions.h5" for job in PLAN.figure_jobs(*shown)] + [
-        P.canonical(name) / "import.json" for name in PLAN.figure_datasets(*shown)
+    return [
+        P.job(*job) / "predictions.h5" for job in PLAN.targets.figure_jobs(*shown)
+    ] + [
+        P.canonical(name) / "import.json"
+        for name in PLAN.targets.figure_datasets(*shown)
     ]

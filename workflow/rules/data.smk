@@ -14,7 +14,7 @@ rule fetch:
         mem_mb=growing(1000),
         runtime=growing(240),
     params:
-        spec=lambda w: PLAN.fetch_hash(w.dataset),
+        spec=lambda w: PLAN.fingerprints.fetch(w.dataset),
         code=code("data.phantom") if PLAN.config.mode == "demo" else "",
     message:
         "fetch {wildcards.dataset}"
@@ -24,7 +24,7 @@ rule fetch:
 
 rule canonical:
     input:
-        lambda w: PLAN.imported_from(w.dataset),
+        lambda w: PLAN.graph.imported_from(w.dataset),
     output:
         record=P.canonical("{dataset}") / "import.json",
         store=P.canonical("{dataset}") / "slices.h5",
@@ -37,7 +37,7 @@ rule canonical:
         mem_mb=growing(4000),
         runtime=growing(60),
     params:
-        spec=lambda w: PLAN.import_hash(w.dataset),
+        spec=lambda w: PLAN.fingerprints.import_(w.dataset),
         code=lambda w: code(
             "data.canonical", f"data.importers.{PLAN.dataset(w.dataset).importer}"
         ),
@@ -50,7 +50,7 @@ rule canonical:
 # Splits that a rule of data/splits.py makes; written ones lie in workflow/splits.
 rule split:
     input:
-        lambda w: P.canonical(PLAN.made_split(w.split)[0]) / "import.json",
+        lambda w: P.canonical(PLAN.catalogue.made_split(w.split)[0]) / "import.json",
     output:
         P.split("{split}"),
     log:
@@ -61,7 +61,7 @@ rule split:
         mem_mb=growing(500),
         runtime=growing(20),
     params:
-        spec=lambda w: PLAN.split_hash(w.split),
+        spec=lambda w: PLAN.fingerprints.split(w.split),
         code=code("data.splits"),
     message:
         "split {wildcards.split}"
@@ -87,7 +87,7 @@ rule tensors:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        spec=lambda w: PLAN.tensors_hash(w.dataset),
+        spec=lambda w: PLAN.fingerprints.tensors(w.dataset),
         code=code("data.tensors"),
     message:
         "tensors {wildcards.dataset} at {wildcards.size}x{wildcards.size}"

@@ -21,7 +21,7 @@ rule figure:
         mem_mb=growing(1000),
         runtime=growing(20),
     params:
-        spec=lambda w: PLAN.figure_hash(w.paper, w.figure),
+        spec=lambda w: PLAN.fingerprints.figure(w.paper, w.figure),
         code=code("figures"),
     message:
         "figure {wildcards.figure} of {wildcards.paper}"

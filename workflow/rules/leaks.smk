@@ -6,10 +6,10 @@ rule leaks:
     input:
         lambda w: [
             P.canonical(name) / made
-            for name in [w.dataset, *PLAN.trained_beside(w.dataset)]
+            for name in [w.dataset, *PLAN.graph.trained_beside(w.dataset)]
             for made in ("import.json", "lungs.json")
         ],
-        split=lambda w: PLAN.split_path(w.split),
+        split=lambda w: PLAN.catalogue.split_path(w.split),
     output:
         pairs=P.leaks("{dataset}", "{split}", "csv"),
         summary=P.leaks("{dataset}", "{split}", "json"),
@@ -21,7 +21,7 @@ rule leaks:
         mem_mb=growing(1000),
         runtime=growing(20),
     params:
-        spec=lambda w: PLAN.leaks_hash(w.dataset, w.split),
+        spec=lambda w: PLAN.fingerprints.leaks(w.dataset, w.split),
         code=code("leaks"),
     message:
         "leaks of {wildcards.dataset}, split {wildcards.split}"

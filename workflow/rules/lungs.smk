@@ -12,16 +12,18 @@ rule lungs:
         LOGS / "lungs" / "{dataset}.log",
     conda:
         ENV
-    threads: lambda w: PLAN.preset.threads if PLAN.lung_network(w.dataset) else 1
+    threads: lambda w: PLAN.preset.threads if PLAN.catalogue.lung_network(w.dataset) else 1
     resources:
         gpu=lambda w: (
-            leases.gpus(PLAN.config.device) if PLAN.lung_network(w.dataset) else 0
+            leases.gpus(PLAN.config.device)
+            if PLAN.catalogue.lung_network(w.dataset)
+            else 0
         ),
         mem_mb=growing(4000),
         runtime=growing(120),
     params:
-        source=lambda w: PLAN.lungs_hash(w.dataset),
-        code=lambda w: code(*PLAN.lung_modules(w.dataset)),
+        source=lambda w: PLAN.fingerprints.lungs(w.dataset),
+        code=lambda w: code(*PLAN.fingerprints.lung_modules(w.dataset)),
     message:
         "lung masks of {wildcards.dataset}"
     shell:

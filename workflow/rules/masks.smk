@@ -8,7 +8,7 @@ rule masks:
         lambda w: jobs_of(run_of(w).id, "model.safetensors"),
         lambda w: P.canonical(run_of(w).spec.dataset) / "import.json",
         lambda w: P.canonical(run_of(w).spec.dataset) / "lungs.json",
-        split=lambda w: PLAN.split_path(run_of(w).spec.split),
+        split=lambda w: PLAN.catalogue.split_path(run_of(w).spec.split),
     output:
         record=P.masks("{paper}/{run}") / "masks.json",
         volumes=P.masks("{paper}/{run}") / "volumes.csv",
@@ -19,10 +19,10 @@ rule masks:
     threads: lambda w: run_of(w).spec.threads
     resources:
         gpu=leases.gpus(PLAN.config.device),
-        mem_mb=lambda w, attempt: attempt * PLAN.masks_needs(run_of(w).spec).memory_mb,
-        runtime=lambda w: PLAN.masks_needs(run_of(w).spec).minutes,
+        mem_mb=lambda w, attempt: attempt * PLAN.needs.masks(run_of(w).spec).memory_mb,
+        runtime=lambda w: PLAN.needs.masks(run_of(w).spec).minutes,
     params:
-        spec=lambda w: PLAN.masks_hash(run_of(w).id),
+        spec=lambda w: PLAN.fingerprints.masks(run_of(w).id),
         code=code("inference.masks"),
     message:
         "masks {wildcards.paper}/{wildcards.run}"

@@ -23,7 +23,7 @@ rule report:
         mem_mb=growing(1000),
         runtime=growing(20),
     params:
-        spec=PLAN.report_hash(),
+        spec=PLAN.fingerprints.report(),
         code=code("report"),
     message:
         "report"

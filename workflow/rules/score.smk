@@ -16,7 +16,7 @@ rule score:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        spec=lambda w: PLAN.score_hash(run_of(w).id),
+        spec=lambda w: PLAN.fingerprints.score(run_of(w).id),
         code=code("evaluate.predictions"),
     message:
         "score {wildcards.paper}/{wildcards.run}"

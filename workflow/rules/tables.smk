@@ -23,7 +23,7 @@ rule table:
         mem_mb=growing(1000),
         runtime=growing(20),
     params:
-        spec=lambda w: PLAN.table_hash(w.paper, w.table),
+        spec=lambda w: PLAN.fingerprints.table(w.paper, w.table),
         code=code("tables"),
     message:
         "table {wildcards.table} of {wildcards.paper}"

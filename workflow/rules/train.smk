@@ -19,7 +19,7 @@ rule stage:
         runtime=lambda w: needs_of(w).minutes,
     params:
         spec=lambda w: run_of(w).hash,
-        code=lambda w: code(*PLAN.train_modules(run_of(w).spec)),
+        code=lambda w: code(*PLAN.fingerprints.train_modules(run_of(w).spec)),
     message:
         "{wildcards.stage} of {wildcards.paper}/{wildcards.run} fold {wildcards.fold} seed {wildcards.seed}"
         " ({SHOWN:{wildcards.paper}/{wildcards.run}})"
@@ -47,7 +47,7 @@ rule train:
         runtime=lambda w: needs_of(w).minutes,  # does not grow: a training that is cut off goes on
     params:
         spec=lambda w: run_of(w).hash,
-        code=lambda w: code(*PLAN.train_modules(run_of(w).spec)),
+        code=lambda w: code(*PLAN.fingerprints.train_modules(run_of(w).spec)),
     message:
         "train {wildcards.paper}/{wildcards.run} fold {wildcards.fold} seed {wildcards.seed}"
         " ({SHOWN:{wildcards.paper}/{wildcards.run}})"

@@ -37,6 +37,6 @@ def caption_of(plan: Plan, paper: str) -> str:
         "Supported: the whole interval lies above zero; not supported: below; else inconclusive. p: two-sided, of the "
         f"sign, not corrected for the number of claims, of {FEWEST} cases or more.",
         f"Mode {plan.config.mode}, preset {plan.preset_name}.",
-        *differences(plan, [plan.run(run) for run in plan.claim_runs(paper)]),
+        *differences(plan, [plan.run(run) for run in plan.targets.claim_runs(paper)]),
     ]
     return " ".join(parts).replace("..", ".")

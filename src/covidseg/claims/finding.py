@@ -56,13 +56,13 @@ class Finding:
 def findings(plan: Plan, paper: str) -> Iterator[Finding]:
     """Yield what came of each claim of a paper. Raises UserError for a result of another spec."""
     for claim in plan.papers[paper].claims:
-        metric = plan.protocol(claim.protocol).metrics[claim.metric]
+        metric = plan.catalogue.protocol(claim.protocol).metrics[claim.metric]
         found, why, verdict = None, "", NOT_RUN
         pairs = pd.DataFrame(columns=[*KEYS, "difference"])
         caveats: list[str] = []
         run = plan.run(qualified(paper, claim.better))
         cls = shown_class(run, claim.cls)
-        if plan.testable(paper, claim):
+        if plan.targets.testable(paper, claim):
             pairs = differences(plan, paper, claim)
             there, kept = len(pairs), pairs.dropna(subset="difference")
             without = tested(pairs[pairs.difference.isna()])
@@ -107,7 +107,7 @@ def differences(plan: Plan, paper: str, claim: Claim) -> pd.DataFrame:
     With ``beyond``, the gain of its first run
     over its second is taken off. Raises UserError when runs were not tested on the same slices.
     """
-    protocol = plan.protocol(claim.protocol)
+    protocol = plan.catalogue.protocol(claim.protocol)
     sign = 1 if protocol.metrics[claim.metric].better == "higher" else -1
     columns = []
     for name in claim.runs:
@@ -145,7 +145,7 @@ def judge(found: Estimate | None, cases: int, printed: float | None, digits: int
 def beside(plan: Plan, paper: str, claim: Claim, seeds: int, without: int) -> list[str]:
     """Return what a reader of the verdict has to know; what the preset changes stands in the caption."""
     runs = [plan.run(qualified(paper, name)) for name in claim.runs]
-    out = list(dict.fromkeys(c for run in runs for c in plan.caveats(run) if c not in run.scaled))
+    out = list(dict.fromkeys(c for run in runs for c in plan.resolver.caveats(run) if c not in run.scaled))
     if any(run.scaled for run in runs):
         out.append(f"preset {plan.preset_name}")
     if seeds == 1:

@@ -30,7 +30,7 @@ def test_slices(plan: Plan, run: Run, fold: int, seed: int) -> Iterator[Slice]:
     made = record.read(path.parent / "run.json")
     if made.get("outputs", {}).get("predictions.h5") != sha256(path):
         raise UserError(f"{path}: not the file that run.json names; delete its folder and run snakemake again")
-    values = plan.class_values(run.spec.dataset, run.spec.classes)
+    values = plan.catalogue.class_values(run.spec.dataset, run.spec.classes)
     with h5py.File(path) as file, Store(plan.paths.canonical(run.spec.dataset)) as store:
         prob, index = file["prob"], file["index"][()].tolist()
         wanted, rows = set(index), read_table(plan.paths.tensors(run.spec.dataset, run.spec.input.size) / "slices.csv")
@@ -42,7 +42,9 @@ def test_slices(plan: Plan, run: Run, fold: int, seed: int) -> Iterator[Slice]:
             if row["case"] != case:
                 case, labels = row["case"], store.label(row["case"])
             if labels is None:
-                raise UserError(f"{case}: a test case without labels; correct {plan.split_path(run.spec.split)}")
+                raise UserError(
+                    f"{case}: a test case without labels; correct {plan.catalogue.split_path(run.spec.split)}"
+                )
             label = Window(row["top"], row["left"], row["height"], row["width"]).cut(labels[row["position"]])
             enlarged = [resize(map_, label.shape) for map_ in maps]
             found = label_map(np.stack(enlarged)) if len(enlarged) > 1 else None

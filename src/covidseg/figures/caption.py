@@ -16,7 +16,7 @@ def caption_of(plan: Plan, paper: str, name: str) -> str:
 
 
 def _examples(plan: Plan, figure: ExamplesFigure) -> list[str]:
-    used = {group.dataset: plan.stands_for(group.dataset) for group in figure.groups}
+    used = {group.dataset: plan.catalogue.stands_for(group.dataset) for group in figure.groups}
     rules: dict[str, list[str]] = {}
     for group in figure.groups:
         rules.setdefault(examples.rule(group.classes, group.slices), []).append(used[group.dataset])
@@ -31,7 +31,7 @@ def _examples(plan: Plan, figure: ExamplesFigure) -> list[str]:
 def _qualitative(plan: Plan, paper: str, name: str, figure: QualitativeFigure) -> list[str]:
     data = []
     for group in figure.groups:
-        run, fold, seed = next(iter(plan.group_jobs(paper, group).values()))
+        run, fold, seed = next(iter(plan.targets.group_jobs(paper, group).values()))
         label = f"{group.label}: " if group.label else ""
         data.append(f"{label}{run.spec.dataset}, split {run.spec.split}, fold {fold}, seed {seed}")
     return [
@@ -41,5 +41,5 @@ def _qualitative(plan: Plan, paper: str, name: str, figure: QualitativeFigure) -
         "The box marks the largest region where the methods disagree",
         *(["Bars: each class's share of the slice"] if figure.shares else []),
         f"Mode {plan.config.mode}, preset {plan.preset_name}",
-        *differences(plan, [plan.run(run) for run in dict.fromkeys(plan.figure_runs(paper, name))]),
+        *differences(plan, [plan.run(run) for run in dict.fromkeys(plan.targets.figure_runs(paper, name))]),
     ]

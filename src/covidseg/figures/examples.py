@@ -22,8 +22,8 @@ def rows(plan: Plan, figure: ExamplesFigure) -> list[Row]:
 
 
 def _group(plan: Plan, group: ExampleGroup) -> list[Row]:
-    name = plan.stands_for(group.dataset)
-    folder, values = plan.paths.canonical(name), plan.class_values(name, group.classes)
+    name = plan.catalogue.stands_for(group.dataset)
+    folder, values = plan.paths.canonical(name), plan.catalogue.class_values(name, group.classes)
     titles = {value: title for title, value in plan.dataset(name).classes.items()}
     counted = [
         {**line, **{cls: sum(line[f"px_{titles[v]}"] or 0 for v in joined) for cls, joined in values.items()}}
@@ -32,7 +32,7 @@ def _group(plan: Plan, group: ExampleGroup) -> list[Row]:
     chosen = choose(counted, group.classes, group.slices)
     if not chosen:
         raise UserError(f"{name}: no slice shows {' and '.join(group.classes)}; name other classes for the figure")
-    shown_as = plan.label_of(group.label, name, name != group.dataset)
+    shown_as = plan.catalogue.label_of(group.label, name, name != group.dataset)
     out = []
     with Store(folder) as store:
         for line in chosen:

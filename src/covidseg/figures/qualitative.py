@@ -44,7 +44,7 @@ def rows(plan: Plan, paper: str, figure: QualitativeFigure) -> list[Row]:
 
 
 def _group(plan: Plan, paper: str, group: Group) -> list[Row]:
-    jobs = plan.group_jobs(paper, group)
+    jobs = plan.targets.group_jobs(paper, group)
     # Predictions are read twice: all of them at the slices' own size would fill the memory.
     chosen = choose({heading: scored(test_slices(plan, *job)) for heading, job in jobs.items()}, group.slices)
     if not chosen:
@@ -53,7 +53,7 @@ def _group(plan: Plan, paper: str, group: Group) -> list[Row]:
     found = {heading: by_slice(test_slices(plan, *job), chosen) for heading, job in jobs.items()}
     run = next(iter(jobs.values()))[0]
     used = run.spec.dataset
-    label = plan.label_of(group.label, used, any(used == stand_in for _, stand_in in run.stand_ins))
+    label = plan.catalogue.label_of(group.label, used, any(used == stand_in for _, stand_in in run.stand_ins))
     return [
         row_of(name, ct(plan, run, name), {heading: parts[name] for heading, parts in found.items()}, label)
         for name in chosen

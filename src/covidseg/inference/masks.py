@@ -100,14 +100,14 @@ def member(plan: Plan, run: Run, fold: int, seed: int) -> Member:
     from covidseg.train.predict import load_model
 
     model = load_model(usable_model(plan, run, fold, seed).parent, run.spec)
-    other = plan.prior(run.id, run.spec)
+    other = plan.resolver.prior(run.id, run.spec)
     guide = member(plan, plan.run(other), fold, seed) if other else None
     return Member(model, run.spec, plan.config.device, guide)
 
 
 def _blind(plan: Plan, run: Run, case: str) -> list[tuple[int, int]]:
     """Return the trainings (fold, seed) that did not see a scan's labels."""
-    split = plan.split(run.spec.split)
+    split = plan.catalogue.split(run.spec.split)
     seen = {k for k in run.folds if case in split.table[k]["train"] or case in split.table[k]["val"]}
     return [job for job in run.jobs if job[0] not in seen]
 

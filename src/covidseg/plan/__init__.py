@@ -1,6 +1,15 @@
 """From the YAML files to resolved runs, tables and paths: what has to be made, decided before anything runs.
 
 Pure but for reading: no torch, no data. The Snakefile and every verb of the command line start from ``Plan.load``.
+A plan is made of parts, each of which knows only parts above it:
+
+- ``catalogue``: papers, data sets, protocols, splits and stand-ins, as the YAML files describe them;
+- ``resolver``: runs, with defaults, deviations, mode and preset applied, and what runs need of one another;
+- ``targets``: the tables, figures, claims and masks that are asked for, and the runs that each shows;
+- ``graph``: what has to be made for them, down to the data sets;
+- ``fingerprints``: hashes of the settings, and the modules, that decide each step's result;
+- ``needs``: memory, time and GPUs of jobs;
+- ``checks``: names that one file uses of another.
 """
 
 from __future__ import annotations
@@ -12,27 +21,81 @@ import yaml
 
 from covidseg.base.files import holds, write_text
 from covidseg.base.paths import Paths
-from covidseg.plan.checks import Checked
-from covidseg.plan.run import PHANTOM_LUNGS, STANDARD, SUPPORT, WORKFLOW, Run, fingerprint_of, in_project, qualified
-from covidseg.schema import Config, Preset, load, parse, read_yaml
+from covidseg.plan.catalogue import Catalogue
+from covidseg.plan.checks import Checks
+from covidseg.plan.fingerprints import Fingerprints
+from covidseg.plan.graph import JobGraph
+from covidseg.plan.names import PHANTOM_LUNGS, STANDARD, SUPPORT, WORKFLOW, fingerprint_of, in_project, qualified
+from covidseg.plan.needs import JobNeeds
+from covidseg.plan.resolver import Resolver
+from covidseg.plan.run import Run
+from covidseg.plan.settings import Settings
+from covidseg.plan.targets import Targets
+from covidseg.schema import Config, Dataset, Paper, Preset, parse, read_yaml
 
-__all__ = ["PHANTOM_LUNGS", "STANDARD", "SUPPORT", "WORKFLOW", "Plan", "Run", "fingerprint_of", "qualified"]
+__all__ = [
+    "PHANTOM_LUNGS",
+    "STANDARD",
+    "SUPPORT",
+    "WORKFLOW",
+    "Plan",
+    "Run",
+    "fingerprint_of",
+    "qualified",
+]
 
 
-class Plan(Checked):
-    """Everything the configuration asks for, validated."""
+class Plan:
+    """Everything the configuration asks for, validated. What is asked most has a short way here."""
 
     def __init__(self, config: Config, source: str = "config.yaml") -> None:
-        self.config = config
-        self.source = source
-        self._only = frozenset(config.only)
-        self.preset_name = config.preset
-        if config.preset == "auto":
-            self.preset_name = "tiny" if config.mode == "demo" else "full"
-        self.preset = load(Preset, self._named("presets", self.preset_name, "preset"))
-        self.paths = Paths(config.data / config.mode, config.results / config.mode)
-        self.papers = {name: self._paper(name) for name in [*config.papers, SUPPORT]}
-        self._check_names()
+        self.settings = Settings.of(config, source)
+        self.catalogue = Catalogue(self.settings)
+        self.resolver = Resolver(self.settings, self.catalogue)
+        self.targets = Targets(self.settings, self.catalogue, self.resolver)
+        self.graph = JobGraph(self.settings.paths, self.catalogue, self.resolver, self.targets)
+        self.fingerprints = Fingerprints(self.settings, self.catalogue, self.resolver, self.targets, self.graph)
+        self.needs = JobNeeds(config.device)
+        self.checks = Checks(self.settings, self.catalogue, self.resolver, self.targets, self.graph)
+        self.checks.all()
+
+    @property
+    def config(self) -> Config:
+        """Return the configuration in force."""
+        return self.settings.config
+
+    @property
+    def source(self) -> str:
+        """Return the file that the configuration was read from, for messages and commands."""
+        return self.settings.source
+
+    @property
+    def preset(self) -> Preset:
+        """Return the preset in force."""
+        return self.settings.preset
+
+    @property
+    def preset_name(self) -> str:
+        """Return the name of the preset in force, never ``auto``."""
+        return self.settings.preset_name
+
+    @property
+    def paths(self) -> Paths:
+        """Return where data and results go."""
+        return self.settings.paths
+
+    @property
+    def papers(self) -> dict[str, Paper]:
+        """Return the papers asked for, by name, and the models behind lung masks."""
+        return self.catalogue.papers
+
+    def run(self, run: str) -> Run:
+        """Return one resolved run. Raises UserError naming the file and key."""
+        return self.resolver.run(run)
+
+    def dataset(self, name: str) -> Dataset:
+        """Return a data set's description, as the mode reads it."""
+        return self.catalogue.dataset(name)
 
     @classmethod
     def load(cls, source: Path | dict[str, Any] = Path("config.yaml")) -> Plan:

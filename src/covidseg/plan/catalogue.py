@@ -8,40 +8,30 @@ from pathlib import Path
 
 from covidseg.base.errors import UserError, nearest
 from covidseg.base.files import need
-from covidseg.base.paths import Paths
 from covidseg.data import splits
 from covidseg.data.importers import IMPORTERS
 from covidseg.evaluate.score import check_measures
-from covidseg.plan.run import WORKFLOW, check_known, in_project, stems
-from covidseg.schema import Config, Dataset, LungSource, Paper, Preset, Protocol, load
+from covidseg.plan.names import SUPPORT, WORKFLOW, check_known, file_of, stems
+from covidseg.plan.settings import Settings
+from covidseg.schema import Dataset, LungSource, Paper, Protocol, load
 
 
 class Catalogue:
-    """What can be named; ``Plan`` sets the attributes."""
+    """What can be named: papers, data sets, protocols, splits; and what the configuration puts in their place."""
 
-    config: Config
-    source: str
-    preset_name: str
-    preset: Preset
-    paths: Paths
-    papers: dict[str, Paper]
-    _only: frozenset[str]
+    def __init__(self, settings: Settings) -> None:
+        """Read the papers that the configuration names. Raises UserError with one line."""
+        self.config, self.source, self._paths = settings.config, settings.source, settings.paths
+        self.papers = {name: self.paper(name) for name in [*self.config.papers, SUPPORT]}
 
-    def _named(self, kind: str, name: str, what: str, where: str | None = None) -> Path:
-        """Return the file of a name; ``where`` names the file and key that ask for it, if not the config."""
-        path = WORKFLOW / kind / f"{name}.yaml"
-        if not path.is_file() or Path(name).name != name:
-            in_project()
-            raise UserError(f"{where or self.source}: unknown {what} {name!r}; {nearest(name, stems(WORKFLOW / kind))}")
-        return path
-
-    def _paper(self, name: str) -> Paper:
-        return load(Paper, self._named("papers", name, "paper"))
+    def paper(self, name: str) -> Paper:
+        """Read a paper's file, be it asked for or not. Raises UserError for an unknown one."""
+        return load(Paper, file_of("papers", name, "paper", self.source))
 
     @functools.cache  # noqa: B019 - a plan lives as long as the process
     def dataset(self, name: str) -> Dataset:
         """Return a data set's description, as the mode reads it: phantoms are cropped to the phantom's size."""
-        path, dataset = self._described(name)
+        path, dataset = self.described(name)
         if dataset.importer not in IMPORTERS:
             raise UserError(
                 f"{path}: importer: unknown name {dataset.importer!r}; {nearest(dataset.importer, IMPORTERS)}"
@@ -68,7 +58,7 @@ class Catalogue:
             raise UserError(f"{path}: joins: importer joined, and no other, names the two or more data sets it joins")
         check_known(dataset.joins, stems(WORKFLOW / "datasets"), f"{path}: joins")
         for name in dataset.joins:
-            part = load(Dataset, self._named("datasets", name, "data set"))
+            part = load(Dataset, file_of("datasets", name, "data set", self.source))
             if part.joins:
                 raise UserError(f"{path}: joins: {name} itself joins others; name its parts")
             for key in ("classes", "kept", "crop"):
@@ -78,12 +68,12 @@ class Catalogue:
                     )
         return [self.dataset(name) for name in dataset.joins]
 
-    def _described(self, name: str, where: str | None = None) -> tuple[Path, Dataset]:
+    def described(self, name: str, where: str | None = None) -> tuple[Path, Dataset]:
         """Return a data set as its file, or the paper file that brings its own scans, describes it, and that file."""
         paper = self.papers.get(name)
         path = WORKFLOW / "datasets" / f"{name}.yaml"
         if paper is None or paper.dataset is None:
-            return path, load(Dataset, self._named("datasets", name, "data set", where))
+            return path, load(Dataset, file_of("datasets", name, "data set", where or self.source))
         if path.is_file():
             raise UserError(f"{path}: {WORKFLOW}/papers/{name}.yaml describes a data set of this name too; rename one")
         from covidseg.data.importers.folder import described
@@ -98,16 +88,16 @@ class Catalogue:
     def check_dataset(self, name: str, where: str) -> None:
         """Raise UserError for an unknown data set, naming ``where`` it was asked for."""
         if (paper := self.papers.get(name)) is None or paper.dataset is None:
-            self._named("datasets", name, "data set", where)
+            file_of("datasets", name, "data set", where)
 
     def check_protocol(self, name: str, where: str) -> None:
         """Raise UserError for an unknown protocol, naming ``where`` it was asked for."""
-        self._named("protocols", name, "protocol", where)
+        file_of("protocols", name, "protocol", where)
 
     @functools.cache  # noqa: B019
     def protocol(self, name: str) -> Protocol:
         """Return a metric convention."""
-        path = self._named("protocols", name, "protocol")
+        path = file_of("protocols", name, "protocol", self.source)
         protocol = load(Protocol, path)
         check_measures(protocol, str(path))
         return protocol
@@ -127,7 +117,7 @@ class Catalogue:
         if path.is_file():
             return path
         if self.made_split(name):
-            return self.paths.split(name)
+            return self._paths.split(name)
         legal = stems(WORKFLOW / "splits", "csv")
         remedy = f"{nearest(name, legal)}; or a rule: {splits.RULES_IN_WORDS}"
         raise UserError(f"{where or self.source}: unknown split {name!r}; {remedy}")
@@ -177,6 +167,10 @@ class Catalogue:
         """Return the data sets whose lung masks one has: itself, or its parts where their masks are its labels."""
         parts = self.dataset(dataset).joins
         return parts if parts and self.lungs(dataset) == "labels" else [dataset]
+
+    def lung_network(self, dataset: str) -> bool:
+        """Return whether a data set's lung masks are made by a network."""
+        return self.lungs(dataset) not in ("labels", "threshold", "none")
 
     def lungs_in_words(self, dataset: str) -> str:
         """Return where a data set's lung masks come from, for readers; by part where its parts' differ."""

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from covidseg.base.errors import UserError, nearest
 from covidseg.data.importers.folder import names as names_below
-from covidseg.plan.hashes import Hashed
-from covidseg.plan.run import WORKFLOW, check_known, qualified
+from covidseg.plan.catalogue import Catalogue
+from covidseg.plan.graph import JobGraph
+from covidseg.plan.names import WORKFLOW, check_known, qualified
+from covidseg.plan.resolver import Resolver
+from covidseg.plan.settings import Settings
+from covidseg.plan.targets import Targets
 from covidseg.schema import Claim, DatasetTable, ExamplesFigure, QualitativeFigure, ResultTable, Training
 
 
-class Checked(Hashed):
-    """A plan that can check itself."""
+class Checks:
+    """Checks of a whole plan; each raises UserError that names the file and key."""
 
-    def _check_names(self) -> None:
+    def __init__(
+        self, settings: Settings, catalogue: Catalogue, resolver: Resolver, targets: Targets, graph: JobGraph
+    ) -> None:
+        self.catalogue, self.resolver, self.targets, self.graph = catalogue, resolver, targets, graph
+        self._papers = catalogue.papers
+        self._config, self._source = settings.config, settings.source
+
+    def all(self) -> None:
         """Check every name that one file uses of another, so that a typo stops before the graph is built."""
-        for name in self.config.only:
-            self.named_run(name, f"{self.source}: only")
-            self.run(name)
-        for name in [*self.config.stand_ins, *self.config.stand_ins.values(), *self.config.lungs]:
-            self._described(name)
-        for paper_name, paper in self.papers.items():
+        for name in self._config.only:
+            self.resolver.named_run(name, f"{self._source}: only")
+            self.resolver.run(name)
+        for name in [*self._config.stand_ins, *self._config.stand_ins.values(), *self._config.lungs]:
+            self.catalogue.described(name)
+        for paper_name, paper in self._papers.items():
             where = f"{WORKFLOW}/papers/{paper_name}.yaml"
             for name in paper.runs:
                 self._check_start(f"{paper_name}/{name}", f"{where}: runs.{name}")
@@ -30,8 +41,10 @@ class Checked(Hashed):
                 at = f"{where}: tables.{name}"
                 headings: dict[str, str] = table.columns if isinstance(table, DatasetTable) else table.metrics
                 if isinstance(table, ResultTable):
-                    self.check_protocol(table.protocol, f"{at}.protocol")
-                    check_known(table.metrics.values(), self.protocol(table.protocol).metrics, f"{at}.metrics")
+                    self.catalogue.check_protocol(table.protocol, f"{at}.protocol")
+                    check_known(
+                        table.metrics.values(), self.catalogue.protocol(table.protocol).metrics, f"{at}.metrics"
+                    )
                     self._check_rows(paper_name, table, at)
                 else:
                     self._check_dataset_rows(table, at)
@@ -41,22 +54,22 @@ class Checked(Hashed):
                 self._check_figure(paper_name, figure, f"{where}: figures.{name}")
             check_known(paper.masks or [], paper.runs, f"{where}: masks")
             for name in paper.masks or []:
-                if self.run(f"{paper_name}/{name}").spec.maps:
+                if self.resolver.run(f"{paper_name}/{name}").spec.maps:
                     raise UserError(f"{where}: masks: {name} has no model, others released its maps; name another run")
             self._check_claims(paper_name, paper.claims, where)
-        for dataset, split in self.leak_sets():
+        for dataset, split in self.graph.leak_sets():
             self._check_cases(dataset, split)
-        asked = [self.run(run).all_folds for run in self.runs()]
-        for fold in self.config.folds if self.config.folds != "all" else []:
+        asked = [self.resolver.run(run).all_folds for run in self.targets.runs()]
+        for fold in self._config.folds if self._config.folds != "all" else []:
             if asked and not any(fold in folds for folds in asked):
-                raise UserError(f"{self.source}: folds: no split that is used has a fold {fold}")
+                raise UserError(f"{self._source}: folds: no split that is used has a fold {fold}")
 
     def _check_start(self, run: str, where: str) -> None:
         """Check that the run whose model a method starts from would train the same one."""
-        spec = self.run(run).spec
-        if (name := self.start(run, spec)) is None:
+        spec = self.resolver.run(run).spec
+        if (name := self.resolver.start(run, spec)) is None:
             return
-        first = self.run(name).spec
+        first = self.resolver.run(name).spec
         common = {*Training.model_fields}
         a, b = (s.model_dump(exclude={"train"}) | s.train.on_labelled.model_dump(include=common) for s in (first, spec))
         differ = [key for key in b if a[key] != b[key]] if first.train.method == "supervised" else ["train.method"]
@@ -67,10 +80,10 @@ class Checked(Hashed):
 
     def _check_prior(self, run: str, where: str) -> None:
         """Check that a run's prior can be made: one map of each slice that the run sees."""
-        spec = self.run(run).spec
-        if (name := self.prior(run, spec)) is None:
+        spec = self.resolver.run(run).spec
+        if (name := self.resolver.prior(run, spec)) is None:
             return
-        other, where = self.run(name).spec, f"{where}.input.prior"
+        other, where = self.resolver.run(name).spec, f"{where}.input.prior"
         if spec.pool:
             raise UserError(f"{where}: slices of train.pool have none; use train.method: supervised")
         if (other.dataset, other.split) != (spec.dataset, spec.split):
@@ -80,9 +93,11 @@ class Checked(Hashed):
 
     def _check_rows(self, paper: str, table: ResultTable, at: str) -> None:
         """Check the runs and classes of a table of scores, and that no two rows look the same."""
-        check_known([r.run for r in table.rows if r.run and "/" not in r.run], self.papers[paper].runs, f"{at}.rows")
+        check_known([r.run for r in table.rows if r.run and "/" not in r.run], self._papers[paper].runs, f"{at}.rows")
         ids = {row.run: qualified(paper, row.run) for row in table.rows if row.run}
-        classes = {run: self.run(run_id).spec.classes for run, run_id in ids.items() if self.known(run_id)}
+        classes = {
+            run: self.resolver.run(run_id).spec.classes for run, run_id in ids.items() if self.resolver.known(run_id)
+        }
         every = list(dict.fromkeys(name for found in classes.values() for name in found))
         for k, row in enumerate(table.rows):
             legal = classes.get(row.run, every) if row.run else every
@@ -93,13 +108,15 @@ class Checked(Hashed):
 
     def _check_cases(self, dataset: str, split: str) -> None:
         """Check that a user's folder has the cases of a split; of other data sets that is known once they are there."""
-        folder = self.dataset(dataset).folder
-        if folder is None or self.dataset(dataset).importer != "folder" or self.made_split(split):
+        folder = self.catalogue.dataset(dataset).folder
+        if folder is None or self.catalogue.dataset(dataset).importer != "folder" or self.catalogue.made_split(split):
             return
         there = names_below(folder)
-        for name in self.split(split).names:
+        for name in self.catalogue.split(split).names:
             if name not in there:
-                raise UserError(f"{self.split_path(split)}: {folder} has no case {name!r}; {nearest(name, there)}")
+                raise UserError(
+                    f"{self.catalogue.split_path(split)}: {folder} has no case {name!r}; {nearest(name, there)}"
+                )
 
     def _check_claims(self, paper: str, claims: list[Claim], where: str) -> None:
         """Check the runs and metrics of claims, and that runs compared have the same test slices."""
@@ -107,10 +124,10 @@ class Checked(Hashed):
             at = f"{where}: claims.{claim.id}"
             if claim.id in [other.id for other in claims[:k]]:
                 raise UserError(f"{at}: two claims have this id; rename one")
-            check_known([run for run in claim.runs if "/" not in run], self.papers[paper].runs, at)
-            self.check_protocol(claim.protocol, f"{at}.protocol")
-            check_known([claim.metric], self.protocol(claim.protocol).metrics, f"{at}.metric")
-            specs = [self.run(qualified(paper, run)).spec for run in claim.runs]
+            check_known([run for run in claim.runs if "/" not in run], self._papers[paper].runs, at)
+            self.catalogue.check_protocol(claim.protocol, f"{at}.protocol")
+            check_known([claim.metric], self.catalogue.protocol(claim.protocol).metrics, f"{at}.metric")
+            specs = [self.resolver.run(qualified(paper, run)).spec for run in claim.runs]
             if len({(spec.dataset, spec.split, *spec.classes) for spec in specs}) > 1:
                 raise UserError(
                     f"{at}: {claim.runs_in_words}: their data set, split or classes differ; pairs need equal ones"
@@ -127,16 +144,16 @@ class Checked(Hashed):
 
     def _check_figure(self, paper: str, figure: QualitativeFigure | ExamplesFigure, at: str) -> None:
         """Check a figure's runs and classes, and that the runs of a group have the same test slices."""
-        check_known([run for run in figure.runs if "/" not in run], self.papers[paper].runs, at)
+        check_known([run for run in figure.runs if "/" not in run], self._papers[paper].runs, at)
         if isinstance(figure, ExamplesFigure):
             for k, example in enumerate(figure.groups):
                 self._check_classes(example.dataset, example.classes, f"{at}.groups.{k}.classes")
             return
         for k, group in enumerate(figure.groups):
-            specs = [self.run(qualified(paper, run)).spec for run in group.runs.values()]
+            specs = [self.resolver.run(qualified(paper, run)).spec for run in group.runs.values()]
             if len({(spec.dataset, spec.split, *spec.classes) for spec in specs}) > 1:
                 raise UserError(f"{at}.groups.{k}.runs: their data set, split or classes differ; make a group of each")
 
     def _check_classes(self, dataset: str, classes: list[str], where: str) -> None:
-        known = self._described(dataset, where)[1]
+        known = self.catalogue.described(dataset, where)[1]
         check_known(classes, [*known.classes, *known.unions], where)

@@ -6,9 +6,11 @@ are there. The report shows them beside what was used.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, replace
 
 from covidseg import nets
+from covidseg.jobs import leases
 from covidseg.schema import RunSpec
 
 MIB = 1 << 20
@@ -55,3 +57,24 @@ def training_minutes(spec: RunSpec) -> int:
     """Return a generous run time in minutes of a training's longest job, by epochs, size and width."""
     pixels = sum((scale * spec.input.size / 64) ** 2 for scale in spec.train.scales)
     return 30 + round(spec.train.most_epochs * pixels * spec.net.get("width", 1.0) / 8)
+
+
+class JobNeeds:
+    """What the jobs of runs ask for, on a device as ``config.yaml`` names it."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+
+    @functools.cached_property
+    def _gpus(self) -> int:
+        return leases.gpus(self._device)
+
+    def training(self, spec: RunSpec) -> Needs:
+        """Return what each job of a training asks for, be it a stage or the last; without a network no GPU."""
+        gpus = self._gpus if spec.net else 0
+        return Needs(training_memory(spec, gpu=gpus > 0), training_minutes(spec), gpus, spec.threads)
+
+    def masks(self, spec: RunSpec) -> Needs:
+        """Return what the masks of a run's whole scans ask for: a scan and its maps come on top, and a day."""
+        needs = self.training(spec)
+        return replace(needs, memory_mb=2000 + needs.memory_mb, minutes=1440)

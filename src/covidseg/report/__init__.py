@@ -43,8 +43,8 @@ def write(plan: Plan) -> None:
         much=used.MUCH,
         little=used.LITTLE,
         worth=used.WORTH,
-        leaks=[_leaks(plan, *checked) for checked in plan.leak_sets()],
-        datasets=[_dataset(plan, name) for name in plan.all_datasets()],
+        leaks=[_leaks(plan, *checked) for checked in plan.graph.leak_sets()],
+        datasets=[_dataset(plan, name) for name in plan.graph.all_datasets()],
     )
     write_text(plan.paths.report, page)
     write_json(plan.paths.results / "metrics.json", metrics(plan))
@@ -55,7 +55,7 @@ def write(plan: Plan) -> None:
 def metrics(plan: Plan) -> dict[str, Any]:
     """Return paper -> table -> run (``run:class`` where rows share it) -> column -> our value, of tables of scores."""
     out: dict[str, Any] = {}
-    for paper, name, table in plan.tables():
+    for paper, name, table in plan.targets.tables():
         if isinstance(table, ResultTable):
             frame = rows.read(plan.paths.table(paper, name, "csv"))
             own = frame.assign(key=rows.keys(frame))[(frame.protocol == table.protocol) & frame.ours.notna()]
@@ -68,7 +68,7 @@ def metrics(plan: Plan) -> dict[str, Any]:
 def plots(plan: Plan) -> pd.DataFrame:
     """Return row, printed and ours of every table of scores, in its first column only: others have other units."""
     frames = []
-    for paper, name, table in plan.tables():
+    for paper, name, table in plan.targets.tables():
         if isinstance(table, ResultTable):
             frame = rows.read(plan.paths.table(paper, name, "csv"))
             frame = frame[(frame.protocol == table.protocol) & (frame.column == next(iter(table.metrics)))]
@@ -80,7 +80,7 @@ def plots(plan: Plan) -> pd.DataFrame:
 def all_tables(plan: Plan) -> str:
     """Return every table in Markdown with its caption, for a repository to show."""
     out = []
-    for paper, name, table in plan.tables():
+    for paper, name, table in plan.targets.tables():
         text = plan.paths.table(paper, name, "md").read_text("utf-8")
         out.append(f"## {paper}, table {name}: {table.caption}\n\n{text}")
     return f"# Tables, mode {plan.config.mode}, preset {plan.preset_name}\n\n" + "\n".join(out)
@@ -89,7 +89,7 @@ def all_tables(plan: Plan) -> str:
 def _paper(plan: Plan, name: str) -> dict[str, Any]:
     paper = plan.papers[name]
     tables = []
-    for owner, table_name, table in plan.tables():
+    for owner, table_name, table in plan.targets.tables():
         if owner == name:
             chart = spread_chart(plan, name, table_name) if isinstance(table, ResultTable) else None
             body = _body(plan.paths.table(name, table_name, "html"))
@@ -100,7 +100,7 @@ def _paper(plan: Plan, name: str) -> dict[str, Any]:
             "caption": caption_of(plan, name, figure),
             "png": _embed(plan.paths.figure(name, figure, "png")),
         }
-        for owner, figure in plan.figures()
+        for owner, figure in plan.targets.figures()
         if owner == name
     ]
     return {
@@ -108,8 +108,8 @@ def _paper(plan: Plan, name: str) -> dict[str, Any]:
         "head": paper.paper,
         "tables": tables,
         "figures": figures,
-        "claims": _body(plan.paths.claims(name, "html")) if name in plan.claims() else None,
-        "masks": [masks.section(plan, run) for run in plan.mask_runs(name)],
+        "claims": _body(plan.paths.claims(name, "html")) if name in plan.targets.claims() else None,
+        "masks": [masks.section(plan, run) for run in plan.targets.mask_runs(name)],
         "deviations": paper.deviations,
     }
 
@@ -147,7 +147,7 @@ def _embed(path: Path) -> str:
 def _runs(plan: Plan) -> list[dict[str, Any]]:
     """Return a line per run: what it is, what it cost, where its record lies."""
     lines = []
-    for run_id in plan.all_runs():
+    for run_id in plan.graph.all_runs():
         run = plan.run(run_id)
         made = [record.read(plan.paths.job(run_id, *job) / "run.json") for job in run.jobs]
         notes = dict.fromkeys(note for facts in made for note in facts.get("notes", []))
@@ -204,5 +204,5 @@ def _dataset(plan: Plan, name: str) -> dict[str, Any]:
         "licence": dataset.licence if plan.config.mode == "paper" else "generated here",
         "cases": len({*cases}),
         "slices": len(cases),
-        "lungs": plan.lungs_in_words(name),
+        "lungs": plan.catalogue.lungs_in_words(name),
     }

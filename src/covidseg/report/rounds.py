@@ -14,7 +14,7 @@ PANELS = {"val_dsc": "validation DSC", "agreement": "DSC of pseudo labels"}
 def rounds(plan: Plan) -> dict[str, Any] | None:
     """Return the lines and the chart of all runs that have rounds, or None where there is none."""
     lines = []
-    for run_id in plan.runs():
+    for run_id in plan.targets.runs():
         for fold, seed in plan.run(run_id).jobs:
             made = record.read(plan.paths.job(run_id, fold, seed) / "run.json")
             for facts in made.get("rounds", []):

@@ -20,19 +20,19 @@ WIDEST = 132
 def show(plan: Plan) -> None:
     """Print every finished table and claim, then where the report is."""
     console = Console(width=None if Console().is_terminal else WIDEST, highlight=False)
-    paths = [plan.paths.table(paper, name, "csv") for paper, name, _ in plan.tables()]
-    masks = [run for run in plan.masks() if (plan.paths.masks(run) / "masks.json").is_file()]
+    paths = [plan.paths.table(paper, name, "csv") for paper, name, _ in plan.targets.tables()]
+    masks = [run for run in plan.targets.masks() if (plan.paths.masks(run) / "masks.json").is_file()]
     if not masks and not any(path.is_file() for path in paths):
         console.print(f"No table is made yet in mode {plan.config.mode}: run make demo, or snakemake.")
         return
-    for (paper, name, table), path in zip(plan.tables(), paths, strict=True):
+    for (paper, name, table), path in zip(plan.targets.tables(), paths, strict=True):
         if not path.is_file():
             continue
         frame = rows.read(path)
         if isinstance(table, ResultTable):
             frame = frame[frame.protocol == table.protocol]
         console.print(_grid(frame, f"{paper}, table {name}: {table.caption}"))
-    for paper in plan.claims():
+    for paper in plan.targets.claims():
         if plan.paths.claims(paper, "csv").is_file():
             console.print(_claims(pd.read_csv(plan.paths.claims(paper, "csv")), f"{paper}, claims"))
     for run in masks:

@@ -28,15 +28,15 @@ class Job:
 def used(plan: Plan) -> list[dict[str, Any]]:
     """Return a line per run and per run's masks: asked, and of all its jobs the highest that was used."""
     lines = []
-    for run_id in plan.all_runs():
+    for run_id in plan.graph.all_runs():
         run = plan.run(run_id)
         found = [job for fold, seed in run.jobs for job in jobs(plan, run, fold, seed)]
         step = "train" if not run.spec.stages else "train, stage"
-        lines.append({"run": run_id, "step": step, **line(plan.training_needs(run.spec), found)})
-    for run_id in plan.masks():
+        lines.append({"run": run_id, "step": step, **line(plan.needs.training(run.spec), found)})
+    for run_id in plan.targets.masks():
         made = json.loads((plan.paths.masks(run_id) / "masks.json").read_text("utf-8"))
         one = Job("", None, made["peak_memory_mb"], 0, 0)
-        lines.append({"run": run_id, "step": "masks", **line(plan.masks_needs(plan.run(run_id).spec), [one])})
+        lines.append({"run": run_id, "step": "masks", **line(plan.needs.masks(plan.run(run_id).spec), [one])})
     return lines
 
 

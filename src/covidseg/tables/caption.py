@@ -14,26 +14,29 @@ def caption_of(plan: Plan, paper: str, name: str) -> str:
     head, table = plan.papers[paper].paper, plan.papers[paper].tables[name]
     parts = [f"{head.cited}, Table {name}: {table.caption}."]
     if isinstance(table, DatasetTable):
-        used = {n: plan.stands_for(n) for row in table.rows for n in row.datasets}
+        used = {n: plan.catalogue.stands_for(n) for row in table.rows for n in row.datasets}
         parts.append(f"Mode {plan.config.mode}" + ", phantom CT, not patients" * (plan.config.mode == "demo"))
         parts += [f"{new} stands in for {old}." for old, new in used.items() if new != old]
-        sources = {n: plan.lungs_in_words(n) for n in used.values() if n in plan.table_datasets(table)}
+        sources = {
+            n: plan.catalogue.lungs_in_words(n) for n in used.values() if n in plan.targets.table_datasets(table)
+        }
         parts.append("Lung masks: " + ", ".join(f"{n} {source}" for n, source in sources.items()) + ".")
     else:
-        runs = [plan.run(run) for run in plan.table_runs(paper, table)]
+        runs = [plan.run(run) for run in plan.targets.table_runs(paper, table)]
         parts.append(f"Mode {plan.config.mode}, preset {plan.preset_name}, protocol {table.protocol}.")
         specs = [run.spec for run in runs]
         data = dict.fromkeys(
-            f"{spec.dataset}, split {spec.split}, lung masks {plan.lungs_in_words(spec.dataset)}" for spec in specs
+            f"{spec.dataset}, split {spec.split}, lung masks {plan.catalogue.lungs_in_words(spec.dataset)}"
+            for spec in specs
         )
         parts.append(f"Data: {'; '.join(data)}.")
-        parts += [leak_finding(plan, *checked) for checked in plan.table_leaks(paper, table)]
+        parts += [leak_finding(plan, *checked) for checked in plan.targets.table_leaks(paper, table)]
         parts += differences(plan, runs)
         released = {run.id: run.released for run in runs if run.released}
         parts += [f"{run} follows the released code in: {', '.join(names)}." for run, names in released.items()]
         spread = any(len(run.jobs) > 1 for run in runs)
         parts.append("Ours: mean over test slices" + ", ± standard deviation over folds and seeds" * spread)
-        protocol = plan.protocol(table.protocol)
+        protocol = plan.catalogue.protocol(table.protocol)
         if several := {run.id for run in runs if len(run.spec.classes) > 1}:
             where = "" if protocol.engine == "masks" else ", but for the printed columns' metrics, which take each map"
             parts.append(f"Each pixel belongs to the most probable of background and classes{where}")
@@ -52,7 +55,9 @@ def leak_finding(plan: Plan, dataset: str, split: str) -> str:
     """Return what the leak check found, named by data set where the plan has several."""
     path = need(plan.paths.leaks(dataset, split, "json"), f"leaks {dataset} {split}")
     text = str(json.loads(path.read_text("utf-8"))["finding"])
-    return text if len(plan.leak_sets()) == 1 else text.replace("Leaks:", f"Leaks of {dataset}, split {split}:", 1)
+    return (
+        text if len(plan.graph.leak_sets()) == 1 else text.replace("Leaks:", f"Leaks of {dataset}, split {split}:", 1)
+    )
 
 
 def differences(plan: Plan, runs: list[Run]) -> list[str]:
@@ -60,7 +65,7 @@ def differences(plan: Plan, runs: list[Run]) -> list[str]:
     runs = list({run.id: run for run in runs}.values())
     runs_with: dict[str, list[str]] = {}
     for run in runs:
-        for caveat in plan.caveats(run):
+        for caveat in plan.resolver.caveats(run):
             runs_with.setdefault(caveat, []).append(run.id)
     scaled = {change for run in runs for change in run.scaled}
     other = _by_runs({c: found for c, found in runs_with.items() if c not in scaled}, len(runs), "; ")

@@ -15,13 +15,17 @@ from covidseg.tables.cell import DIFFERS, EQUAL, NOT_COMPARABLE, NOT_RUN, Cell
 
 def dataset_cells(plan: Plan, table: DatasetTable) -> list[Cell]:
     """Return the cells of a table that counts slices, classes and shares of pixels."""
-    wanted = plan.table_datasets(table)
+    wanted = plan.targets.table_datasets(table)
     cells = []
     for row in table.rows:
-        names = [plan.stands_for(name) for name in row.datasets]
+        names = [plan.catalogue.stands_for(name) for name in row.datasets]
         found = count(plan, names, row) if all(name in wanted for name in names) else {}
         reasons = ["phantom CT, not patients"] if plan.config.mode == "demo" else []
-        reasons += [f"{plan.stands_for(n)} stands in for {n}" for n in row.datasets if plan.stands_for(n) != n]
+        reasons += [
+            f"{plan.catalogue.stands_for(n)} stands in for {n}"
+            for n in row.datasets
+            if plan.catalogue.stands_for(n) != n
+        ]
         for column, key in table.columns.items():
             printed, ours = row.printed.get(column), found.get(key)
             value = float(printed) if printed is not None else None
@@ -66,7 +70,7 @@ def count(plan: Plan, datasets: list[str], row: DatasetRow) -> dict[str, float]:
     slices = 0
     shares: dict[str, list[float]] = {}
     for name in datasets:
-        lesion = plan.class_values(name, [row.lesion])[row.lesion]
+        lesion = plan.catalogue.class_values(name, [row.lesion])[row.lesion]
         by_value = {value: key for key, value in plan.dataset(name).classes.items()}
         lungs = lung_pixels(plan.paths.canonical(name))
         crop = plan.dataset(name).crop

@@ -20,17 +20,19 @@ def result_cells(plan: Plan, paper: str, table: ResultTable) -> list[Cell]:
     cells = []
     by_class = any(row.cls for row in table.rows)
     for protocol_name in dict.fromkeys([table.protocol, STANDARD]):
-        protocol = plan.protocol(protocol_name)
+        protocol = plan.catalogue.protocol(protocol_name)
         own = protocol_name == table.protocol
         named = {m.title + f" ({m.unit})" * bool(m.unit): key for key, m in protocol.metrics.items()}
         columns = table.metrics if own else named
         for row in table.rows:
             run_id = qualified(paper, row.run) if row.run else ""
-            run = plan.run(run_id) if run_id and plan.wanted(run_id) else None
+            run = plan.run(run_id) if run_id and plan.resolver.wanted(run_id) else None
             if run is None and not own:
                 continue
             scores = run_scores(plan, run, protocol_name, protocol.unit, row.cls) if run else None
-            cls = row.cls or (shown_class(plan.run(run_id)) if plan.known(run_id) else AVERAGE if by_class else "")
+            cls = row.cls or (
+                shown_class(plan.run(run_id)) if plan.resolver.known(run_id) else AVERAGE if by_class else ""
+            )
             for column, key in columns.items():
                 metric = protocol.metrics[key]
                 printed = row.printed.get(column) if own else None
@@ -44,7 +46,10 @@ def result_cells(plan: Plan, paper: str, table: ResultTable) -> list[Cell]:
                         metric=key,
                         printed=float(printed) if printed is not None else None,
                         values=scores[[*TESTED, "seed", key]].dropna(subset=key) if scores is not None else None,
-                        reasons=[*([metric.not_comparable] if metric.not_comparable else []), *plan.caveats(run)]
+                        reasons=[
+                            *([metric.not_comparable] if metric.not_comparable else []),
+                            *plan.resolver.caveats(run),
+                        ]
                         if run
                         else [],
                         digits=metric.digits,

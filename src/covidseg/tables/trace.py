@@ -40,7 +40,7 @@ def trace(plan: Plan, paper: str, name: str, row: str, metric: str) -> str:
     lines.append(f"mean of {cell.metric} over {over}, protocol {cell.protocol}, in")
     lines.append(f"  {plan.paths.run(run.id) / 'cases.csv'}")
     lines.append(f"scored by   covidseg --config {plan.source} score {run.id}")
-    scores = run_scores(plan, run, cell.protocol, plan.protocol(cell.protocol).unit)
+    scores = run_scores(plan, run, cell.protocol, plan.catalogue.protocol(cell.protocol).unit)
     scores = scores[scores["class"].isin(classes)]
     for fold, seed in run.jobs:
         job = plan.paths.job(run.id, fold, seed)

@@ -39,7 +39,7 @@ def examine(config: Path) -> tuple[list[str], bool]:
     try:
         plan = Plan.load(config)
         findings.append(
-            (True, f"{config}: mode {plan.config.mode}, preset {plan.preset_name}, {len(plan.runs())} runs")
+            (True, f"{config}: mode {plan.config.mode}, preset {plan.preset_name}, {len(plan.targets.runs())} runs")
         )
         findings += _places(plan)
         findings += _results(plan)
@@ -59,7 +59,7 @@ def _places(plan: Plan) -> Iterator[tuple[bool, str]]:
 
 def _results(plan: Plan) -> Iterator[tuple[bool, str]]:
     done, stale = _states(plan)
-    asked = sum(len(plan.run(run).jobs) for run in plan.all_runs())
+    asked = sum(len(plan.run(run).jobs) for run in plan.graph.all_runs())
     yield True, f"{done} of {asked} trainings are done"
     for path, why in stale:
         yield False, f"{path}: {why}; run snakemake to make it again"
@@ -68,9 +68,9 @@ def _results(plan: Plan) -> Iterator[tuple[bool, str]]:
 def _states(plan: Plan) -> tuple[int, list[tuple[Path, str]]]:
     """Return how many trainings are done, and each result that is not of today's rows, data and code, with why."""
     done, stale = 0, []
-    for run_id in plan.all_runs():
+    for run_id in plan.graph.all_runs():
         run = plan.run(run_id)
-        code = record.code_fingerprint(*plan.train_modules(run.spec))
+        code = record.code_fingerprint(*plan.fingerprints.train_modules(run.spec))
         for job in run.jobs:
             path = plan.paths.job(run_id, *job) / "run.json"
             if path.is_file():

@@ -18,7 +18,7 @@ def training_problem(plan: Plan, run: Run, fold: int, seed: int) -> str | None:
     if made.get("spec_hash") != run.hash:
         changed = _changed(made.get("spec", {}), run.spec.model_dump(mode="json"))
         return f"made from another spec ({changed})"
-    for used, pair in zip(("tensors", "pool"), plan.tensors_of(run.spec), strict=False):
+    for used, pair in zip(("tensors", "pool"), run.tensors, strict=False):
         data = plan.paths.tensors(*pair) / "tensors.json"
         if data.is_file() and made.get("inputs", {}).get(used) != sha256(data):
             return "made from other data"
@@ -28,7 +28,7 @@ def training_problem(plan: Plan, run: Run, fold: int, seed: int) -> str | None:
             return "made from other maps"
     if made.get("inputs", {}).get("split") != sha256(_split(plan, run)):
         return f"made with another split {run.spec.split}"
-    if prior := plan.prior(run.id, run.spec):
+    if prior := plan.resolver.prior(run.id, run.spec):
         model = record.read(plan.paths.job(prior, fold, seed) / "run.json").get("outputs", {}).get("model.safetensors")
         if made.get("inputs", {}).get("prior") != model:
             return f"made with another model of {prior}"
@@ -63,7 +63,7 @@ def scores_problem(plan: Plan, run: Run) -> str | None:
 
 def scores_made_from(plan: Plan, run: Run) -> dict[str, Any]:
     """Return what decides a run's scores: protocols, and the predictions that each training's record names."""
-    return {"protocols": plan.score_hash(run.id), "predictions": _outputs(plan, run, "predictions.h5")}
+    return {"protocols": plan.fingerprints.score(run.id), "predictions": _outputs(plan, run, "predictions.h5")}
 
 
 def masks_problem(plan: Plan, run: Run) -> str | None:
@@ -85,7 +85,7 @@ def masks_made_from(plan: Plan, run: Run) -> dict[str, Any]:
     """Return what decides a run's masks of whole scans: its models, the data, the split."""
     data = plan.paths.canonical(run.spec.dataset)
     return {
-        "plan": plan.masks_hash(run.id),
+        "plan": plan.fingerprints.masks(run.id),
         "models": _outputs(plan, run, "model.safetensors"),
         "data": sha256(need(data / "import.json", f"import {run.spec.dataset}")),
         "lungs": sha256(need(data / "lungs.json", f"lungs {run.spec.dataset}")),
@@ -100,7 +100,7 @@ def _outputs(plan: Plan, run: Run, name: str) -> dict[str, Any]:
 
 
 def _split(plan: Plan, run: Run) -> Path:
-    return need(plan.split_path(run.spec.split), f"split {run.spec.split}")
+    return need(plan.catalogue.split_path(run.spec.split), f"split {run.spec.split}")
 
 
 def _changed(before: dict[str, Any], after: dict[str, Any], path: str = "") -> str:

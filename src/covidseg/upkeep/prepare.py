@@ -30,29 +30,29 @@ def job_of(
             f"{run.id}: split {run.spec.split!r} has no fold {fold}; legal: {', '.join(map(str, run.all_folds))}"
         )
     spec, pool = run.spec, run.spec.pool
-    folders = [plan.paths.tensors(*pair) for pair in plan.tensors_of(spec)]
-    for (name, size), folder in zip(plan.tensors_of(spec), folders, strict=True):
+    folders = [plan.paths.tensors(*pair) for pair in run.tensors]
+    for (name, size), folder in zip(run.tensors, folders, strict=True):
         need(folder / "tensors.json", f"tensors {name} {size}")
-    start, prior = plan.start(run.id, spec), plan.prior(run.id, spec)
+    start, prior = plan.resolver.start(run.id, spec), plan.resolver.prior(run.id, spec)
     guide, guided = _guide(plan, plan.run(prior), fold, seed, say) if prior else (None, {})
     maps = plan.paths.canonical(spec.maps) if spec.maps else None
     if maps:
         need(maps / "import.json", f"import {spec.maps}")
     encoder = published.encoder_of(spec.net)
-    weights = published.fetch(encoder, plan.config.data / "weights", plan.mirror, say) if encoder else None
-    code = record.code_fingerprint(*plan.train_modules(spec))
+    weights = published.fetch(encoder, plan.config.data / "weights", plan.catalogue.mirror, say) if encoder else None
+    code = record.code_fingerprint(*plan.fingerprints.train_modules(spec))
     job = Job(
         spec=spec,
         fold=fold,
         seed=seed,
         tensors=folders[0],
-        split=plan.split_path(spec.split),
+        split=plan.catalogue.split_path(spec.split),
         out=plan.paths.job(run.id, fold, seed),
         class_values=spec.values,
         device=plan.config.device,
         code=code,
         pool=folders[-1] if pool else None,
-        pool_values=plan.lesion_values(pool.dataset, spec.classes) if pool else (),
+        pool_values=plan.catalogue.lesion_values(pool.dataset, spec.classes) if pool else (),
         start=plan.paths.job(start, fold, seed) if start else None,
         guide=guide,
         maps=maps,
@@ -89,7 +89,7 @@ def facts_of(
         "seed": seed,
         "mode": plan.config.mode,
         "preset": plan.preset_name,
-        "caveats": plan.caveats(run),
+        "caveats": plan.resolver.caveats(run),
         "released": list(run.released),
         "spec": run.spec.model_dump(mode="json"),
         "spec_hash": run.hash,

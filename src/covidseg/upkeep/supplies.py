@@ -23,12 +23,14 @@ def supplies(plan: Plan) -> Iterator[Supply]:
     """Yield what the plan's runs need from outside; nothing in demo mode, which makes its own."""
     if plan.config.mode == "demo":
         return
-    for name in plan.all_datasets():
+    for name in plan.graph.all_datasets():
         if not plan.dataset(name).joins and plan.dataset(name).folder is None:
             yield _dataset(plan, name)
     for url in dict.fromkeys(_weights(plan)):
         file = url.rpartition("/")[2]
-        mirrors = [plan.mirror / file, plan.mirror / "weights" / file] if plan.mirror else []
+        mirrors = (
+            [plan.catalogue.mirror / file, plan.catalogue.mirror / "weights" / file] if plan.catalogue.mirror else []
+        )
         if (plan.config.data / "weights" / file).is_file():
             yield Supply(True, True, f"{file}: in place")
         elif any(path.is_file() for path in mirrors):
@@ -38,7 +40,7 @@ def supplies(plan: Plan) -> Iterator[Supply]:
 
 
 def _dataset(plan: Plan, name: str) -> Supply:
-    dataset, mirror = plan.dataset(name), plan.mirror
+    dataset, mirror = plan.dataset(name), plan.catalogue.mirror
     if (plan.paths.raw(name) / "fetched.json").is_file():
         return Supply(True, True, f"{name}: in place")
     lacking = [source for source in dataset.sources if not (mirror and (mirror / name / source.name).exists())]
@@ -59,9 +61,9 @@ def _weights(plan: Plan) -> Iterator[str]:
     from covidseg.lungs import published as lungs
     from covidseg.nets import published as encoders
 
-    for run in plan.all_runs():
+    for run in plan.graph.all_runs():
         if encoder := encoders.encoder_of(plan.run(run).spec.net):
             yield encoders.WEIGHTS[encoder]
-    for name in plan.all_datasets():
-        if (source := plan.lungs(name)) in lungs.WEIGHTS:
+    for name in plan.graph.all_datasets():
+        if (source := plan.catalogue.lungs(name)) in lungs.WEIGHTS:
             yield lungs.URL + lungs.WEIGHTS[source]

@@ -13,6 +13,7 @@ from covidseg.claims.bootstrap import Estimate
 from covidseg.claims.finding import INCONCLUSIVE, NOT_SUPPORTED, PHANTOMS, SUPPORTED, differences, findings, judge
 from covidseg.claims.layout import interval, markdown, p_value, plot, signed
 from covidseg.plan import Plan, Run
+from covidseg.plan.resolver import Resolver
 from covidseg.schema import Claim
 from covidseg.upkeep.freshness import scores_made_from
 
@@ -40,7 +41,7 @@ def write_scores(
     """
     full = plan.run(f"ssanet/{run}")
     for job in full.jobs:
-        split = sha256(plan.split_path(full.spec.split))
+        split = sha256(plan.catalogue.split_path(full.spec.split))
         write_json(plan.paths.job(full.id, *job) / "run.json", {"spec_hash": full.hash, "inputs": {"split": split}})
     rows = [
         {"protocol": "ssanet", "fold": fold, "seed": seed, "unit": "slice", "case": case, "slice": f"{case}/{s}"}
@@ -112,7 +113,7 @@ def test_a_claim_of_a_class_and_one_of_the_average(tmp_path: Path) -> None:
     runs = {name: {**(plan.papers["ssanet"].runs[name] or {}), "classes": ["ggo", "consolidation"]} for name in RUNS}
     defaults = plan.papers["ssanet"].defaults | {"dataset": "covid-semiseg", "split": "infnet-50-48"}
     plan.papers["ssanet"] = plan.papers["ssanet"].model_copy(update={"runs": runs, "defaults": defaults})
-    Plan.run.cache_clear()
+    Resolver.run.cache_clear()
     write_scores(plan, "m3", 0.5, classes={"ggo": 0.1, "consolidation": 0.3})
     write_scores(plan, "m1", 0.5, classes={"ggo": 0.0, "consolidation": 0.0})
     ggo, average = findings(plan, "ssanet")
@@ -164,7 +165,7 @@ def test_runs_left_out_are_not_run(tmp_path: Path) -> None:
     plan = plan_with(tmp_path, [claim(by=0.0291)], only=["ssanet/m3"])
     found = next(findings(plan, "ssanet"))
     assert (found.verdict, found.gain, found.cases, found.caveats) == ("not run", None, 0, "")
-    assert list(plan.claims()) == []
+    assert list(plan.targets.claims()) == []
 
 
 def test_a_stand_in_stands_beside_the_verdict(tmp_path: Path) -> None:
@@ -268,7 +269,7 @@ def test_printed_differences_are_those_of_the_printed_tables() -> None:
             if value is not None
         }
         for c in (c for c in paper.claims if c.by is not None):
-            sign = 1 if Plan.load({}).protocol(c.protocol).metrics[c.metric].better == "higher" else -1
+            sign = 1 if Plan.load({}).catalogue.protocol(c.protocol).metrics[c.metric].better == "higher" else -1
             values = [printed[run, c.cls, c.protocol, c.metric] for run in c.runs]
             gain = values[0] - values[1] - (values[2] - values[3] if c.beyond else 0)
             assert c.by == pytest.approx(sign * gain, abs=1e-9), c.id
@@ -276,8 +277,8 @@ def test_printed_differences_are_those_of_the_printed_tables() -> None:
 
 def test_a_claim_scores_its_runs_under_its_protocol(tmp_path: Path) -> None:
     plan = plan_with(tmp_path, [claim(protocol="infnet_toolbox", metric="mae")])
-    assert "infnet_toolbox" in plan.protocols("ssanet/m1")
-    assert "infnet_toolbox" not in plan.protocols("ssanet/m2")
+    assert "infnet_toolbox" in plan.targets.protocols("ssanet/m1")
+    assert "infnet_toolbox" not in plan.targets.protocols("ssanet/m2")
 
 
 def test_numbers_as_shown(tmp_path: Path) -> None:

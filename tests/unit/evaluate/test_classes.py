@@ -110,7 +110,7 @@ def test_every_class_has_its_own_truth_and_effusion_is_background(plan: Plan) ->
 def test_weights_are_those_of_the_training_slices(plan: Plan) -> None:
     made = json.loads((plan.paths.job("two/two", 0, 0) / "run.json").read_text())
     loaded = tensors.load(plan.paths.tensors("medseg-1", 32))
-    train = set(plan.split("infnet-50-48").cases(0, "train"))
+    train = set(plan.catalogue.split("infnet-50-48").cases(0, "train"))
     label = loaded.label[[case in train for case in loaded.columns["case"]]]
     ggo, con = int((label == 1).sum()), int((label == 2).sum())
     assert made["slices"]["train"] == len(label) == 50

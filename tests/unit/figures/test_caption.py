@@ -26,7 +26,7 @@ def test_a_qualitative_figure_says_data_fold_rule_and_preset() -> None:
 
 def test_a_row_is_labelled_with_what_it_shows() -> None:
     own, other = Plan.load({"mode": "paper"}), Plan.load({})
-    assert own.label_of("Dataset1", "covid-ct-seg", stood_in=False) == "Dataset1"
-    assert own.label_of("Dataset1", "zenodo20-slices", stood_in=True) == "zenodo20-slices for Dataset1"
-    assert other.label_of("Dataset1", "covid-ct-seg", stood_in=False) == "Dataset1 (phantoms)"
-    assert other.label_of("", "covid-ct-seg", stood_in=True) == ""
+    assert own.catalogue.label_of("Dataset1", "covid-ct-seg", stood_in=False) == "Dataset1"
+    assert own.catalogue.label_of("Dataset1", "zenodo20-slices", stood_in=True) == "zenodo20-slices for Dataset1"
+    assert other.catalogue.label_of("Dataset1", "covid-ct-seg", stood_in=False) == "Dataset1 (phantoms)"
+    assert other.catalogue.label_of("", "covid-ct-seg", stood_in=True) == ""

@@ -7,7 +7,6 @@ import pytest
 
 from covidseg.base.errors import UserError
 from covidseg.base.files import sha256, write_json
-from covidseg.base.paths import Paths
 from covidseg.data import canonical
 from covidseg.figures import examples
 from covidseg.figures.examples import choose, rule
@@ -53,8 +52,7 @@ def test_the_rule_is_said() -> None:
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
     """Return a plan whose medseg-1 has one slice with GGO (1), consolidation (2) and effusion (3)."""
-    plan, known = Plan.load({}), dataset("medseg-1")
-    plan.paths = Paths(tmp_path, tmp_path)
+    plan, known = Plan.load({"data": str(tmp_path), "results": str(tmp_path)}), dataset("medseg-1")
     folder = plan.paths.canonical("medseg-1")
     label = np.array([[[0, 1, 1], [2, 3, 3]]], np.uint8)
     canonical.write([canonical.Case("7", "7", "train", label * 50, label)], known, folder)

@@ -66,7 +66,7 @@ def test_full_changes_nothing_and_has_no_caveats() -> None:
     plan = Plan.load(REAL)
     run = plan.run("ssanet/m4")
     assert run.scaled == ()
-    assert plan.caveats(run) == []
+    assert plan.resolver.caveats(run) == []
     assert run.folds == (0, 1, 2, 3, 4)
 
 
@@ -74,21 +74,21 @@ def test_a_stand_in_brings_its_own_split_and_is_said() -> None:
     plan = Plan.load({**REAL, "stand_ins": {"covid-ct-seg": "zenodo20-slices"}, "folds": [0, 1]})
     run = plan.run("ssanet/m1")
     assert (run.spec.dataset, run.spec.split, run.folds) == ("zenodo20-slices", "ma5-zenodo20", (0, 1))
-    assert plan.caveats(run)[:2] == ["zenodo20-slices stands in for covid-ct-seg", "2 of 5 folds (0, 1)"]
+    assert plan.resolver.caveats(run)[:2] == ["zenodo20-slices stands in for covid-ct-seg", "2 of 5 folds (0, 1)"]
 
 
 def test_a_run_is_made_once_for_all_tables() -> None:
-    runs = Plan.load({}).runs()
+    runs = Plan.load({}).targets.runs()
     assert len(runs) == len(set(runs))
     assert {"ssanet/m1", "ssanet/m4", "ssanet/e6"} <= set(runs)
 
 
 def test_only_leaves_out_what_it_does_not_name() -> None:
     plan = Plan.load({"only": ["ssanet/m1"]})
-    assert plan.runs() == ["ssanet/m1"]
-    assert [name for _, name, _ in plan.tables()][:2] == ["1", "2"]
-    assert plan.all_datasets() == ["covid-ct-seg"]
-    assert list(plan.figures()) == []
+    assert plan.targets.runs() == ["ssanet/m1"]
+    assert [name for _, name, _ in plan.targets.tables()][:2] == ["1", "2"]
+    assert plan.graph.all_datasets() == ["covid-ct-seg"]
+    assert list(plan.targets.figures()) == []
 
 
 def group(*runs: str, **keys: object) -> dict:
@@ -105,20 +105,25 @@ def with_figure(plan: Plan, **figure: object) -> Plan:
 def test_each_group_of_a_figure_has_its_own_fold_made() -> None:
     groups = [group("m1", "m4", fold=3), group("m4-dataset2", fold=1)]
     plan = with_figure(Plan.load(REAL), groups=groups)
-    assert plan.figure_jobs("ssanet", "x") == [("ssanet/m1", 3, 0), ("ssanet/m4", 3, 0), ("ssanet/m4-dataset2", 0, 0)]
+    assert plan.targets.figure_jobs("ssanet", "x") == [
+        ("ssanet/m1", 3, 0),
+        ("ssanet/m4", 3, 0),
+        ("ssanet/m4-dataset2", 0, 0),
+    ]
     plan = with_figure(Plan.load({**REAL, "folds": [0, 2], "seeds": [7]}), groups=groups[:1])
-    assert plan.figure_jobs("ssanet", "x") == [("ssanet/m1", 0, 7), ("ssanet/m4", 0, 7)]
+    assert plan.targets.figure_jobs("ssanet", "x") == [("ssanet/m1", 0, 7), ("ssanet/m4", 0, 7)]
 
 
 def test_a_figure_of_examples_needs_data_and_no_run() -> None:
     example = {"kind": "examples", "groups": [{"dataset": "medseg-1", "classes": ["ggo", "consolidation"]}]}
     plan = with_figure(Plan.load({**REAL, "stand_ins": {"medseg-1": "covid-semiseg"}}), **example)
-    assert list(plan.figures()) == [("ssanet", "x")]
-    assert (plan.figure_jobs("ssanet", "x"), plan.figure_datasets("ssanet", "x")) == ([], ["covid-semiseg"])
-    assert "covid-semiseg" in plan.all_datasets()
+    assert list(plan.targets.figures()) == [("ssanet", "x")]
+    assert plan.targets.figure_jobs("ssanet", "x") == []
+    assert plan.targets.figure_datasets("ssanet", "x") == ["covid-semiseg"]
+    assert "covid-semiseg" in plan.graph.all_datasets()
     left_out: list[dict] = [{"only": ["ssanet/m1"]}, {"stand_ins": {"medseg-1": "zenodo20-slices"}}]
     for config in left_out:  # data that no chosen run uses; one class only
-        assert list(with_figure(Plan.load({**REAL, **config}), **example).figures()) == []
+        assert list(with_figure(Plan.load({**REAL, **config}), **example).targets.figures()) == []
 
 
 @pytest.mark.parametrize(
@@ -136,7 +141,7 @@ def test_a_figure_of_examples_needs_data_and_no_run() -> None:
 def test_a_figures_names_are_checked(figure: dict, message: str) -> None:
     plan = with_figure(Plan.load(REAL), **figure)
     with pytest.raises(UserError) as e:
-        plan._check_names()
+        plan.checks.all()
     assert message in str(e.value)
 
 
@@ -253,7 +258,7 @@ def test_a_split_of_cases_that_a_folder_lacks_is_refused_while_planning(
     file = Path("workflow/papers/ssanet.yaml")
     file.write_text(file.read_text().replace("  m4: {}", "  m4: {}\n  mine: {dataset: mine, split: mine}"))
     config = {**REAL, "only": ["ssanet/mine"]}
-    assert Plan.load(config).runs() == ["ssanet/mine"]
+    assert Plan.load(config).targets.runs() == ["ssanet/mine"]
     Path("workflow/splits/mine.csv").write_text("fold,case,role\n0,scan01,train\n0,scan20,test\n")
     with pytest.raises(UserError, match=r"mine\.csv: my scans has no case 'scan20'; did you mean 'scan02'\?"):
         Plan.load(config)
@@ -297,10 +302,10 @@ def test_the_spec_hash_ignores_how_a_row_is_scored() -> None:
 
 def test_class_values_join_unions() -> None:
     plan = Plan.load(REAL)
-    assert plan.class_values("covid-semiseg", ["infection"]) == {"infection": (1, 2)}
-    assert plan.class_values("covid-ct-seg", ["lung"]) == {"lung": ()}
+    assert plan.catalogue.class_values("covid-semiseg", ["infection"]) == {"infection": (1, 2)}
+    assert plan.catalogue.class_values("covid-ct-seg", ["lung"]) == {"lung": ()}
     with pytest.raises(UserError, match="no class 'ggoo'; did you mean 'ggo'"):
-        plan.class_values("covid-semiseg", ["ggoo"])
+        plan.catalogue.class_values("covid-semiseg", ["ggoo"])
 
 
 @pytest.fixture
@@ -329,10 +334,10 @@ def test_a_folder_is_enough(own: Callable[..., Plan]) -> None:
     run, dataset = plan.run("mine/a"), plan.dataset("mine")
     assert (run.spec.dataset, run.spec.split, run.folds) == ("mine", "mine-folds-5", (0, 1, 2, 3, 4))
     assert run.spec.values == {"ground-glass": (1,), "consolidation": (4,)}
-    assert (dataset.title, dataset.window, plan.lungs("mine")) == ("Ours", (-1250, 250), "threshold")
-    assert plan.runs() == plan.masks() == ["mine/a"]
-    assert plan.split_path("mine-folds-5") == Path("data/paper/splits/mine-folds-5.csv")
-    assert plan.leak_sets() == [("mine", "mine-folds-5")]
+    assert (dataset.title, dataset.window, plan.catalogue.lungs("mine")) == ("Ours", (-1250, 250), "threshold")
+    assert plan.targets.runs() == plan.targets.masks() == ["mine/a"]
+    assert plan.catalogue.split_path("mine-folds-5") == Path("data/paper/splits/mine-folds-5.csv")
+    assert plan.graph.leak_sets() == [("mine", "mine-folds-5")]
 
 
 def test_what_a_folder_may_say(own: Callable[..., Plan]) -> None:
@@ -355,7 +360,7 @@ def test_one_labelled_scan_is_too_few(own: Callable[..., Plan]) -> None:
 def test_a_written_split_goes_before_a_made_one(own: Callable[..., Plan]) -> None:
     Path("workflow/splits/mine-folds-5.csv").write_text("fold,case,role\n3,0,train\n3,1,test\n")
     plan = own(masks=["a"])
-    assert plan.made_split("mine-folds-5") is None
+    assert plan.catalogue.made_split("mine-folds-5") is None
     assert plan.run("mine/a").folds == (3,)
 
 

@@ -25,7 +25,7 @@ def test_described_and_released() -> None:
     assert (released.split, released.train.epochs, released.train.batch) == ("infnet-50-48", 99, 24)
     assert [s.train.optimizer.collapse for s in (spec, released)] == [False, True]
     assert [s.losses["structure"]["bce"] for s in (spec, released)] == ["described", "released"]
-    assert plan.caveats(plan.run("infnet/infnet")) == []
+    assert plan.resolver.caveats(plan.run("infnet/infnet")) == []
 
 
 def test_semi_infnets_first_model_is_trained_as_infnet() -> None:
@@ -42,7 +42,7 @@ def test_an_encoder_starts_at_random_where_published_weights_cannot_be_its() -> 
         plan = load(**config)
         run = plan.run("infnet/infnet")
         assert run.spec.net["init"] == "random"
-        assert said in plan.caveats(run)
+        assert said in plan.resolver.caveats(run)
     assert "init" not in load(init="random").run("infnet/unet").spec.net
 
 
@@ -58,15 +58,15 @@ def test_others_maps_have_no_network_and_stay_as_they_are() -> None:
     run = plan.run("infnet/released-unet")
     assert (run.spec.maps, run.spec.net, run.spec.losses) == ("infnet-released-predictions", {}, {})
     assert (run.spec.input.size, run.scaled, run.jobs) == (128, (), [(0, 3)])
-    assert plan.caveats(run) == []
-    assert "infnet-released-predictions" in plan.all_datasets()
+    assert plan.resolver.caveats(run) == []
+    assert "infnet-released-predictions" in plan.graph.all_datasets()
 
 
 def test_phantoms_have_no_maps_of_others() -> None:
     plan = load(mode="demo", only=["infnet/infnet", "infnet/released-infnet"])
-    assert plan.runs() == ["infnet/infnet"]
-    assert "infnet-released-predictions" not in plan.all_datasets()
-    assert not any(run.startswith("infnet/released-") for run in load(mode="demo").all_runs())
+    assert plan.targets.runs() == ["infnet/infnet"]
+    assert "infnet-released-predictions" not in plan.graph.all_datasets()
+    assert not any(run.startswith("infnet/released-") for run in load(mode="demo").graph.all_runs())
 
 
 @pytest.mark.parametrize(

@@ -34,18 +34,18 @@ def workflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_its_parts_are_made_first() -> None:
     plan = Plan.load({**ASKED, "mode": "paper"})
-    assert plan.all_datasets() == ["medseg-1", "medseg-2", "dataset3"]
-    assert [str(path) for path in plan.imported_from("dataset3")] == [
+    assert plan.graph.all_datasets() == ["medseg-1", "medseg-2", "dataset3"]
+    assert [str(path) for path in plan.graph.imported_from("dataset3")] == [
         "data/paper/canonical/medseg-1/import.json",
         "data/paper/canonical/medseg-1/lungs.json",
         "data/paper/canonical/medseg-2/import.json",
         "data/paper/canonical/medseg-2/lungs.json",
     ]
-    assert [str(path) for path in plan.imported_from("medseg-1")] == ["data/paper/raw/medseg-1/fetched.json"]
+    assert [str(path) for path in plan.graph.imported_from("medseg-1")] == ["data/paper/raw/medseg-1/fetched.json"]
     spec = plan.run("three/clean").spec
     assert (spec.lungs, spec.values) == ("labels", {"ggo": (1,), "consolidation": (2,)})  # effusion: background
-    assert plan.caveats(plan.run("three/clean")) == []
-    assert plan.lungs_in_words("dataset3") == "r231covidweb (medseg-1) and r231 (medseg-2)"
+    assert plan.resolver.caveats(plan.run("three/clean")) == []
+    assert plan.catalogue.lungs_in_words("dataset3") == "r231covidweb (medseg-1) and r231 (medseg-2)"
 
 
 def test_its_twin_is_cropped_as_its_parts_are() -> None:
@@ -54,9 +54,9 @@ def test_its_twin_is_cropped_as_its_parts_are() -> None:
     assert crop is not None
     assert crop.size == 128
     assert crop == plan.dataset("medseg-1").crop == plan.dataset("medseg-2").crop
-    assert "lungmask/phantom" in plan.all_runs()
-    assert plan.lungs_in_words("dataset3") == "phantom"
-    assert plan.caveats(plan.run("three/clean"))[:3] == [
+    assert "lungmask/phantom" in plan.graph.all_runs()
+    assert plan.catalogue.lungs_in_words("dataset3") == "phantom"
+    assert plan.resolver.caveats(plan.run("three/clean"))[:3] == [
         "phantom CT, not patients",
         "lung masks of medseg-1: phantom instead of r231covidweb",
         "lung masks of medseg-2: phantom instead of r231",
@@ -65,8 +65,8 @@ def test_its_twin_is_cropped_as_its_parts_are() -> None:
 
 def test_lung_masks_that_the_config_takes_away() -> None:
     plan = Plan.load({**ASKED, "mode": "paper", "lungs": {"medseg-1": "none", "medseg-2": "none"}})
-    assert plan.lungs("dataset3") == "none"
-    assert plan.caveats(plan.run("three/clean")) == ["lung masks: none instead of labels"]
+    assert plan.catalogue.lungs("dataset3") == "none"
+    assert plan.resolver.caveats(plan.run("three/clean")) == ["lung masks: none instead of labels"]
     with pytest.raises(UserError, match=r"dataset3 takes its lung masks from its parts, and medseg-2 has none; set"):
         Plan.load({**ASKED, "mode": "paper", "lungs": {"medseg-2": "none"}})
 
@@ -76,8 +76,8 @@ def test_covid_semiseg_stands_in_for_it_with_its_own_splits(run: str, split: str
     plan = Plan.load({**ASKED, "mode": "paper", "stand_ins": {"dataset3": "covid-semiseg"}})
     made = plan.run(f"three/{run}")
     assert (made.spec.dataset, made.spec.split) == ("covid-semiseg", split)
-    assert plan.caveats(made) == ["covid-semiseg stands in for dataset3"]
-    assert plan.all_datasets() == ["covid-semiseg"]
+    assert plan.resolver.caveats(made) == ["covid-semiseg stands in for dataset3"]
+    assert plan.graph.all_datasets() == ["covid-semiseg"]
 
 
 @pytest.mark.parametrize(
@@ -131,16 +131,16 @@ def test_pools_are_compared_with_test_sets(workflow: Path) -> None:
     (workflow / "papers" / "three.yaml").write_text(f"{paper}runs: {json.dumps(runs)}\n")
     asked = {"papers": ["three"], "mode": "paper"}
     plan = Plan.load({**asked, "only": [f"three/{run}" for run in runs]})
-    assert plan.pools("dataset3", "dataset3-clean") == {"covid-ct-seg": {"coronacases_001", "coronacases_002"}}
-    assert plan.pools("covid-semiseg", "infnet-50-48") == {}
-    assert plan.trained_beside("covid-semiseg") == ["dataset3", "covid-ct-seg"]
-    assert plan.trained_beside("dataset3") == ["covid-semiseg", "covid-ct-seg"]
-    assert plan.unseen("covid-ct-seg") == {"coronacases_002"}  # both leave it out
-    assert plan.unseen("covid-semiseg") == set()  # labelled
-    assert plan.all_datasets() == ["medseg-1", "medseg-2", "dataset3", "covid-ct-seg", "covid-semiseg"]
+    assert plan.graph.pools("dataset3", "dataset3-clean") == {"covid-ct-seg": {"coronacases_001", "coronacases_002"}}
+    assert plan.graph.pools("covid-semiseg", "infnet-50-48") == {}
+    assert plan.graph.trained_beside("covid-semiseg") == ["dataset3", "covid-ct-seg"]
+    assert plan.graph.trained_beside("dataset3") == ["covid-semiseg", "covid-ct-seg"]
+    assert plan.graph.unseen("covid-ct-seg") == {"coronacases_002"}  # both leave it out
+    assert plan.graph.unseen("covid-semiseg") == set()  # labelled
+    assert plan.graph.all_datasets() == ["medseg-1", "medseg-2", "dataset3", "covid-ct-seg", "covid-semiseg"]
     (workflow / "papers" / "three.yaml").write_text(
         f"{paper}runs: {json.dumps(runs | {'clean': pooled('dataset3')})}\n"
     )
     plan = Plan.load({**asked, "only": ["three/clean"]})
-    assert plan.pools("dataset3", "dataset3-clean") == {"dataset3": set()}  # its own unlabelled slices
-    assert plan.trained_beside("dataset3") == []
+    assert plan.graph.pools("dataset3", "dataset3-clean") == {"dataset3": set()}  # its own unlabelled slices
+    assert plan.graph.trained_beside("dataset3") == []

@@ -58,18 +58,18 @@ def test_the_run_behind_a_prior_is_made_first() -> None:
     plan = Plan.load(ASKED)
     guided = plan.run("two/guided")
     assert (guided.spec.input.channels, guided.spec.stages) == (2, ["prior"])
-    assert plan.runs() == ["two/guided"]
-    assert plan.all_runs() == ["two/guided", "two/binary"]
-    assert (plan.shown_in("two/guided"), plan.shown_in("two/binary")) == ("table 1", "for two/guided")
-    assert plan.tensor_sets() == [("covid-semiseg", 64), ("covid-semiseg", 32)]
+    assert plan.targets.runs() == ["two/guided"]
+    assert plan.graph.all_runs() == ["two/guided", "two/binary"]
+    assert (plan.graph.shown_in("two/guided"), plan.graph.shown_in("two/binary")) == ("table 1", "for two/guided")
+    assert plan.graph.tensor_sets() == [("covid-semiseg", 64), ("covid-semiseg", 32)]
 
 
 def test_what_a_model_behind_a_prior_learned_from_counts() -> None:
     plan = Plan.load({**ASKED, "only": ["two/chain"]})
-    assert plan.models_for("two/chain") == ["two/rounds"]
-    assert plan.with_models() == ["two/chain", "two/rounds", "two/plain"]
-    assert plan.all_datasets() == ["covid-semiseg", "covid-ct-seg"]
-    assert plan.pools("covid-semiseg", "infnet-50-48") == {"covid-ct-seg": set()}
+    assert plan.resolver.models_for("two/chain") == ["two/rounds"]
+    assert plan.graph.with_models() == ["two/chain", "two/rounds", "two/plain"]
+    assert plan.graph.all_datasets() == ["covid-semiseg", "covid-ct-seg"]
+    assert plan.graph.pools("covid-semiseg", "infnet-50-48") == {"covid-ct-seg": set()}
 
 
 def test_runs_without_a_prior_are_written_as_before() -> None:
@@ -129,7 +129,7 @@ def trained(plan: Plan, run: Run, seed: int = 0, **inputs: str) -> Path:
     write_json(tensors, {"size": run.spec.input.size})
     model = nets.build(run.spec.net, run.spec.input.channels, len(run.spec.classes) + (len(run.spec.classes) > 1))
     save_model(model, run.spec, folder / "model.safetensors")
-    made_from = {"tensors": sha256(tensors), "split": sha256(plan.split_path(run.spec.split)), **inputs}
+    made_from = {"tensors": sha256(tensors), "split": sha256(plan.catalogue.split_path(run.spec.split)), **inputs}
     outputs = {"model.safetensors": sha256(folder / "model.safetensors")}
     write_json(folder / "run.json", {"spec_hash": run.hash, "inputs": made_from, "outputs": outputs})
     return folder / "run.json"

@@ -23,14 +23,14 @@ def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def hashes() -> dict[str, str]:
     """Return job -> the hash of what it is made of besides its inputs."""
     plan = Plan.load(CONFIG)
-    found = {"report": plan.report_hash()}
-    for run in plan.runs():
-        found |= {f"train {run}": plan.run(run).hash, f"score {run}": plan.score_hash(run)}
-    found |= {f"table {name}": plan.table_hash(paper, name) for paper, name, _ in plan.tables()}
-    found |= {f"claims {paper}": plan.claims_hash(paper) for paper in plan.claims()}
-    for data in plan.all_datasets():
-        found |= {f"fetch {data}": plan.fetch_hash(data), f"import {data}": plan.import_hash(data)}
-        found |= {f"lungs {data}": plan.lungs_hash(data), f"tensors {data}": plan.tensors_hash(data)}
+    found = {"report": plan.fingerprints.report()}
+    for run in plan.targets.runs():
+        found |= {f"train {run}": plan.run(run).hash, f"score {run}": plan.fingerprints.score(run)}
+    found |= {f"table {name}": plan.fingerprints.table(paper, name) for paper, name, _ in plan.targets.tables()}
+    found |= {f"claims {paper}": plan.fingerprints.claims(paper) for paper in plan.targets.claims()}
+    for data in plan.graph.all_datasets():
+        found |= {f"fetch {data}": plan.fingerprints.fetch(data), f"import {data}": plan.fingerprints.import_(data)}
+        found |= {f"lungs {data}": plan.fingerprints.lungs(data), f"tensors {data}": plan.fingerprints.tensors(data)}
     return found
 
 

@@ -11,17 +11,24 @@ from covidseg.base.errors import UserError, nearest
 from covidseg.data import splits
 from covidseg.nets import published
 from covidseg.plan.catalogue import Catalogue
+from covidseg.plan.names import SUPPORT, WORKFLOW, check_known, qualified, stems
 from covidseg.plan.needs import training_memory
 from covidseg.plan.resolve import described_or_released, merge, scale, scale_maps
-from covidseg.plan.run import SUPPORT, WORKFLOW, Run, check_known, qualified, stems
+from covidseg.plan.run import Run
+from covidseg.plan.settings import Settings
 from covidseg.schema import Follow, RunSpec, Training, parse
 
 MOST_MEMORY = 4 << 20  # MiB of one training; no machine has more
 TESTED = ("dataset", "split", "classes", "input")  # the settings that say what is tested, and on which grid
 
 
-class Resolved(Catalogue):
-    """The catalogue, and its runs resolved."""
+class Resolver:
+    """Runs of the catalogue's papers as they will be made, and what they need of one another."""
+
+    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._config, self._source, self._preset = settings.config, settings.source, settings.preset
+        self._only = frozenset(self._config.only)
 
     @functools.cache  # noqa: B019 - a plan lives as long as the process
     def run(self, run: str) -> Run:
@@ -30,7 +37,7 @@ class Resolved(Catalogue):
         Raises UserError naming the file and key.
         """
         paper_name, name = self.named_run(run)
-        paper = self.papers[paper_name]
+        paper = self.catalogue.papers[paper_name]
         where = f"{WORKFLOW}/papers/{paper_name}.yaml: runs.{name}"
         own = copy.deepcopy(paper.runs[name] or {})
         follow = own.pop("follow", "described")
@@ -46,21 +53,21 @@ class Resolved(Catalogue):
         at = f"{where}: unknown run {run!r}" if where else f"unknown run {run!r}"
         if not name:
             raise UserError(f"{at}; name its paper too, as ssanet/m4")
-        if paper not in self.papers:
+        if paper not in self.catalogue.papers:
             there = stems(WORKFLOW / "papers")
             raise UserError(f"{at}; {f'add {paper} to papers:' if paper in there else nearest(paper, there)}")
-        if name not in self.papers[paper].runs:
-            raise UserError(f"{at}; {nearest(name, self.papers[paper].runs)}")
+        if name not in self.catalogue.papers[paper].runs:
+            raise UserError(f"{at}; {nearest(name, self.catalogue.papers[paper].runs)}")
         return paper, name
 
     def _own(self, paper: str) -> dict[str, Any]:
         """Return what the scans that a paper file brings along say of its runs: data set, split, classes."""
-        scans = self.papers[paper].dataset
+        scans = self.catalogue.papers[paper].dataset
         if scans is None:
             return {}
         from covidseg.data.importers.folder import default_split
 
-        known = self.dataset(paper)
+        known = self.catalogue.dataset(paper)
         classes = list(known.unions or known.classes)
         return {"dataset": paper, "split": default_split(scans.folder), "classes": classes}
 
@@ -69,7 +76,7 @@ class Resolved(Catalogue):
 
         It is the first whose default network it is; papers that name deviations of its released code go first.
         """
-        papers = {name: self._paper(name) for name in stems(WORKFLOW / "papers")}
+        papers = {name: self.catalogue.paper(name) for name in stems(WORKFLOW / "papers")}
         for name, paper in sorted(papers.items(), key=lambda item: not item[1].deviations):
             if paper.defaults.get("net", {}).get("name") == net:
                 where = f"{WORKFLOW}/papers/{name}.yaml: defaults"
@@ -92,38 +99,40 @@ class Resolved(Catalogue):
             )
         asked = [spec.dataset, *([spec.pool.dataset] if spec.pool else [])]
         for key, name in zip(("dataset", "train.pool.dataset"), asked, strict=False):
-            self.check_dataset(name, f"{where}.{key}")
-        dataset = self.stands_for(spec.dataset)
-        split_name = self.dataset(dataset).splits.get(spec.split, spec.split)
+            self.catalogue.check_dataset(name, f"{where}.{key}")
+        dataset = self.catalogue.stands_for(spec.dataset)
+        split_name = self.catalogue.dataset(dataset).splits.get(spec.split, spec.split)
         if splits.is_rule(split_name):
             split_name = f"{dataset}-{split_name}"
-        self.split_path(split_name, f"{where}.split")
+        self.catalogue.split_path(split_name, f"{where}.split")
         spec = self._with_init(spec, where)
-        scaled, changes = scale_maps(spec, self.preset) if spec.maps else scale(spec, self.preset)
+        scaled, changes = scale_maps(spec, self._preset) if spec.maps else scale(spec, self._preset)
         spec = scaled.model_copy(
             update={
                 "dataset": dataset,
                 "split": split_name,
                 "train": self._with_pool(scaled),
-                "lungs": self.lungs(dataset),
-                "threads": self.preset.threads,
-                "values": self.class_values(dataset, spec.classes, f"{where}.classes"),
+                "lungs": self.catalogue.lungs(dataset),
+                "threads": self._preset.threads,
+                "values": self.catalogue.class_values(dataset, spec.classes, f"{where}.classes"),
             }
         )
         if spec.input.mode != "slice" and spec.lungs == "phantom" and "lung" in spec.classes:
             raise UserError(f"{where}: the lung network cannot take lung masks as input; use input.mode: slice")
         if (needed := training_memory(spec)) > MOST_MEMORY:
             raise UserError(f"{where}: would need {needed >> 20} TiB; lower net.width, input.size or train.batch")
-        folds, seeds = self.split_folds(split_name), self.config.seeds
+        folds, seeds = self.catalogue.split_folds(split_name), self._config.seeds
         if run.startswith(f"{SUPPORT}/"):  # a model to use, not to compare: trained once
             folds = folds[:1]
         if run.startswith(f"{SUPPORT}/") or spec.maps:
             seeds = seeds[:1]
         wanted = (
-            folds[: self.preset.folds] if self.config.folds == "all" else [f for f in self.config.folds if f in folds]
+            folds[: self._preset.folds]
+            if self._config.folds == "all"
+            else [f for f in self._config.folds if f in folds]
         )
         if not wanted and len(folds) > 1:
-            raise UserError(f"{self.source}: folds: split {split_name!r} has folds {', '.join(map(str, folds))} only")
+            raise UserError(f"{self._source}: folds: split {split_name!r} has folds {', '.join(map(str, folds))} only")
         return Run(
             id=run,
             spec=spec,
@@ -131,7 +140,7 @@ class Resolved(Catalogue):
             all_folds=tuple(folds),
             seeds=tuple(seeds),
             scaled=tuple(changes),
-            stand_ins=tuple((name, used) for name in asked if (used := self.stands_for(name)) != name),
+            stand_ins=tuple((name, used) for name in asked if (used := self.catalogue.stands_for(name)) != name),
             released=tuple(released),
         )
 
@@ -142,8 +151,8 @@ class Resolved(Catalogue):
         """
         if published.encoder_of(spec.net) is None:
             return spec
-        wide = spec.net.get("width", 1.0) * (self.preset.width or 1.0)
-        if self.config.mode == "demo" or self.config.init == "random" or wide != 1:
+        wide = spec.net.get("width", 1.0) * (self._preset.width or 1.0)
+        if self._config.mode == "demo" or self._config.init == "random" or wide != 1:
             return spec.model_copy(update={"net": spec.net | {"init": "random"}})
         if spec.input.channels != 1:
             raise UserError(
@@ -157,7 +166,8 @@ class Resolved(Catalogue):
         for key in ("net", "losses"):
             if getattr(spec, key):
                 raise UserError(f"{where}.{key}: method released trains nothing; remove it")
-        folders = [source.name for source in self._described(train.maps, f"{where}.train.maps")[1].sources]
+        described = self.catalogue.described(train.maps, f"{where}.train.maps")[1]
+        folders = [source.name for source in described.sources]
         check_known(train.folders, spec.classes, f"{where}.train.folders")
         check_known(train.folders.values(), folders, f"{where}.train.folders")
         if missing := [name for name in spec.classes if name not in train.folders]:
@@ -167,8 +177,8 @@ class Resolved(Catalogue):
         """Return the settings of the training, with the pool's stand-in where there is one."""
         if spec.pool is None:
             return spec.train
-        used = self.stands_for(spec.pool.dataset)
-        self._described(used)
+        used = self.catalogue.stands_for(spec.pool.dataset)
+        self.catalogue.described(used)
         return spec.train.model_copy(update={"pool": spec.pool.model_copy(update={"dataset": used})})
 
     def start(self, run: str, spec: RunSpec) -> str | None:
@@ -187,32 +197,27 @@ class Resolved(Catalogue):
 
     def wanted(self, run: str) -> bool:
         """Return whether a run can be made, phantoms having no maps of others, and ``only`` lets it be."""
-        if self.config.mode == "demo" and self.run(run).spec.maps:
+        if self._config.mode == "demo" and self.run(run).spec.maps:
             return False
         return not self._only or run in self._only
 
     def known(self, run: str) -> bool:
         """Return whether a run belongs to a paper that was read."""
-        return run.partition("/")[0] in self.papers
-
-    def tensors_of(self, spec: RunSpec) -> list[tuple[str, int]]:
-        """Return (data set, size) of the tensors that a run needs: its own, then the pool's."""
-        names = [spec.dataset, *([spec.pool.dataset] if spec.pool else [])]
-        return [(name, spec.input.size) for name in dict.fromkeys(names)]
+        return run.partition("/")[0] in self.catalogue.papers
 
     def caveats(self, run: Run) -> list[str]:
         """Return why a run's numbers cannot be held against the printed ones; empty when they can."""
         out = []
-        if self.config.mode == "demo":
+        if self._config.mode == "demo":
             out.append("phantom CT, not patients")
         out += [f"{used} stands in for {name}" for name, used in run.stand_ins]
         if run.folds != run.all_folds:
             names = ", ".join(map(str, run.folds))
             out.append(f"{len(run.folds)} of {len(run.all_folds)} folds ({names})")
-        for name in self.masked_by(run.spec.dataset):
-            used, own = self.lungs(name), self.dataset(name).lungs
+        for name in self.catalogue.masked_by(run.spec.dataset):
+            used, own = self.catalogue.lungs(name), self.catalogue.dataset(name).lungs
             seen = run.spec.input.mode != "slice" or "lung" in run.spec.classes
-            if used != own and (seen or self.dataset(run.spec.dataset).crop):  # crops go round the lungs
+            if used != own and (seen or self.catalogue.dataset(run.spec.dataset).crop):  # crops go round the lungs
                 whose = "" if name == run.spec.dataset else f" of {name}"
                 out.append(f"lung masks{whose}: {used} instead of {own}")
         if run.spec.net.get("init") == "random":

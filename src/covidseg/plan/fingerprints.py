@@ -1,0 +1,130 @@
+"""What decides each step's result, as hashes and modules: rules rerun when these change, and only then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from covidseg.plan.catalogue import Catalogue
+from covidseg.plan.graph import JobGraph
+from covidseg.plan.names import STANDARD, fingerprint_of
+from covidseg.plan.resolver import Resolver
+from covidseg.plan.settings import Settings
+from covidseg.plan.targets import Targets
+from covidseg.schema import ResultTable, RunSpec
+
+METRIC_PROSE = {"title", "about", "better", "digits", "unit", "not_comparable"}
+
+
+class Fingerprints:
+    """A hash of the settings behind each step, by the step's name, and the modules whose code decides a result."""
+
+    def __init__(
+        self, settings: Settings, catalogue: Catalogue, resolver: Resolver, targets: Targets, graph: JobGraph
+    ) -> None:
+        self.catalogue, self.resolver, self.targets, self.graph = catalogue, resolver, targets, graph
+        self._papers = catalogue.papers
+        self._config, self._preset_name, self._preset = settings.config, settings.preset_name, settings.preset
+
+    def _dataset_hash(self, dataset: str, *keys: str) -> str:
+        return fingerprint_of(self.catalogue.dataset(dataset).model_dump(mode="json", include=set(keys)))
+
+    def fetch(self, dataset: str) -> str:
+        """Return the hash of where a data set comes from, or of how its twin looks."""
+        return self._dataset_hash(dataset, *(("phantom",) if self._config.mode == "demo" else ("sources", "folder")))
+
+    def import_(self, dataset: str) -> str:
+        """Return the hash of how a data set is read; of a user's folder also of its files' names, sizes and times."""
+        own = self._dataset_hash(dataset, "importer", "classes", "window", "folder", "joins")
+        folder = self.catalogue.dataset(dataset).folder
+        files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder else []
+        return fingerprint_of([own, [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]])
+
+    def lungs(self, dataset: str) -> str:
+        """Return the hash of where lung masks come from."""
+        return fingerprint_of([self.catalogue.lungs(dataset), self._dataset_hash(dataset, "window")])
+
+    def tensors(self, dataset: str) -> str:
+        """Return the hash of which part of which slices enters the tensors."""
+        return fingerprint_of([self._dataset_hash(dataset, "crop", "classes"), self.catalogue.dataset(dataset).kept])
+
+    def leaks(self, dataset: str, split: str) -> str:
+        names = [dataset, *self.graph.trained_beside(dataset)]
+        sets = [
+            (n, self.catalogue.dataset(n).kept, self.catalogue.dataset(n).classes, sorted(self.graph.unseen(n)))
+            for n in names
+        ]
+        return fingerprint_of([sets, {name: sorted(cases) for name, cases in self.graph.pools(dataset, split).items()}])
+
+    def score(self, run: str) -> str:
+        """Return the hash of how a run is scored; how a protocol is worded or printed does not count."""
+        protocols = {
+            name: self.catalogue.protocol(name).model_dump(
+                mode="json", exclude={"title": True, "about": True, "metrics": {"__all__": METRIC_PROSE}}
+            )
+            for name in self.targets.protocols(run)
+        }
+        return fingerprint_of([protocols, self.resolver.run(run).jobs, self.resolver.run(run).spec.values])
+
+    def table(self, paper: str, table: str) -> str:
+        """Return the hash of a table's rows and of all that its caption says."""
+        model, head = self._papers[paper].tables[table], self._papers[paper].paper
+        about: list[Any] = [
+            model.model_dump(mode="json"),
+            head.model_dump(mode="json"),
+            self._config.mode,
+            self._preset_name,
+        ]
+        if isinstance(model, ResultTable):
+            about += [
+                [self.resolver.caveats(run), run.released, run.jobs]
+                for run in map(self.resolver.run, self.targets.table_runs(paper, model))
+            ]
+            about += [self.catalogue.protocol(name).model_dump(mode="json") for name in (model.protocol, STANDARD)]
+        else:
+            about += [self._dataset_hash(n, "classes", "unions", "crop") for n in self.targets.table_datasets(model)]
+        return fingerprint_of(about)
+
+    def figure(self, paper: str, figure: str) -> str:
+        """Return the hash of what a figure shows."""
+        data = [[n, self._dataset_hash(n, "classes", "unions")] for n in self.targets.figure_datasets(paper, figure)]
+        model = self._papers[paper].figures[figure].model_dump(mode="json")
+        return fingerprint_of([model, self.targets.figure_jobs(paper, figure), data, self._config.mode])
+
+    def split(self, split: str) -> str:
+        """Return the hash of how a split is made."""
+        made = self.catalogue.made_split(split)
+        return fingerprint_of([made, self._dataset_hash(made[0], "keep", "classes", "unions")] if made else None)
+
+    def masks(self, run: str) -> str:
+        """Return the hash of what a run's masks of whole scans are made of, and how they are written."""
+        resolved = self.resolver.run(run)
+        reading = self._dataset_hash(resolved.spec.dataset, "crop", "classes", "importer")
+        return fingerprint_of([resolved.hash, resolved.jobs, reading])
+
+    def claims(self, paper: str) -> str:
+        about = [self.resolver.caveats(self.resolver.run(run)) for run in self.targets.claim_runs(paper)]
+        claims = [claim.model_dump(mode="json") for claim in self._papers[paper].claims]
+        metrics = [
+            self.catalogue.protocol(c.protocol).metrics[c.metric].model_dump(mode="json")
+            for c in self._papers[paper].claims
+        ]
+        return fingerprint_of([claims, metrics, about, self._config.mode, self._preset_name])
+
+    def report(self) -> str:
+        """Return the hash of all that the report says besides results."""
+        papers = [self._papers[name].model_dump(mode="json") for name in self._config.papers]
+        datasets = [self.catalogue.dataset(name).model_dump(mode="json") for name in self.graph.all_datasets()]
+        caveats = [self.resolver.caveats(self.resolver.run(run)) for run in self.graph.all_runs()]
+        config = self._config.model_dump(mode="json", include={"mode", "preset", "only", "folds", "seeds"})
+        return fingerprint_of([config, self._preset.model_dump(mode="json"), papers, datasets, caveats])
+
+    def train_modules(self, spec: RunSpec) -> list[str]:
+        """Return the modules behind a training."""
+        net = [f"nets.{spec.net['name']}"] if spec.net else []
+        return [f"train.methods.{spec.train.method}", *net, *(f"losses.{name}" for name in spec.losses)]
+
+    def lung_modules(self, dataset: str) -> list[str]:
+        """Return the modules behind a data set's lung masks."""
+        source = self.catalogue.lungs(dataset)
+        own = {"threshold": ["lungs.threshold"], "phantom": ["lungs.trained"]}
+        return ["lungs", *own.get(source, ["lungs.published"] if self.catalogue.lung_network(dataset) else [])]

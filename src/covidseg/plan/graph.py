@@ -1,0 +1,122 @@
+"""What has to be made for what is asked for: runs behind runs, data sets, tensors, checks for leaks."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from covidseg.base.paths import Paths
+from covidseg.plan.catalogue import Catalogue
+from covidseg.plan.names import PHANTOM_LUNGS, SUPPORT
+from covidseg.plan.resolver import Resolver
+from covidseg.plan.targets import Targets
+from covidseg.schema import DatasetTable, ResultTable
+
+
+class JobGraph:
+    """Which results need which others, down to the data sets."""
+
+    def __init__(self, paths: Paths, catalogue: Catalogue, resolver: Resolver, targets: Targets) -> None:
+        self.catalogue, self.resolver, self.targets = catalogue, resolver, targets
+        self._paths = paths
+
+    def with_models(self) -> list[str]:
+        """Return ``runs`` and those whose models they need, and so on, each once."""
+        found = dict.fromkeys(self.targets.runs())
+        left = list(found)
+        while left:
+            others = [other for other in self.resolver.models_for(left.pop()) if other not in found]
+            found.update(dict.fromkeys(others))
+            left += others
+        return list(found)
+
+    def all_runs(self) -> list[str]:
+        """Return ``runs``, those whose models they need, and the models that their data's lung masks need."""
+        runs = self.with_models()
+        if any(self.catalogue.lungs(name) == "phantom" for name in self.all_datasets()):
+            runs.append(PHANTOM_LUNGS)
+        return list(dict.fromkeys(runs))
+
+    def all_datasets(self) -> list[str]:
+        """Return the data sets that runs, their pools, tables and figures use, parts before what joins them."""
+        runs = [self.resolver.run(run) for run in self.with_models()]
+        names = [name for run in runs for name, _ in run.tensors]
+        names += [run.spec.maps for run in runs if run.spec.maps]
+        for _, _, table in self.targets.tables():
+            if isinstance(table, DatasetTable):
+                names += self.targets.table_datasets(table)
+        for paper, figure in self.targets.figures():
+            names += self.targets.figure_datasets(paper, figure)
+        names = [part for name in names for part in (*self.catalogue.dataset(name).joins, name)]
+        if any(self.catalogue.lungs(name) == "phantom" for name in names):
+            names.append(self.resolver.run(PHANTOM_LUNGS).spec.dataset)
+        return list(dict.fromkeys(names))
+
+    def tensor_sets(self) -> list[tuple[str, int]]:
+        """Return (data set, size) of the tensors that runs need."""
+        return list(dict.fromkeys(pair for run in self.all_runs() for pair in self.resolver.run(run).tensors))
+
+    @functools.cache  # noqa: B019
+    def leak_sets(self) -> list[tuple[str, str]]:
+        """Return (data set, split) of the runs: what is checked for leaks."""
+        specs = [self.resolver.run(run).spec for run in self.targets.runs()]
+        return list(dict.fromkeys((spec.dataset, spec.split) for spec in specs))
+
+    def trained_beside(self, dataset: str) -> list[str]:
+        """Return the other data sets that runs learn from, with labels or as a pool without: a model of theirs may be
+        tested on ``dataset``.
+        """
+        names = dict.fromkeys([*(name for name, _ in self.leak_sets()), *self.pools()])
+        return [name for name in names if name != dataset]
+
+    def pools(self, dataset: str | None = None, split: str | None = None) -> dict[str, set[str]]:
+        """Return data set -> cases left out of it, of the pools from which a split's runs, or all runs, learn.
+
+        A case is left out when every run with that pool leaves it out. A data set that is its own pool gives its
+        unlabelled slices.
+        """
+        pools: dict[str, set[str]] = {}
+        for spec in (self.resolver.run(run).spec for run in self.with_models()):
+            if spec.pool and (dataset is None or (spec.dataset, spec.split) == (dataset, split)):
+                without = set(spec.pool.without)
+                pools[spec.pool.dataset] = pools.get(spec.pool.dataset, without) & without
+        return pools
+
+    def unseen(self, dataset: str) -> set[str]:
+        """Return the cases of a data set that no run learns from: it is a pool only, and all leave them out."""
+        labelled = any(name == dataset for name, _ in self.leak_sets())
+        return set() if labelled else self.pools().get(dataset, set())
+
+    def shown_in(self, run: str) -> str:
+        """Return where a run shows, as ``table 3, figure 5``; for a model behind others or the data, what it is for."""
+        other = "lung masks" if run.startswith(f"{SUPPORT}/") else "no table"
+        return ", ".join(self._places().get(run, [])) or other
+
+    @functools.cache  # noqa: B019
+    def _places(self) -> dict[str, list[str]]:
+        """Return run -> the tables and figures that show it, and masks; claims, where nothing else does; where nothing
+        at all, the runs that need its model.
+        """
+        found: dict[str, list[str]] = {}
+        for paper, name, table in self.targets.tables():
+            for run in dict.fromkeys(self.targets.table_runs(paper, table) if isinstance(table, ResultTable) else ()):
+                found.setdefault(run, []).append(f"table {name}")
+        for paper, name in self.targets.figures():
+            for run in dict.fromkeys(self.targets.figure_runs(paper, name)):
+                found.setdefault(run, []).append(f"figure {name}")
+        for run in dict.fromkeys(self.targets.masks()):
+            found.setdefault(run, []).append("masks")
+        for paper in self.targets.claims():
+            for run in self.targets.claim_runs(paper):
+                found.setdefault(run, ["claims"])
+        behind: dict[str, list[str]] = {}
+        for run in self.with_models():
+            for other in self.resolver.models_for(run):
+                behind.setdefault(other, []).append(f"for {run}")
+        return behind | found
+
+    def imported_from(self, dataset: str) -> list[Path]:
+        """Return the records that an import waits for: of the files as they came, or of the parts' stores."""
+        parts = self.catalogue.dataset(dataset).joins
+        made = [self._paths.canonical(part) / name for part in parts for name in ("import.json", "lungs.json")]
+        return made or [self._paths.raw(dataset) / "fetched.json"]

@@ -1,0 +1,57 @@
+"""Names and where they are looked up: the folder ``workflow``, ids of runs, and what is refused as unknown."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from covidseg.base.errors import UserError, nearest
+
+WORKFLOW = Path("workflow")
+SUPPORT = "lungmask"  # a paper file without tables: the models that make lung masks
+PHANTOM_LUNGS = f"{SUPPORT}/phantom"
+STANDARD = "standard"  # the protocol under which every prediction is scored, besides its table's own
+
+
+def in_project() -> None:
+    """Raise UserError where the settings of workflow/ are not at hand."""
+    if not WORKFLOW.is_dir():
+        raise UserError("no folder 'workflow' here; run covidseg in the project's folder")
+
+
+def stems(folder: Path, suffix: str = "yaml") -> list[str]:
+    """Return the names that a folder of files gives."""
+    return sorted(path.stem for path in folder.glob(f"*.{suffix}"))
+
+
+def file_of(kind: str, name: str, what: str, where: str) -> Path:
+    """Return the YAML file of a name in a folder of ``workflow``, as ``papers``.
+
+    Raises UserError for an unknown name, with ``where`` it was asked for and ``what`` it should be.
+    """
+    path = WORKFLOW / kind / f"{name}.yaml"
+    if not path.is_file() or Path(name).name != name:
+        in_project()
+        raise UserError(f"{where}: unknown {what} {name!r}; {nearest(name, stems(WORKFLOW / kind))}")
+    return path
+
+
+def check_known(names: Iterable[Any], legal: Iterable[Any], where: str) -> None:
+    """Raise UserError for the first of the names that is not legal."""
+    legal = list(legal)
+    for name in names:
+        if name not in legal:
+            raise UserError(f"{where}: unknown name {name!r}; {nearest(name, legal)}")
+
+
+def qualified(paper: str, run: str) -> str:
+    """Return the id of a run: a bare name belongs to the paper that names it."""
+    return run if "/" in run else f"{paper}/{run}"
+
+
+def fingerprint_of(value: Any) -> str:
+    """Return 16 hex digits of the sha256 of a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
