@@ -74,4 +74,7 @@ def picture(channels: int, size: tuple[int, int] = (32, 32)) -> torch.Tensor:
 
 def every(outputs: dict[str, Any]) -> list[torch.Tensor]:
     """Return the logits and all auxiliary outputs."""
-    return [o for value in outputs.values() for o in (value if isinstance(value, list) else [value])]
+    found: list[torch.Tensor] = []
+    for value in outputs.values():
+        found += value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    return found

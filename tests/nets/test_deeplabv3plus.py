@@ -14,7 +14,7 @@ import torch
 
 from covidseg import nets
 from covidseg.base.errors import UserError
-from covidseg.nets.deeplabv3plus import Pyramid
+from covidseg.nets.deeplabv3plus import Pyramid, separable
 from covidseg.nets.resnet import ResNet
 from tests.nets.base import NetTest, picture
 
@@ -67,7 +67,7 @@ def test_a_single_slice_can_be_learned() -> None:
 
 def test_spreading_the_mean_first_changes_nothing() -> None:
     torch.manual_seed(0)
-    pyramid, x = Pyramid(8, 4, [1, 2, 3]).train(), torch.rand(3, 8, 5, 6)
+    pyramid, x = Pyramid(8, 4, [1, 2, 3], separable).train(), torch.rand(3, 8, 5, 6)
     with torch.no_grad():
         mean = pyramid.mean(x.mean((2, 3), keepdim=True))
         spread = pyramid.spread(mean.expand(-1, -1, 5, 6))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -40,16 +41,11 @@ class DeepLabV3Plus(nn.Module):
         rates: tuple[float, ...] = (),
     ) -> None:
         super().__init__()
-        used = [int(rate) for rate in rates or (r * 16 / output_stride for r in RATES)]
-        if len(used) != 3 or min(used) < 1 or used != [*(rates or used)]:
-            raise UserError(
-                f"net.rates: must be three whole numbers from 1 (found {', '.join(f'{r:g}' for r in rates)})"
-            )
         middle, few = scaled(256, width), scaled(48, width)
         self.output_stride = output_stride
         self.input = ImagenetInput(in_channels)
         self.encoder = ResNet(self.input.channels, width, output_stride)
-        self.pyramid = Pyramid(self.encoder.channels[-1], middle, used)
+        self.pyramid = Pyramid(self.encoder.channels[-1], middle, chosen_rates(rates, output_stride), separable)
         self.low = conv_bn_relu(self.encoder.channels[0], few, 1)
         self.decoder = nn.Sequential(separable(middle + few, middle), separable(middle, middle))
         self.head = nn.Conv2d(middle, out_channels, 1)
@@ -59,21 +55,24 @@ class DeepLabV3Plus(nn.Module):
         H, W = x_NCHW.shape[2:]
         x = pad_to(x_NCHW, self.output_stride)
         low, *_, deep = self.encoder(self.input(x))
-        deep = _resize(self.pyramid(deep), low.shape[2:])
+        deep = resize(self.pyramid(deep), low.shape[2:])
         scores = self.head(self.decoder(torch.cat((deep, self.low(low)), 1)))
-        return {"logits": _resize(scores, x.shape[2:])[:, :, :H, :W]}
+        return {"logits": resize(scores, x.shape[2:])[:, :, :H, :W]}
 
 
 class Pyramid(nn.Module):
     """Atrous spatial pyramid pooling (Chen et al. 2017, section 3.3): 1x1, three dilated 3x3 and the image's mean.
 
-    The mean is spread before it is normalised: that changes nothing, and a batch of one slice has a variance then.
+    ``dilated(in_channels, channels, rate)`` makes one of the 3x3 branches. The mean is spread before it is normalised:
+    that changes nothing, and a batch of one slice has a variance then.
     """
 
-    def __init__(self, in_channels: int, channels: int, rates: list[int]) -> None:
+    def __init__(
+        self, in_channels: int, channels: int, rates: list[int], dilated: Callable[[int, int, int], nn.Module]
+    ) -> None:
         super().__init__()
         self.point = conv_bn_relu(in_channels, channels, 1)
-        self.dilated = nn.ModuleList(separable(in_channels, channels, rate) for rate in rates)
+        self.dilated = nn.ModuleList(dilated(in_channels, channels, rate) for rate in rates)
         self.mean, *rest = conv_bn_relu(in_channels, channels, 1)
         self.spread = nn.Sequential(*rest)
         self.join = conv_bn_relu(5 * channels, channels, 1)
@@ -85,11 +84,23 @@ class Pyramid(nn.Module):
         return self.join(torch.cat(branches, 1))  # type: ignore[no-any-return]
 
 
+def chosen_rates(rates: tuple[float, ...], output_stride: int) -> list[int]:
+    """Return the pyramid's three dilations; none given: 6, 12 and 18 at stride 16, twice that at stride 8.
+
+    Raises UserError unless they are three whole numbers from 1.
+    """
+    used = [int(rate) for rate in rates or (r * 16 / output_stride for r in RATES)]
+    if len(used) != 3 or min(used) < 1 or used != [*(rates or used)]:
+        raise UserError(f"net.rates: must be three whole numbers from 1 (found {', '.join(f'{r:g}' for r in rates)})")
+    return used
+
+
 def separable(in_channels: int, out_channels: int, dilation: int = 1) -> nn.Sequential:
     """Return a 3x3 convolution of each channel by itself, a 1x1 one of all, batch normalisation and ReLU."""
     alone = nn.Conv2d(in_channels, in_channels, 3, 1, dilation, dilation, groups=in_channels, bias=False)
     return nn.Sequential(alone, *conv_bn_relu(in_channels, out_channels, 1))
 
 
-def _resize(x: Tensor, size: torch.Size) -> Tensor:
+def resize(x: Tensor, size: torch.Size) -> Tensor:
+    """Return x enlarged bilinearly to ``size`` (H, W)."""
     return F.interpolate(x, size, mode="bilinear", align_corners=False)
