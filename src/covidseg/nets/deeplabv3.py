@@ -10,7 +10,7 @@ from covidseg.nets.deeplabv3plus import Pyramid, chosen_rates, resize
 from covidseg.nets.layers import ImagenetInput, conv_bn_relu, pad_to, scaled
 from covidseg.nets.resnet import ResNet
 
-PLANNING = {"weights_mib": 152, "kept_bytes": 4100, "forward_bytes": 580, "stride": 8, "encoder": None}
+PLANNING = {"weights_mib": 152, "kept_bytes": 4100, "forward_bytes": 580, "stride": 16, "encoder": None}
 
 
 class DeepLabV3(nn.Module):

@@ -9,9 +9,12 @@ from covidseg.plan import Plan
 from covidseg.plan.needs import training_memory
 
 SIDE, WIDTH = 64, 0.25
-OPTIONS = {"dynunet": {"levels": 5}, "deeplabv3plus": {"output_stride": 8}} | {
-    name: {"init": "random"} for name in ("classifier", "icd", "irn", "seam")
-}
+OPTIONS = {
+    "dynunet": {"levels": 5},
+    "deeplabv3": {"output_stride": 8},
+    "deeplabv3plus": {"output_stride": 8},
+    "nestedunet": {"attention": "residual"},
+} | {name: {"init": "random"} for name in ("classifier", "icd", "irn", "seam")}
 
 
 def kept(name: str, slices: int) -> tuple[int, int]:
