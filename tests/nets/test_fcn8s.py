@@ -24,6 +24,15 @@ class TestFCN8s(NetTest):
     LOGITS: ClassVar = [0.067, 0.2246, 0.1632, 0.1467]
 
 
+class TestNormalised(NetTest):
+    """By hand: 4,224 normalised channels in VGG-16 and 8,192 in the hidden layers have two parameters each."""
+
+    NET: ClassVar = {"name": "fcn8s", "norm": "batch"}
+    SMALL: ClassVar = {"width": 0.125, "dropout": 0.0}
+    PARAMETERS: ClassVar = {(3, 21): 134_489_759 + 2 * (4_224 + 8_192)}
+    LOGITS: ClassVar = [1.1802, 3.3186, 2.0185, 2.4148]
+
+
 def test_enlarging_begins_bilinear() -> None:
     """Between 4 and 8 in the middle of a row: a quarter and three quarters of the way; the second channel stays out."""
     with torch.no_grad():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +12,7 @@ from covidseg.nets.layers import ImagenetInput, pad_to, scaled
 from covidseg.nets.mean_field import MeanField
 from covidseg.nets.vgg import VGG
 
-PLANNING = {"weights_mib": 512, "kept_bytes": 1900, "forward_bytes": 680, "stride": 32, "encoder": None}
+PLANNING = {"weights_mib": 512, "kept_bytes": 2950, "forward_bytes": 680, "stride": 32, "encoder": None}
 
 
 class FCN8s(nn.Module):
@@ -21,25 +23,36 @@ class FCN8s(nn.Module):
     4096 channels times ``width``, each followed by ``dropout``; scores of it and of the fourth and third pooling are
     enlarged by learned transposed convolutions that begin as bilinear ones, and added up. Where the paper pads its
     input by 100 pixels and crops, the hidden 7x7 convolution is padded here, and sizes that 32 does not divide are.
-    ``crf``: so many rounds of mean-field inference refine the scores (CRF-RNN, Zheng et al., ICCV 2015; 0: none).
+    ``norm: batch`` adds batch normalisation after each convolution of VGG-16 and of the hidden layers: the paper has
+    none, and without it the network diverges at learning rates that normalised ones bear. ``crf``: so many rounds of
+    mean-field inference refine the scores (CRF-RNN, Zheng et al., ICCV 2015; 0: none).
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, *, width: float = 1.0, dropout: float = 0.5, crf: int = 0
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        width: float = 1.0,
+        dropout: float = 0.5,
+        norm: Literal["none", "batch"] = "none",
+        crf: int = 0,
     ) -> None:
         super().__init__()
         if not 0 <= dropout < 1:
             raise UserError(f"net.dropout: must be 0 or more and below 1 (found {dropout:g})")
         hidden = scaled(4096, width)
         self.input = ImagenetInput(in_channels)
-        self.encoder = VGG(self.input.channels, width)
+        self.encoder = VGG(self.input.channels, width, norm=norm)
         *_, c3, c4, c5 = self.encoder.channels
         self.pool = nn.MaxPool2d(2)
         self.hidden = nn.Sequential(
             nn.Conv2d(c5, hidden, 7, padding=3),
+            *_norm(hidden, norm),
             nn.ReLU(inplace=True),
             nn.Dropout(dropout),
             nn.Conv2d(hidden, hidden, 1),
+            *_norm(hidden, norm),
             nn.ReLU(inplace=True),
             nn.Dropout(dropout),
         )
@@ -60,6 +73,10 @@ class FCN8s(nn.Module):
         scores = again(twice(deepest) + others[0]) + others[1]
         logits = eightfold(scores)[:, :, :H, :W]
         return {"logits": logits if self.crf is None else self.crf(logits, x_NCHW)}
+
+
+def _norm(channels: int, norm: str) -> list[nn.Module]:
+    return [nn.BatchNorm2d(channels)] if norm == "batch" else []
 
 
 def _bilinear(channels: int, factor: int) -> nn.ConvTranspose2d:

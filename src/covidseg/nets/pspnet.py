@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from covidseg.base.errors import UserError
 from covidseg.nets.layers import ImagenetInput, conv_bn_relu, pad_to, scaled
 from covidseg.nets.resnet import ResNet
 
@@ -20,20 +21,22 @@ class PSPNet(nn.Module):
     In: (N, in_channels, H, W) in 0..1, any size; one channel becomes three with ImageNet's mean and deviation, more
     enter as they are. Out: ``logits`` (N, out_channels, H, W). The deepest map is averaged over 1x1, 2x2, 3x3 and 6x6
     bins; each average passes a 1x1 convolution to a quarter of the channels, is enlarged and joins the map; a 3x3
-    convolution to 512 channels times ``width`` and dropout of 0.1 follow. With three channels and three classes it
-    has 46,583,363 parameters. Unlike the paper, no auxiliary loss: the loop that compares networks has one for all.
-    Sizes that 8 does not divide are padded inside.
+    convolution to 512 channels times ``width`` and ``dropout`` of whole channels follow. With three channels and
+    three classes it has 46,583,363 parameters. Unlike the paper, no auxiliary loss: the loop that compares networks
+    has one for all. Sizes that 8 does not divide are padded inside.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, width: float = 1.0) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, width: float = 1.0, dropout: float = 0.1) -> None:
         super().__init__()
+        if not 0 <= dropout < 1:
+            raise UserError(f"net.dropout: must be 0 or more and below 1 (found {dropout:g})")
         self.input = ImagenetInput(in_channels)
         self.encoder = ResNet(self.input.channels, width, STRIDE)
         deep = self.encoder.channels[-1]
         self.bins = nn.ModuleList(Bin(deep, deep // len(BINS), size) for size in BINS)
         middle = scaled(512, width)
         self.last = conv_bn_relu(deep + len(BINS) * (deep // len(BINS)), middle, 3)
-        self.dropout = nn.Dropout2d(0.1)
+        self.dropout = nn.Dropout2d(dropout)
         self.head = nn.Conv2d(middle, out_channels, 1)
 
     def forward(self, x_NCHW: Tensor) -> dict[str, Tensor]:

@@ -16,17 +16,26 @@ class VGG(nn.Module):
 
     In: (N, in_channels, H, W). Out: the maps of the five stages (64, 128, 256, 512, 512 channels times ``width``, at
     1/1 to 1/16), before the pooling that leads to the next; ``channels`` names their channels. ``pool``: max, as
-    published, or average.
+    published, or average. ``norm: batch`` normalises after each convolution, as no published weights here do.
     """
 
-    def __init__(self, in_channels: int, width: float = 1.0, pool: Literal["max", "average"] = "max") -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        width: float = 1.0,
+        pool: Literal["max", "average"] = "max",
+        norm: Literal["none", "batch"] = "none",
+    ) -> None:
         super().__init__()
         self.channels = [scaled(stage[-1], width) for stage in STAGES]
         layers: list[nn.Module] = []
         for stage in STAGES:
             for channels in stage:
-                layers += [nn.Conv2d(in_channels, scaled(channels, width), 3, padding=1), nn.ReLU(inplace=True)]
-                in_channels = scaled(channels, width)
+                out_channels = scaled(channels, width)
+                layers.append(nn.Conv2d(in_channels, out_channels, 3, padding=1))
+                layers += [nn.BatchNorm2d(out_channels)] if norm == "batch" else []
+                layers.append(nn.ReLU(inplace=True))
+                in_channels = out_channels
             layers.append(nn.MaxPool2d(2) if pool == "max" else nn.AvgPool2d(2))
         self.features = nn.Sequential(*layers)
         for module in self.modules():

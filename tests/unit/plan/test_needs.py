@@ -13,6 +13,7 @@ OPTIONS = {
     "dynunet": {"levels": 5},
     "deeplabv3": {"output_stride": 8},
     "deeplabv3plus": {"output_stride": 8},
+    "fcn8s": {"norm": "batch"},
     "nestedunet": {"attention": "residual"},
 } | {name: {"init": "random"} for name in ("classifier", "icd", "irn", "seam")}
 
