@@ -45,8 +45,9 @@ def fetch(plan: Plan, name: str) -> None:
     else:
         from covidseg.data import fetch as fetching
 
-        fetching.fetch(name, dataset, raw, plan.catalogue.mirror, WORKFLOW / "datasets", _say)
-        _say(f"{name}: complete in {raw}")
+        got = fetching.fetch(name, dataset, raw, plan.catalogue.mirror, WORKFLOW / "datasets", _say)
+        missing = ", ".join(got.get("left_out", {}))
+        _say(f"{name}: {f'without {missing}' if missing else 'complete'} in {raw}")
 
 
 def import_(plan: Plan, name: str) -> None:

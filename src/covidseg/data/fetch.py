@@ -9,30 +9,40 @@ import json
 import os
 import shutil
 import tempfile
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from covidseg.base import files
 from covidseg.base.errors import UserError
 from covidseg.base.files import clear_when_full
+from covidseg.data import download as http_download
+from covidseg.data.raw import make_way, recorded, tree
 from covidseg.data.unpack import unpack
 from covidseg.schema import Dataset, Source
 
 FIGSHARE = "https://api.figshare.com/v2/articles/"
-TIMEOUT = 60  # seconds without an answer
-RETRIES = 3
-TOLD_EVERY = 50_000_000  # bytes of a download
+LARGEST_RECORD = 16 << 20  # bytes of figshare's answer about an article
 THERE = "already there"
 Progress = Callable[[str], None]
 
 
 class AbsentError(UserError):
     """A source that neither the mirror nor an address gives, in contrast to a wrong file."""
+
+
+@dataclass(frozen=True)
+class _Fetching:
+    """Where files go and what an earlier fetch left: ``pinned`` is the sha256 of files at their first use."""
+
+    raw: Path
+    mirror: Path | None
+    pinned: dict[str, str]
+    listed: set[str]
+    progress: Progress
 
 
 def fetch(
@@ -47,58 +57,61 @@ def fetch(
 
     A source is taken from ``raw`` when it is already there and right, else from ``mirror/name``, else from its URLs:
     an address of the file; an address ending in / below which the manifest's files lie; or ``figshare:ARTICLE``, whose
-    own file list gives address and md5. One that is optional is left out where it cannot be had. ``manifest_folder``
-    holds the manifests, ``progress`` is called with a line per file. Raises UserError when a source cannot be had or is
-    not what its hash says; no bad file is left behind. A download that broke off goes on where it was.
+    own file list gives address and md5. Where no hash is known, that of the first use is recorded and holds from then
+    on. An optional source that cannot be had is left out and named in the record; what is there of it stays.
+    ``manifest_folder`` holds the manifests, ``progress`` is called with a line per file. Raises UserError when a source
+    cannot be had or is not what its hash says; no bad file is left behind. A download that broke off goes on where it
+    was. Files of the mirror are copied, never linked.
     """
     found: dict[str, dict[str, Any]] = {}
-    before = _recorded(raw / "fetched.json")
-    own_mirror = mirror and mirror / name
+    left_out: dict[str, str] = {}
+    before = recorded(raw / "fetched.json")
+    earlier = found_before if isinstance(found_before := before.get("files"), dict) else {}
+    pinned = {file: facts["sha256"] for file, facts in earlier.items() if facts.get("trusted")}
+    task = _Fetching(raw, mirror and mirror / name, pinned, set(before.get("tree", {})), progress)
     for source in dataset.sources:
         try:
-            found |= _source(source, raw, own_mirror, manifest_folder, progress)
+            found |= _source(source, task, manifest_folder)
         except AbsentError as e:
             if not source.optional:
                 raise UserError(f"{e} to a folder that holds it as {name}/{source.name}") from e
-            shutil.rmtree(raw / source.name, ignore_errors=True)  # of some of its files nothing could be said
+            left_out[source.name] = str(e)
             progress(f"{source.name} left out: {e}")
     for file, facts in found.items():  # the record says where a file came from, not that it was there the second time
         if facts["from"] == THERE:
-            facts["from"] = before.get(file, facts)["from"]
-    fetched = {"dataset": name, "files": found}
+            facts["from"] = earlier.get(file, facts)["from"]
+    fetched = {"dataset": name, "files": found, "tree": tree(raw)} | ({"left_out": left_out} if left_out else {})
     files.write_json(raw / "fetched.json", fetched)
     return fetched
 
 
-def _source(
-    source: Source, raw: Path, mirror: Path | None, manifest_folder: Path, progress: Progress
-) -> dict[str, dict[str, Any]]:
+def _source(source: Source, task: _Fetching, manifest_folder: Path) -> dict[str, dict[str, Any]]:
     """Bring one source; return the facts of its files."""
     if source.manifest:
-        return _listed(source, raw, mirror, manifest_folder / source.manifest, progress)
-    if mirror and (mirror / source.name).is_dir():
-        facts = _folder(source, raw, mirror, progress)
+        return _listed(source, task, manifest_folder / source.manifest)
+    if task.mirror and (task.mirror / source.name).is_dir():
+        facts = _folder(source, task, task.mirror)
     else:
-        facts = _file(source, source, raw, mirror, progress)
+        facts = _file(source, source, task)
     if source.unpack:
-        _unpacked(raw / source.name, facts["sha256"])
+        _unpacked(source, task, facts["sha256"])
     return {source.name: facts}
 
 
-def _recorded(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the files of an earlier record; none when there is no whole one."""
-    try:
-        return dict(json.loads(path.read_text("utf-8"))["files"])
-    except (OSError, ValueError, KeyError):
-        return {}
-
-
-def _unpacked(path: Path, sha256: str) -> None:
+def _unpacked(source: Source, task: _Fetching, sha256: str) -> None:
     """Unpack a zip beside itself, unless the folder there came from this very file."""
+    path = task.raw / source.name
     folder, stamp = path.with_suffix(""), path.with_name(f"{path.name}.unpacked")
     if not (folder.is_dir() and stamp.is_file() and stamp.read_text("utf-8") == sha256):
+        stamp.unlink(missing_ok=True)
+        _make_way(folder, task)
         unpack(path, folder)
         files.write_text(stamp, sha256)
+
+
+def _make_way(folder: Path, task: _Fetching) -> None:
+    if kept := make_way(folder, task.raw, task.listed):
+        task.progress(f"{folder.name} holds files that no fetch recorded; it was set aside as {kept.name}")
 
 
 def tree_sha256(folder: Path) -> str:
@@ -129,55 +142,116 @@ def read_manifest(path: Path) -> dict[str, str]:
     return listed
 
 
-def _listed(
-    source: Source, raw: Path, mirror: Path | None, manifest: Path, progress: Progress
-) -> dict[str, dict[str, Any]]:
+def _listed(source: Source, task: _Fetching, manifest: Path) -> dict[str, dict[str, Any]]:
     """Fetch the files a manifest lists below a source."""
     found = {}
     for file, sha256 in read_manifest(manifest).items():
         urls = [url + urllib.parse.quote(file) for url in source.urls]
         one = Source(name=f"{source.name}/{file}", urls=urls, sha256=sha256)
-        found[one.name] = _file(one, source, raw, mirror, progress)
+        found[one.name] = _file(one, source, task)
     return found
 
 
-def _folder(source: Source, raw: Path, mirror: Path, progress: Progress) -> dict[str, Any]:
+def _folder(source: Source, task: _Fetching, mirror: Path) -> dict[str, Any]:
     """Take a whole folder from the mirror; its hash is that of the tree."""
-    origin, target = mirror / source.name, raw / source.name
-    if not (target.is_dir() and tree_sha256(target) == source.sha256):
-        raw.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}{files.MAKING}", dir=raw))
+    origin, target = mirror / source.name, task.raw / source.name
+    expected = source.sha256 or task.pinned.get(source.name)
+    if not (target.is_dir() and not target.is_symlink() and expected and tree_sha256(target) == expected):
+        _refuse_links(target, task.raw)
+        task.raw.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}{files.MAKING}", dir=task.raw))
         try:
             with clear_when_full(target):
-                shutil.copytree(origin, temporary / "tree", copy_function=_link)
-            for path in [temporary / "tree", *(temporary / "tree").rglob("*")]:
-                if path.is_dir():  # a read-only mirror gives read-only folders, which cannot be moved
-                    path.chmod(0o755)
+                _copy_tree(origin, temporary / "tree")
             sha256 = tree_sha256(temporary / "tree")
-            if source.sha256 not in (None, sha256):
-                raise UserError(f"{origin}: sha256 of the folder is {sha256[:12]}..., not what the data set names")
-            shutil.rmtree(target, ignore_errors=True)
+            if expected not in (None, sha256):
+                why = "not what the data set names" if source.sha256 else _not_pinned(task)
+                raise UserError(f"{origin}: sha256 of the folder is {sha256[:12]}..., {why}")
+            _make_way(target, task)
             (temporary / "tree").rename(target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        progress(f"{source.name} from the mirror")
+        task.progress(f"{source.name} from the mirror")
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-    return {"sha256": tree_sha256(target), "bytes": size, "from": "mirror"}
+    facts = {"sha256": tree_sha256(target), "bytes": size, "from": "mirror"}
+    return facts if source.sha256 else _trusted(source.name, facts, task)
 
 
-def _file(source: Source, owner: Source, raw: Path, mirror: Path | None, progress: Progress) -> dict[str, Any]:
+def _copy_tree(origin: Path, target: Path) -> None:
+    """Copy a folder's files, also behind links. Raises UserError for what is no file, as a pipe or a loop of links."""
+    try:
+        for here, folders, names in os.walk(origin, followlinks=False, onerror=_raise):
+            own = target / Path(here).relative_to(origin)
+            own.mkdir(parents=True)
+            for name in folders:
+                if (Path(here) / name).is_symlink():
+                    raise UserError(f"{Path(here) / name}: a link to a folder; put the folder itself into the mirror")
+            for name in names:
+                _clone(Path(here) / name, own / name)
+    except OSError as e:
+        if e.errno in files.FULL:
+            raise
+        raise UserError(f"{origin}: cannot be copied ({e.strerror}); correct the mirror") from e
+
+
+def _raise(e: OSError) -> None:
+    raise e
+
+
+def _clone(origin: Path, target: Path) -> None:
+    try:
+        files.clone(origin, target)
+    except (ValueError, FileNotFoundError) as e:
+        raise UserError(f"{origin}: no regular file ({e}); correct the mirror") from e
+
+
+def _trusted(name: str, facts: dict[str, Any], task: _Fetching) -> dict[str, Any]:
+    """Note that a file's hash is known from its first use only."""
+    if name not in task.pinned:
+        task.progress(f"{name}: no hash is known; sha256 {facts['sha256'][:12]}... is recorded and holds from now on")
+    return {**facts, "trusted": "first use"}
+
+
+def _not_pinned(task: _Fetching) -> str:
+    return f"not as at its first use; delete {task.raw / 'fetched.json'} to take it nevertheless"
+
+
+def _refuse_links(path: Path, raw: Path) -> None:
+    """Raise UserError where a link below ``raw`` would lead what is written to ``path`` elsewhere."""
+    for part in (path, *path.parents):
+        if part == raw:
+            return
+        if part.is_symlink():
+            raise UserError(f"{part}: is a link; remove it, files are not written through links")
+
+
+def _file(source: Source, owner: Source, task: _Fetching) -> dict[str, Any]:
     """Fetch one file; return its sha256, size and where it came from."""
-    target = raw / source.name
-    if target.is_file() and (source.sha256 or source.md5) and not _mismatch(target, source):
+    target = task.raw / source.name
+    pin = None if source.sha256 or source.md5 else task.pinned.get(source.name)
+    known = source.model_copy(update={"sha256": pin}) if pin else source
+    mirrored = task.mirror / source.name if task.mirror else None
+    if target.is_file() and (known.sha256 or known.md5) and not _mismatch(target, known):
         origin = THERE
-    elif mirror and (mirror / source.name).is_file():
-        with _placing(target, source, str(mirror / source.name)) as temporary:
-            _link(mirror / source.name, temporary)
+        if target.stat().st_nlink > 1:  # linked to a mirror, or to another data set: editing one would edit the other
+            with _placing(target) as temporary:
+                files.clone(target, temporary)
+    elif mirrored is not None and mirrored.is_file():
+        _refuse_links(target.parent, task.raw)
+        with _placing(target) as temporary:
+            _clone(mirrored, temporary)
+            if problem := _mismatch(temporary, known):
+                raise UserError(f"{mirrored}: {problem}; {_not_pinned(task) if pin else OTHER}")
         origin = "mirror"
-        progress(f"{source.name} from the mirror")
+        task.progress(f"{source.name} from the mirror")
     else:
-        origin = _download(target, source, owner, progress)
-    return {"sha256": files.sha256(target), "bytes": target.stat().st_size, "from": origin}
+        _refuse_links(target.parent, task.raw)
+        try:
+            origin, known = _download(target, known, owner, task.progress)
+        except _WrongError as e:
+            raise UserError(f"{e}; {_not_pinned(task) if pin else OTHER}") from e
+    facts = {"sha256": files.sha256(target), "bytes": target.stat().st_size, "from": origin}
+    return _trusted(source.name, facts, task) if pin or not (known.sha256 or known.md5) else facts
 
 
 def download(
@@ -189,7 +263,7 @@ def download(
     UserError when no address answers.
     """
     source = Source(name=target.name, urls=urls)
-    return _download(target, source, source, progress or (lambda line: None), check)
+    return _download(target, source, source, progress or (lambda line: None), check)[0]
 
 
 def weights(
@@ -225,10 +299,17 @@ def checked(path: Path, name: str | None = None) -> Path:
     return path
 
 
+OTHER = "the file is truncated or another version, fetch it again"
+
+
+class _WrongError(UserError):
+    """A file that is not what its hash says."""
+
+
 def _download(
     target: Path, source: Source, owner: Source, progress: Progress, check: Callable[[Path], Any] | None = None
-) -> str:
-    """Download one file from the first address that gives it; return the address.
+) -> tuple[str, Source]:
+    """Download one file from the first address that gives it; return the address, and the source with its hash.
 
     It goes on where it broke off only where a hash or ``check`` would find pieces of two versions.
     """
@@ -243,15 +324,13 @@ def _download(
             target.parent.mkdir(parents=True, exist_ok=True)
             with clear_when_full(target):
                 goes_on = bool(exact.sha256 or exact.md5 or check)
-                _get(address, part, goes_on, lambda said: progress(f"{source.name}: {said}"))
+                http_download.get(address, part, goes_on, lambda said: progress(f"{source.name}: {said}"))
             if problem := _mismatch(part, exact):
-                raise UserError(
-                    f"{_said(address)}: {problem}; the file is truncated or another version, fetch it again"
-                )
+                raise _WrongError(f"{_said(address)}: {problem}")
             if check:
                 check(part)
             part.replace(target)
-            return _said(address)
+            return _said(address), exact
         except UserError:
             part.unlink(missing_ok=True)
             raise
@@ -269,8 +348,7 @@ def _resolve(source: Source, url: str) -> tuple[Source, str]:
     """Return the source with the hash to check and the address to ask; figshare's record gives both."""
     if not url.startswith("figshare:"):
         return source, url
-    with urllib.request.urlopen(FIGSHARE + url.removeprefix("figshare:"), timeout=TIMEOUT) as answer:
-        record = json.load(answer)
+    record = json.loads(http_download.read(FIGSHARE + url.removeprefix("figshare:"), LARGEST_RECORD))
     try:
         listed = {entry["name"]: (str(entry["computed_md5"]), str(entry["download_url"])) for entry in record["files"]}
     except (KeyError, TypeError) as e:
@@ -283,55 +361,12 @@ def _resolve(source: Source, url: str) -> tuple[Source, str]:
     return source.model_copy(update={"md5": source.md5 or md5}), address
 
 
-def _get(address: str, part: Path, goes_on: bool, progress: Progress) -> None:
-    """Download to ``part``, going on where it ends; a broken connection is tried again. Raises OSError."""
-    for attempt in range(RETRIES):
-        if not goes_on:
-            part.unlink(missing_ok=True)
-        try:
-            return _go_on(address, part, progress)
-        except urllib.error.HTTPError:
-            raise
-        except (ConnectionError, TimeoutError, urllib.error.URLError, http.client.HTTPException):
-            if attempt == RETRIES - 1:
-                raise
-
-
-def _go_on(address: str, part: Path, progress: Progress) -> None:
-    """Ask for what ``part`` lacks and append it; start anew where the server cannot send a part."""
-    at = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(address, headers={"Range": f"bytes={at}-"} if at else {})
-    try:
-        answer = urllib.request.urlopen(request, timeout=TIMEOUT)
-    except urllib.error.HTTPError as e:
-        if e.code == 416 and at:  # nothing lacks; the hash decides
-            return
-        raise
-    if answer.status == 206 and not (answer.headers["Content-Range"] or f"bytes {at}-").startswith(f"bytes {at}-"):
-        answer.close()
-        part.unlink()
-        raise ConnectionError("the server sent another part of the file than it was asked for")
-    with answer, open(part, "ab" if answer.status == 206 else "wb") as f:
-        size = f" of {(f.tell() + answer.length) / 1e6:.0f}" if answer.length else ""
-        told = f.tell()
-        while chunk := answer.read(1 << 20):
-            f.write(chunk)
-            if f.tell() - told >= TOLD_EVERY:
-                told = f.tell()
-                progress(f"{told / 1e6:.0f}{size} MB")
-        lacking = answer.length  # what the server promised and did not send
-    if lacking:
-        raise ConnectionError(f"the connection broke {lacking} bytes before the end")
-
-
 @contextmanager
-def _placing(target: Path, source: Source, origin: str) -> Iterator[Path]:
-    """Yield a free path; the file brought there is checked and put in place, or removed when it is a wrong one."""
+def _placing(target: Path) -> Iterator[Path]:
+    """Yield a free path; the file brought there is put in place when the block ends well."""
     with files.replacing(target) as temporary:
-        temporary.unlink()  # a hard link needs a free name
+        temporary.unlink()
         yield temporary
-        if problem := _mismatch(temporary, source):
-            raise UserError(f"{origin}: {problem}; the file is truncated or another version, fetch it again")
 
 
 def _mismatch(path: Path, source: Source) -> str | None:
@@ -343,11 +378,3 @@ def _mismatch(path: Path, source: Source) -> str | None:
             if actual != expected.lower():
                 return f"{kind} is {actual[:12]}..., expected {expected[:12]}... ({path.stat().st_size} bytes)"
     return None
-
-
-def _link(origin: str | Path, target: str | Path) -> None:
-    """Hard-link a file, or copy it where links cannot be made."""
-    try:
-        os.link(os.path.realpath(origin), target)
-    except OSError:
-        shutil.copyfile(origin, target)

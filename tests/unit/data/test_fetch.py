@@ -49,6 +49,7 @@ def test_the_mirror_comes_first_and_a_second_run_takes_what_is_there(tmp_path):
     said: list[str] = []
     got = fetch("mine", data, tmp_path / "raw", tmp_path / "mirror", tmp_path, said.append)
     assert got["files"] == {"a.bin": {"bytes": 4, "from": "mirror", "sha256": sha256(b"scan")}}
+    assert got["tree"] == {"a.bin": sha256(b"scan")}
     assert said == ["a.bin from the mirror"]
     assert json.loads((tmp_path / "raw" / "fetched.json").read_text()) == got
     again = fetch("mine", data, tmp_path / "raw", None, tmp_path)
@@ -290,3 +291,193 @@ def test_the_real_labelled_slices_are_those_of_the_manifest(shared_data):
     assert len(manifest) == 96
     for file, expected in manifest.items():
         assert sha256((shared_data / "covid-semiseg" / "TestingSet" / file).read_bytes()) == expected
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    """Answers every request by the function that the test gives."""
+
+    def do_GET(self):
+        self.server.answer(self)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def answering():
+    """Return a function: how to answer -> address of a server that does so."""
+    running = []
+
+    def serve(answer):
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        server.answer, server.daemon_threads = answer, True
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        running.append((server, thread))
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield serve
+    for server, thread in running:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def sends(body=b"", status=200, **headers):
+    def answer(handler):
+        handler.send_response(status)
+        for key, value in ({"Content_Length": str(len(body))} | headers).items():
+            if value:
+                handler.send_header(key.replace("_", "-"), value)
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return answer
+
+
+@pytest.mark.parametrize(("name", "answer", "message"), [
+    ("a.bin", sends(b""), "the answer is empty"),
+    ("a.bin", sends(b"", 204), "answer 204 without a file"),
+    ("a.bin", sends(b"<html>log in", Content_Type="text/html; charset=utf-8"), "an HTML page came, no file"),
+    ("a.bin", sends(b"\x1f\x8b", Content_Encoding="gzip"), "sent with the encoding gzip"),
+    ("a.bin", sends(b"half of it", Content_Length=""), "announces no length"),
+    ("a.zip", sends(b"{'error': 'none'}"), "what came is no .zip file"),
+    ("a.bin", sends(b"", 302, Location="http://127.0.0.2/a.bin"), "redirected to the private address 127.0.0.2"),
+    ("a.bin", sends(b"", 302, Location="file:///etc/passwd"), "Redirection to url 'file:///etc/passwd' is not allowed"),
+    ("a.bin", sends(b"x", Content_Length=str(1 << 60)), "1152921504606846976 bytes are announced"),
+])  # fmt: skip
+def test_what_cannot_be_the_file_is_refused_without_a_hash(name, answer, message, tmp_path, answering):
+    data = own(sources=[{"name": name, "urls": [f"{answering(answer)}/{name}"]}])
+    with pytest.raises(UserError, match=message) as e:
+        fetch("mine", data, tmp_path / "raw", None, tmp_path)
+    assert "\n" not in str(e.value)
+    assert not (tmp_path / "raw" / "fetched.json").exists()
+    assert not (tmp_path / "raw" / name).exists()
+
+
+def drips(handler):
+    handler.send_response(200)
+    handler.send_header("Content-Length", "100000")
+    handler.end_headers()
+    pause = threading.Event()
+    try:
+        while not pause.wait(0.05):
+            handler.wfile.write(b"x")
+            handler.wfile.flush()
+    except OSError:
+        pass
+
+
+def drips_heads(handler):
+    pause = threading.Event()
+    try:
+        handler.wfile.write(b"HTTP/1.0 200 OK\r\nX: ")
+        while not pause.wait(0.05):
+            handler.wfile.write(b"x")
+            handler.wfile.flush()
+    except OSError:
+        pass
+
+
+def endless(handler):
+    handler.protocol_version = "HTTP/1.1"
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    try:
+        while True:
+            handler.wfile.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
+    except OSError:
+        pass
+
+
+@pytest.mark.parametrize(("answer", "message"), [
+    (drips, "too slow to go on"), (drips_heads, "no answer within 0.3 s"), (endless, "more than 1000000 bytes came"),
+])  # fmt: skip
+@pytest.mark.parametrize("known", [False, True])
+def test_a_download_ends(known, answer, message, tmp_path, answering, monkeypatch):
+    from covidseg.data import download
+
+    monkeypatch.setattr(download, "TIMEOUT", 0.3)
+    monkeypatch.setattr(download, "MOST", 1_000_000)
+    source = {"name": "a.bin", "urls": [f"{answering(answer)}/a.bin"]} | ({"sha256": "0" * 64} if known else {})
+    with pytest.raises(UserError, match=message):
+        fetch("mine", own(sources=[source]), tmp_path / "raw", None, tmp_path)
+
+
+def test_the_hash_of_the_first_use_holds(tmp_path, answering):
+    body = [b"one"]
+    address = answering(lambda handler: sends(body[0])(handler))
+    data, said = own(sources=[{"name": "a.bin", "urls": [f"{address}/a.bin"]}]), []
+    first = fetch("mine", data, tmp_path / "raw", None, tmp_path, said.append)
+    assert first["files"]["a.bin"]["trusted"] == "first use"
+    assert said[-1] == f"a.bin: no hash is known; sha256 {sha256(b'one')[:12]}... is recorded and holds from now on"
+    body[0] = b"two"
+    assert fetch("mine", data, tmp_path / "raw", None, tmp_path) == first  # it is there, and right
+    (tmp_path / "raw" / "a.bin").write_bytes(b"edited")
+    with pytest.raises(UserError, match=r"not as at its first use; delete .*fetched.json"):
+        fetch("mine", data, tmp_path / "raw", None, tmp_path)
+    (tmp_path / "raw" / "fetched.json").unlink()
+    assert fetch("mine", data, tmp_path / "raw", None, tmp_path)["files"]["a.bin"]["sha256"] == sha256(b"two")
+
+
+def test_an_optional_source_stays_where_the_server_is_away_for_a_while(tmp_path, answering):
+    (tmp_path / "list.csv").write_text(f"file,sha256\na.png,{sha256(b'a')}\nb.png,{sha256(b'b')}\n")
+    for name in ("a", "b"):
+        (tmp_path / "m" / "mine" / "maps").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "m" / "mine" / "maps" / f"{name}.png").write_bytes(name.encode())
+    away = {"urls": [f"{answering(sends(b'', 503))}/maps/"], "manifest": "list.csv", "optional": True}
+    data = own(sources=[{"name": "maps", **away}])
+    fetch("mine", data, tmp_path / "raw", tmp_path / "m", tmp_path)
+    note = tmp_path / "raw" / "maps" / "note.txt"
+    note.write_text("seen by a reader")
+    (tmp_path / "raw" / "maps" / "a.png").unlink()
+    got = fetch("mine", data, tmp_path / "raw", None, tmp_path)
+    assert files_below(tmp_path / "raw") == ["fetched.json", "maps/b.png", "maps/note.txt"]
+    assert list(got["left_out"]) == ["maps"]
+    assert "503" in got["left_out"]["maps"]
+
+
+def test_a_mirror_is_copied_and_no_link_is_written_through(tmp_path, server):
+    origin = tmp_path / "m" / "mine" / "a.bin"
+    (tmp_path / "m" / "mine" / "ct").mkdir(parents=True)
+    origin.write_bytes(b"scan")
+    (origin.parent / "ct" / "0.png").write_bytes(b"slice")
+    tree = tree_sha256(origin.parent / "ct")
+    data = own(sources=[{"name": "a.bin", "sha256": sha256(b"scan")}, {"name": "ct", "sha256": tree}])
+    fetch("mine", data, tmp_path / "raw", tmp_path / "m", tmp_path)
+    for path in ("a.bin", "ct/0.png"):
+        with open(tmp_path / "raw" / path, "r+b") as f:
+            f.write(b"edit")
+    assert (origin.read_bytes(), (origin.parent / "ct" / "0.png").read_bytes()) == (b"scan", b"slice")
+
+    (tmp_path / "www" / "b.bin").write_bytes(b"new")
+    (tmp_path / "precious").write_bytes(b"mine")
+    (tmp_path / "raw" / ".b.bin.part").symlink_to(tmp_path / "precious")
+    data = own(sources=[{"name": "b.bin", "urls": [f"{server}/b.bin"], "sha256": sha256(b"new")}])
+    fetch("mine", data, tmp_path / "raw", None, tmp_path)
+    assert (tmp_path / "precious").read_bytes() == b"mine"
+    (tmp_path / "raw" / "set").symlink_to(tmp_path)
+    data = own(sources=[{"name": "set/b.bin", "urls": [f"{server}/b.bin"]}])
+    with pytest.raises(UserError, match="raw/set: is a link; remove it"):
+        fetch("mine", data, tmp_path / "raw", None, tmp_path)
+
+
+def test_pipes_in_a_mirror_are_not_waited_for(tmp_path):
+    (tmp_path / "m" / "mine" / "ct").mkdir(parents=True)
+    os.mkfifo(tmp_path / "m" / "mine" / "ct" / "0.png")
+    with pytest.raises(UserError, match=r"ct/0\.png: no regular file"):
+        fetch("mine", own(sources=[{"name": "ct"}]), tmp_path / "raw", tmp_path / "m", tmp_path)
+
+
+def test_strangers_files_in_an_unpacked_folder_are_set_aside(tmp_path):
+    (tmp_path / "m" / "mine").mkdir(parents=True)
+    data = own(sources=[{"name": "s.zip", "unpack": True}])
+    for round_ in ("one", "two"):
+        with zipfile.ZipFile(tmp_path / "m" / "mine" / "s.zip", "w") as archive:
+            archive.writestr("a.txt", round_)
+        got = fetch("mine", data, tmp_path / "raw", tmp_path / "m", tmp_path)
+        (tmp_path / "raw" / "fetched.json").unlink()
+        (tmp_path / "raw" / "s" / "corrected.txt").write_text("by hand")
+    assert set(got["tree"]) == {"s.kept-1/a.txt", "s.kept-1/corrected.txt", "s/a.txt", "s.zip", "s.zip.unpacked"}
+    assert (tmp_path / "raw" / "s" / "a.txt").read_text() == "two"

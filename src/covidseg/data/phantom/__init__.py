@@ -13,6 +13,7 @@ from pathlib import Path
 from covidseg.base import files
 from covidseg.base.errors import UserError
 from covidseg.base.files import clear_when_full
+from covidseg.data.raw import RECORD, make_way, recorded, tree
 from covidseg.schema import Dataset
 
 
@@ -33,16 +34,17 @@ def write(name: str, dataset: Dataset, raw: Path) -> None:
             made = sorted(path for path in temporary.rglob("*") if path.is_file())
             digest = hashlib.sha256("".join(f"{files.sha256(path)}  {path.name}\n" for path in made).encode())
             files.write_json(
-                temporary / "fetched.json",
+                temporary / RECORD,
                 {
                     "dataset": name,
                     "phantom": dataset.phantom.model_dump(),
                     "files": len(made),
                     "sha256": digest.hexdigest(),
+                    "tree": tree(temporary),
                 },
             )
             temporary.chmod(0o755)
-            shutil.rmtree(raw, ignore_errors=True)
+            make_way(raw, raw, set(recorded(raw / RECORD).get("tree", {})) | {RECORD})
             temporary.rename(raw)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
