@@ -228,11 +228,15 @@ def trace(
 def params(
     net: Annotated[str, typer.Argument(metavar="NET", help="A network, as ssanet.")],
     follow: Annotated[str, typer.Option(help="described or released.")] = "described",
+    inputs: Annotated[
+        int | None, typer.Option("--in", min=1, help="Input channels; absent: its paper's, else 1.")
+    ] = None,
+    outputs: Annotated[int | None, typer.Option("--out", min=1, help="Output channels; absent: as --in.")] = None,
 ) -> None:
     """Print a network's parameter count, as its paper describes it or as its authors released it."""
     from covidseg import steps
 
-    typer.echo(steps.params(net, follow))
+    typer.echo(steps.params(net, follow, inputs, outputs))
 
 
 @app.command()

@@ -296,15 +296,23 @@ def _known(name: str, legal: Any, what: str) -> str:
 # ---- about
 
 
-def params(net: str, follow: str) -> int:
-    """Return a network's parameter count in its paper's described or released form."""
+def params(net: str, follow: str, inputs: int | None, outputs: int | None) -> int:
+    """Return a network's parameter count, in its paper's described or released form where a paper brought it.
+
+    ``inputs`` and ``outputs`` are the channels; where they are None they are the paper's, or 1 without a paper. Raises
+    UserError for an unknown network, and for ``follow`` where there is nothing to follow.
+    """
     from covidseg import nets
 
     if follow not in ("described", "released"):
         raise UserError(f"--follow: unknown value {follow!r}; legal: described, released")
+    nets.check({"name": net}, "params")
     spec = Plan.load({}).resolver.reference(net, follow)  # type: ignore[arg-type]
-    outputs = len(spec.classes) + (len(spec.classes) > 1)
-    return nets.count(spec.net, spec.input.channels, outputs)
+    if spec is None and follow == "released":
+        raise UserError(f"--follow: no paper has {net!r} as its default network; leave it out")
+    seen = spec.input.channels if spec else 1
+    made = len(spec.classes) + (len(spec.classes) > 1) if spec else 1
+    return nets.count(spec.net if spec else {"name": net}, inputs or seen, outputs or made)
 
 
 def trace(plan: Plan, table: str, row: str, metric: str) -> str:

@@ -68,13 +68,17 @@ def scale(spec: RunSpec, preset: Preset) -> tuple[RunSpec, list[str]]:
     if preset.width:
         raw["net"]["width"] = preset.width * spec.net.get("width", 1.0)
     train, optimizer = raw["train"], raw["train"]["optimizer"]
-    for owner, key in [*((train, key) for key in spec.train.EPOCHS), (optimizer, "step")]:
-        owner[key] = _scaled(owner[key], preset.epochs)
-    for options in raw["losses"].values():
-        if "from_epoch" in options:
-            options["from_epoch"] = _scaled(options["from_epoch"], preset.epochs)
-    for owner, key in [(optimizer, "lr"), *((train, key) for key in spec.train.RATES)]:
-        owner[key] *= preset.lr
+    restart = [optimizer["restart"]] if "restart" in optimizer else []
+    counted = [*((train, key) for key in spec.train.EPOCHS), (optimizer, "step"), *((r, "epoch") for r in restart)]
+    counted += [(options, "from_epoch") for options in raw["losses"].values() if "from_epoch" in options]
+    factor = _factor(max(train[key] for key in spec.train.EPOCHS), preset)
+    for owner, key in counted:
+        owner[key] = _scaled(owner[key], factor)
+    if restart and restart[0]["epoch"] >= train["epochs"]:
+        del optimizer["restart"]
+    rates = [(optimizer, "lr"), *((train, key) for key in spec.train.RATES), *((r, "lr") for r in restart)]
+    for owner, key in rates:
+        owner[key] = min(owner[key] * preset.lr, preset.lr_most or math.inf)
     optimizer["step"] = optimizer["step"] if preset.step is None else preset.step
     for key in spec.train.BATCHES:
         train[key] = preset.batch or train[key]
@@ -99,6 +103,13 @@ def scale_maps(spec: RunSpec, preset: Preset) -> tuple[RunSpec, list[str]]:
     return spec.model_copy(update={"input": spec.input.model_copy(update={"size": size})}), []
 
 
+def _factor(epochs: int, preset: Preset) -> float:
+    """Return the factor on all settings counted in epochs, of which a training's longest part has ``epochs``."""
+    if preset.most_epochs and epochs * preset.epochs > preset.most_epochs:
+        return preset.most_epochs / epochs
+    return preset.epochs
+
+
 def _scaled(epochs: int, factor: float) -> int:
     return max(1, round(epochs * factor)) if epochs > 0 else epochs
 
@@ -107,6 +118,7 @@ def _differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
     if isinstance(before, dict) and isinstance(after, dict):
         for key in after:
             yield from _differences(before.get(key, 1), after[key], f"{path}.{key}" if path else key)
+        yield from (f"{path}.{key} left out" for key in before if key not in after)
     elif before != after:
         yield f"{path} {_in_words(before)} to {_in_words(after)}"
 

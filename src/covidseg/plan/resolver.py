@@ -71,8 +71,8 @@ class Resolver:
         classes = list(known.unions or known.classes)
         return {"dataset": paper, "split": default_split(scans.folder), "classes": classes}
 
-    def reference(self, net: str, follow: Follow) -> RunSpec:
-        """Return the spec of the paper that brought a network, wholly described or wholly released.
+    def reference(self, net: str, follow: Follow) -> RunSpec | None:
+        """Return the spec of the paper that brought a network, wholly described or wholly released; None without one.
 
         It is the first whose default network it is; papers that name deviations of its released code go first.
         """
@@ -81,8 +81,7 @@ class Resolver:
             if paper.defaults.get("net", {}).get("name") == net:
                 where = f"{WORKFLOW}/papers/{name}.yaml: defaults"
                 return parse(RunSpec, described_or_released(paper, follow, where)[0], where)
-        nets.check({"name": net}, "params")
-        raise UserError(f"no paper has {net!r} as its default network; name one that has")
+        return None
 
     def _resolve(self, run: str, raw: dict[str, Any], released: list[str], where: str) -> Run:
         if isinstance(given := raw.get("losses"), dict):
@@ -97,6 +96,10 @@ class Resolver:
             raise UserError(
                 f"{where}.train.method: {spec.train.method} is for one class (found {len(spec.classes)}); join them"
             )
+        restart = spec.train.optimizer.restart
+        if restart and restart.epoch >= spec.train.epochs:
+            at = f"{where}.train.optimizer.restart.epoch"
+            raise UserError(f"{at}: must be below train.epochs, {spec.train.epochs} (found {restart.epoch})")
         asked = [spec.dataset, *([spec.pool.dataset] if spec.pool else [])]
         for key, name in zip(("dataset", "train.pool.dataset"), asked, strict=False):
             self.catalogue.check_dataset(name, f"{where}.{key}")

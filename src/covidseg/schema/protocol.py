@@ -42,6 +42,9 @@ class Preset(Strict):
     size: Pixels | None = None
     width: Finite | None = Field(None, gt=0, le=4)
     epochs: Finite = Field(1.0, gt=0, le=100, description="Factor on every setting counted in epochs.")
+    most_epochs: Positive | None = Field(
+        None, description="At most so many epochs of a training; the factor on all its settings is then smaller."
+    )
     batch: Positive | None = None
     accumulate: Positive | None = None
     validate_every: Positive | None = None
@@ -53,5 +56,6 @@ class Preset(Strict):
     )
     folds: Positive | None = Field(None, description="At most so many folds, the first ones.")
     lr: Finite = Field(1.0, gt=0, le=100, description="Factor on the learning rate.")
+    lr_most: Finite | None = Field(None, gt=0, description="At most this learning rate, after the factor.")
     step: Count | None = Field(None, description="Epochs until the rate decays; 0: never.")
     threads: Positive = 4

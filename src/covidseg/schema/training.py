@@ -11,6 +11,13 @@ from pydantic import Field
 from covidseg.schema.base import Count, Finite, Name, Positive, Strict, Unique
 
 
+class Restart(Strict):
+    """A new optimizer in the middle of a training: without moments, and with a learning rate of its own."""
+
+    epoch: Positive = Field(description="It begins with this epoch, 0 the first; the schedule counts from there.")
+    lr: Finite = Field(gt=0)
+
+
 class Optimizer(Strict):
     """Optimizer and step schedule: lr * factor ** (epoch // step); step 0: lr throughout."""
 
@@ -23,6 +30,9 @@ class Optimizer(Strict):
     collapse: bool = Field(False, description="The factor of each epoch multiplies what the last one left.")
     clamp: Finite = Field(0.0, ge=0, description="Each component of a gradient is cut to +-clamp; 0: none is.")
     recreate: bool = Field(False, description="A new optimizer each epoch: moments are lost.")
+    restart: Restart | None = Field(
+        None, exclude_if=lambda restart: restart is None, description="Absent: one optimizer throughout."
+    )
 
 
 class Pool(Strict):

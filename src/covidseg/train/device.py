@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import torch
+import torch.utils.deterministic
 from torch import nn
 
 from covidseg.base.errors import UserError
@@ -25,8 +26,9 @@ def prepare(name: str, threads: int) -> torch.device:
     device = torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
     torch.set_num_threads(threads)
     if device.type == "cpu":
-        torch._C._set_deterministic_algorithms(True)  # the public function also imports the compiler: a second
-        torch._C._set_deterministic_fill_uninitialized_memory(False)  # a debugging aid that costs time
+        torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports the compiler: 0.9 s
+        # The filling of new memory is a debugging aid that costs time.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         _keep_freed_memory()
     else:
         torch.backends.cudnn.benchmark = True

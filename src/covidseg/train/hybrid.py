@@ -113,7 +113,7 @@ class Hybrid(Loop):
         )
 
     def _last_losses(self) -> list[tuple[str, str]]:
-        cells = dict(zip(["epoch", "lr", *self.terms], self.history[-1], strict=False))
+        cells = dict(zip(self._header, self.history[-1], strict=True))
         return [(name, cells[name]) for name in self.terms if cells[name]]
 
     def _within(self, progress: Progress) -> Progress:

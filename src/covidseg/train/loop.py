@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -28,8 +28,20 @@ class Loop:
     """Trains a model on some rows and keeps the epoch with the best validation DSC; the first epoch is 0.
 
     ``terms`` are the losses with the class weights of these rows. Everything that a killed training needs to go on is
-    in ``state``: all else follows from the job.
+    in ``_state``: all else follows from the job.
+
+    A training method that needs more derives from this class and extends what it needs, in its own file:
+
+    - ``_batches``: what a step learns from, as labelled slices and others from a second source;
+    - ``_backward``: forward and backward passes of one batch, which add to the gradients;
+    - ``_update``: the step of the optimizer, once the gradients of ``accumulate`` batches have come together;
+    - ``columns`` and ``active``: columns of the history besides the losses, whose values ``_backward`` returns;
+    - ``_snapshot`` and ``_put_back``: what belongs to the best epoch besides the model;
+    - ``_state`` and ``_restore``: the resume state;
+    - ``best_from``: the epoch from which on the best one is chosen.
     """
+
+    best_from = 0
 
     def __init__(self, job: Job, model: nn.Module, feed: SliceLoader, train: Rows, val: Rows, resume: Resume) -> None:
         self.model, self.feed, self.val, self.resume = model, feed, val, resume
@@ -40,7 +52,7 @@ class Loop:
         self.begin(job, train)
 
     def begin(self, job: Job, train: Rows) -> None:
-        """Start anew with the model as it is, on some rows: what was learned about earlier ones is only in it."""
+        """Restart the training on new rows from the current weights; reset optimizer, history and best epoch."""
         self.job, self.train, self.settings = job, train, job.spec.train
         self.terms, self.classes = reweighted(job.spec, self.feed, train)
         self.optimizer.reset()
@@ -48,7 +60,16 @@ class Loop:
         self.epoch = self.batch = self.pending = 0  # epoch, its batches done, batches in the gradients
         self.history: list[list[str]] = []
         self.best: dict[str, Any] | None = None
-        self.values = torch.zeros(0)  # of this epoch, one row a batch, one column per loss that is on
+        self.values = torch.zeros(0)  # of this epoch, one row a batch, one column per active column of the history
+
+    @property
+    def columns(self) -> list[str]:
+        """Return the columns of the history between the learning rate and the validation DSC."""
+        return list(self.terms)
+
+    def active(self, epoch: int) -> list[str]:
+        """Return the columns that have a value in an epoch."""
+        return losses.active(self.terms, epoch)
 
     def run(self, progress: Progress) -> None:
         """Train to the last epoch; the model then holds the best one."""
@@ -64,8 +85,8 @@ class Loop:
             self._close_epoch()
             self._offer()
         if self.best is None:
-            self.best = {"epoch": self.epoch - 1, "dsc": None, **self.flat.snapshot()}
-        self.flat.restore(self.best)
+            self.best = {"epoch": self.epoch - 1, "dsc": None, **self._snapshot()}
+        self._put_back(self.best)
         self.model.eval()
         self.seconds += time.perf_counter() - start
         progress(self.epoch, self.settings.epochs, self._text())
@@ -80,40 +101,49 @@ class Loop:
             # a single slice whose deepest map is one pixel has no variance to normalise by
             batches[-2:] = [np.concatenate(batches[-2:])]
         draws = random.integers(2**63, size=len(batches))  # what a batch draws, as dropout does, is its own
-        names = losses.active(self.terms, self.epoch)
         if self.batch == 0:
-            self.values = torch.zeros(len(batches), len(names), device=self.flat.values.device)
-            if self.settings.optimizer.recreate:
+            self.values = torch.zeros(len(batches), len(self.active(self.epoch)), device=self.flat.values.device)
+            if self.optimizer.restarts(self.epoch):
                 self.optimizer.reset()
         self.model.train()
-        for x, target in self.feed.batches(batches[self.batch :]):
+        for batch in self._batches(batches, random):
             progress(self.epoch + self.batch / len(batches), self.settings.epochs, self._text())
             torch.manual_seed(int(draws[self.batch]))
-            self._step(x, target)
+            self._step(*batch)
             self.batch += 1
-            self.slices += len(x)
+            self.slices += len(batch[0])
             self._offer()
 
-    def _step(self, x: Tensor, target: Tensor) -> None:
-        """Learn one batch at each scale; its losses are the means over them."""
-        for scale in self.settings.scales:
-            self._add(*at_scale(x, target, scale))
+    def _batches(self, batches: list[Rows], random: np.random.Generator) -> Iterator[tuple[Tensor, ...]]:
+        """Yield what each step of this epoch learns from, from batch number ``self.batch`` on: input and target.
 
-    def _add(self, x: Tensor, target: Tensor) -> None:
-        """Add to the gradients and update the parameters when enough came together."""
+        ``batches``: rows of all batches of the epoch; ``random``: the epoch's generator, for what else is drawn.
+        """
+        return self.feed.batches(batches[self.batch :])
+
+    def _step(self, x: Tensor, target: Tensor, *more: Tensor) -> None:
+        """Learn one batch at each scale, and update the parameters when enough batches came together."""
+        for scale in self.settings.scales:
+            found = self._backward(*at_scale(x, target, scale), *more)
+            values = torch.stack([found[name].detach() for name in self.active(self.epoch)])
+            self.values[self.batch] += values / len(self.settings.scales)
+            if x.device.type == "cpu":  # elsewhere it would wait for the device: there once an epoch is enough
+                self._refuse_nan(self.batch, self.batch)
+            self.pending += 1
+            if self.pending == self.settings.accumulate:  # what is left at the end of an epoch goes into the next
+                self._update()
+                self.pending = 0
+
+    def _backward(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Add one batch's gradients to those there are; return the value of each active column of the history."""
         with autocast(x.device):
-            outputs = self.model(x)
-            loss, values = losses.total(self.terms, outputs, target, self.epoch)
+            loss, values = losses.total(self.terms, self.model(x), target, self.epoch)
         (loss / self.settings.accumulate).backward()
-        self.values[self.batch] += torch.stack([value.detach() for value in values.values()]) / len(
-            self.settings.scales
-        )
-        if x.device.type == "cpu":  # elsewhere it would wait for the device: there once an epoch is enough
-            self._refuse_nan(self.batch, self.batch)
-        self.pending += 1
-        if self.pending == self.settings.accumulate:  # what is left at the end of an epoch goes into the next
-            self.optimizer.step(self.epoch)
-            self.pending = 0
+        return values
+
+    def _update(self) -> None:
+        """Update the parameters from the gradients and zero these."""
+        self.optimizer.step(self.epoch)
 
     def _close_epoch(self) -> None:
         """Validate, keep the best, write the history's line and go on to the next epoch."""
@@ -124,25 +154,26 @@ class Loop:
         dsc = None
         if len(self.val) and (last or (self.epoch + 1) % self.settings.validate_every == 0):
             dsc = mean_dsc(self.model, self.feed, self.val)
-            if self.best is None or dsc > self.best["dsc"]:
-                self.best = {"epoch": self.epoch, "dsc": dsc, **self.flat.snapshot()}
-        names = losses.active(self.terms, self.epoch)
-        means = dict(zip(names, self.values.double().mean(0).tolist(), strict=True))
-        row = [means.get(name) for name in self.terms]
-        cells = [self.optimizer.rate(self.epoch), *row, dsc]
+            if self.epoch >= self.best_from and (self.best is None or dsc > self.best["dsc"]):
+                self.best = {"epoch": self.epoch, "dsc": dsc, **self._snapshot()}
+        means = dict(zip(self.active(self.epoch), self.values.double().mean(0).tolist(), strict=True))
+        cells = [self.optimizer.rate(self.epoch), *map(means.get, self.columns), dsc]
         self.history.append([str(self.epoch), *("" if cell is None else f"{cell:.6g}" for cell in cells)])
         self.epoch, self.batch = self.epoch + 1, 0
 
     def history_csv(self) -> str:
         """Return the history: epoch, learning rate, mean of each loss (empty while it is off), validation DSC."""
-        header = ["epoch", "lr", *self.terms, "val_dsc"]
-        return "".join(",".join(row) + "\n" for row in (header, *self.history))
+        return "".join(",".join(row) + "\n" for row in (self._header, *self.history))
+
+    @property
+    def _header(self) -> list[str]:
+        return ["epoch", "lr", *self.columns, "val_dsc"]
 
     def _text(self) -> str:
         parts = []
         if self.history:
-            row = dict(zip(["epoch", "lr", *self.terms, "val"], self.history[-1], strict=True))
-            parts = [f"{name} {float(row[name]):.4f}" for name in self.terms if row[name]]
+            row = dict(zip(self._header, self.history[-1], strict=True))
+            parts = [f"{name} {float(row[name]):.4f}" for name in self.columns if row[name]]
         if self.best is not None and self.best["dsc"] is not None:
             parts.append(f"best val DSC {self.best['dsc']:.3f}")
         return ", ".join(parts)
@@ -151,12 +182,14 @@ class Loop:
 
     def _refuse_nan(self, first: int, last: int) -> None:
         """Raise UserError when a loss of the batches ``first`` to ``last`` of this epoch is not finite."""
-        rows = self.values[first : last + 1].tolist()
-        bad = [i for i, row in enumerate(rows, first) if not all(map(math.isfinite, row))]
-        if bad:
-            self._stop("the loss", bad[0])
+        for batch, row in enumerate(self.values[first : last + 1].tolist(), first):
+            if not all(map(math.isfinite, row)):
+                bad = [
+                    name for name, value in zip(self.active(self.epoch), row, strict=True) if not math.isfinite(value)
+                ]
+                self._stop("the loss" if bad[0] in self.terms else bad[0], batch)
 
-    def _stop(self, what: str, batch: int) -> None:
+    def _stop(self, what: str, batch: int) -> NoReturn:
         self.resume.remove()
         raise UserError(
             f"{self.job.out}: {what} became NaN or infinite in epoch {self.epoch}, batch {batch}; lower "
@@ -171,6 +204,14 @@ class Loop:
             self._refuse_nan(0, self.batch)
             self.resume.save(self._state)
 
+    def _snapshot(self) -> dict[str, Tensor]:
+        """Return a copy of what an epoch left: parameters and buffers."""
+        return self.flat.snapshot()
+
+    def _put_back(self, snapshot: dict[str, Any]) -> None:
+        """Put back what ``_snapshot`` returned."""
+        self.flat.restore(snapshot)
+
     def _state(self) -> dict[str, Any]:
         """Return all that the rest of the training depends on: tensors and plain values."""
         return {
@@ -180,7 +221,7 @@ class Loop:
             "history": self.history,
             "best": self.best,
             "losses": self.values,
-            "model": self.flat.snapshot(),
+            "model": self._snapshot(),
             "grads": self.flat.grads if self.pending else None,
             "optimizer": self.optimizer.state,
         }
@@ -189,7 +230,7 @@ class Loop:
         device = self.flat.values.device
         self.epoch, self.batch, self.pending = state["epoch"], state["batch"], state["pending"]
         self.history, self.best, self.values = state["history"], state["best"], state["losses"].to(device)
-        self.flat.restore(state["model"])
+        self._put_back(state["model"])
         if state["grads"] is not None:
             self.flat.grads.copy_(state["grads"])
         self.optimizer.state = {name: value.to(device) for name, value in state["optimizer"].items()}

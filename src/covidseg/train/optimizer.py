@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
 
 from covidseg import schema
 
@@ -42,7 +44,11 @@ class FlatParameters:
 
 
 class Optimizer:
-    """Adam (betas 0.9, 0.999, eps 1e-8) or SGD, with L2 weight decay, as in torch.optim, and clamped gradients."""
+    """Adam (betas 0.9, 0.999, eps 1e-8) or SGD, with L2 weight decay and clamped gradients, by torch's functions.
+
+    The functions behind ``torch.optim.Adam`` and ``SGD`` are called directly: making an object of these classes imports
+    the compiler, which takes 0.9 s in every process that trains.
+    """
 
     def __init__(self, flat: FlatParameters, settings: schema.Optimizer) -> None:
         self.flat, self.settings = flat, settings
@@ -58,34 +64,42 @@ class Optimizer:
         state = {name: torch.zeros_like(self.flat.values) for name in names}
         return state | {"step": torch.zeros((), device=self.flat.values.device)}
 
+    def restarts(self, epoch: int) -> bool:
+        """Return whether the optimizer is new, without moments, at the beginning of an epoch, 0 the first."""
+        restart = self.settings.restart
+        return self.settings.recreate or (restart is not None and epoch == restart.epoch)
+
     def rate(self, epoch: int) -> float:
-        """Return the learning rate of an epoch, 0 the first.
+        """Return the learning rate of an epoch, 0 the first; after a restart epochs count from there.
 
         ``collapse`` is the released code of Inf-Net, which counts epochs from 1 and each time multiplies the rate it
         finds by factor ** (epoch // step): with step 50 and factor 0.1 nothing is left a few epochs after the 50th.
         """
-        s = self.settings
+        s, first = self.settings, self.settings.lr
+        if s.restart and epoch >= s.restart.epoch:
+            epoch, first = epoch - s.restart.epoch, s.restart.lr
         if not s.step:
-            return s.lr
+            return first
         times = sum(e // s.step for e in range(1, epoch + 2)) if s.collapse else epoch // s.step
-        return s.lr * s.factor**times
+        return first * s.factor**times
 
     @torch.no_grad()
     def step(self, epoch: int) -> None:
         """Update the parameters from the gradients and zero these."""
         values, grads, state, s = self.flat.values, self.flat.grads, self.state, self.settings
-        state["step"] += 1
         if s.clamp:
             grads.clamp_(-s.clamp, s.clamp)
         if s.name == "adam":
-            torch._fused_adam_(
+            adam(
                 [values], [grads], [state["first"]], [state["second"]], [], [state["step"]],
                 lr=self.rate(epoch), beta1=0.9, beta2=0.999, weight_decay=s.weight_decay, eps=1e-8,
-                amsgrad=False, maximize=False,
+                amsgrad=False, maximize=False, fused=True,
             )  # fmt: skip
         else:
-            if s.weight_decay:
-                grads.add_(values, alpha=s.weight_decay)
-            direction = state["velocity"].mul_(s.momentum).add_(grads) if s.momentum else grads
-            values.sub_(direction, alpha=self.rate(epoch))
+            state["step"] += 1
+            sgd(
+                [values], [grads], [state.get("velocity")],
+                lr=self.rate(epoch), momentum=s.momentum, weight_decay=s.weight_decay, dampening=0.0,
+                nesterov=False, maximize=False, foreach=False,
+            )  # fmt: skip
         grads.zero_()

@@ -88,3 +88,18 @@ def test_a_snapshot_brings_back_weights_and_running_means() -> None:
     assert not torch.equal(net.eval()(x), before)
     flat.restore(snapshot)
     assert torch.equal(net.eval()(x), before)
+
+
+RESTARTED = {"lr": 0.01, "step": 10, "factor": 0.1, "restart": {"epoch": 50, "lr": 0.001}}
+
+
+def test_rate_after_a_restart() -> None:
+    """SCOAT-Net: from 0.01 a tenth every ten epochs, and from epoch 50 on again so from 0.001."""
+    optimizer = Optimizer(FlatParameters(network()), schema.Optimizer(**RESTARTED))
+    assert [optimizer.rate(epoch) for epoch in (0, 10, 50, 60)] == pytest.approx([1e-2, 1e-3, 1e-3, 1e-4])
+    assert [epoch for epoch in range(100) if optimizer.restarts(epoch)] == [50]
+
+
+def test_no_restart_leaves_no_trace_in_the_dump() -> None:
+    assert "restart" not in schema.Optimizer().model_dump()
+    assert schema.Optimizer(**RESTARTED).model_dump()["restart"] == {"epoch": 50, "lr": 0.001}

@@ -348,3 +348,49 @@ def test_the_record_goes_before_what_it_records(tmp_path: Path) -> None:
     with pytest.raises(OSError):  # noqa: PT011 (its kind depends on the system)
         resume.clear(tmp_path)
     assert not (tmp_path / "run.json").exists()
+
+
+@pytest.mark.parametrize("calls", [6, 9, 11, 16])
+def test_stopped_around_a_restart_it_ends_in_the_same_bytes(
+    calls: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five batches an epoch, a new optimizer with epoch 2: stopped before, at and after its first step, and later."""
+    train = {"epochs": 4, "batch": 5, "optimizer": {"lr": 1e-2, "step": 2, "restart": {"epoch": 2, "lr": 3e-3}}}
+    changes = {"losses": {"dice": {}}, "train": train}
+    facts = run(blobs.job(data, tmp_path / "one", **changes), blobs.quiet)
+    assert facts["epochs"] == 4
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+    monkeypatch.setattr(resume, "SHARE", float("inf"))
+    left = calls
+
+    def stop(*told: Any) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise KeyboardInterrupt
+
+    job = blobs.job(data, tmp_path / "two", **changes)
+    with pytest.raises(KeyboardInterrupt):
+        run(job, stop)
+    assert run(job, blobs.quiet)["resumed"]
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+
+
+def test_a_restart_is_a_new_optimizer(data: Path, tmp_path: Path) -> None:
+    """It forgets its moments once, and its rate in the history is its own."""
+    from covidseg.train.optimizer import Optimizer
+
+    resets = []
+    original = Optimizer.reset
+
+    def reset(self: Optimizer) -> None:
+        resets.append(float(self.state["step"]))
+        original(self)
+
+    train = {"epochs": 4, "batch": 5, "optimizer": {"lr": 1e-2, "restart": {"epoch": 2, "lr": 3e-3}}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Optimizer, "reset", reset)
+        run(blobs.job(data, tmp_path, losses={"dice": {}}, train=train), blobs.quiet)
+    assert resets == [0, 10]  # as it is made, and after two epochs of five steps
+    rates = [line.split(",")[1] for line in (tmp_path / "history.csv").read_text().splitlines()[1:]]
+    assert rates == ["0.01", "0.01", "0.003", "0.003"]

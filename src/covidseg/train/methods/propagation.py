@@ -67,7 +67,7 @@ class Propagation(Training):
     @property
     def on_labelled(self) -> Propagation:
         """Return the settings of the first training and of the last."""
-        optimizer = self.optimizer.model_copy(update={"lr": self.finetune_lr})
+        optimizer = self.optimizer.model_copy(update={"lr": self.finetune_lr, "restart": None})
         changes = {"epochs": self.finetune_epochs, "batch": self.finetune_batch, "optimizer": optimizer}
         return self.model_copy(update=changes)
 
@@ -200,7 +200,7 @@ def _block(job: Job, number: int, progress: Progress) -> dict[str, Any]:
     known = _join(soft, earlier)
     feed, roles = _feed(job, soft)
     before = [folder(main, "first"), *earlier][-1]
-    optimizer = settings.optimizer.model_copy(update={"lr": settings.step_lr, "step": 0})
+    optimizer = settings.optimizer.model_copy(update={"lr": settings.step_lr, "step": 0, "restart": None})
     step = {"epochs": settings.step_epochs, "batch": settings.step_batch, "optimizer": optimizer}
     phase = _with(job, STEPS, settings.model_copy(update=step))
     paths = [before / "model.safetensors", *(path / LABELS for path in earlier)]

@@ -1,0 +1,66 @@
+"""What presets make of a run: one factor for all that is counted in epochs, and caps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from covidseg.plan.resolve import scale
+from covidseg.schema import Preset, RunSpec
+
+SPEC: dict[str, Any] = {
+    "dataset": "mine",
+    "split": "mine",
+    "classes": ["lesion"],
+    "net": {"name": "unet"},
+    "losses": {"dice": {}, "cross_entropy": {"from_epoch": 167}},
+    "train": {"epochs": 667, "optimizer": {"lr": 0.01, "step": 60, "restart": {"epoch": 334, "lr": 0.002}}},
+}
+
+
+def scaled(train: dict[str, Any] | None = None, **preset: Any) -> tuple[RunSpec, list[str]]:
+    spec = RunSpec.model_validate(SPEC | ({"train": train} if train else {}))
+    return scale(spec, Preset(about="test", **preset))
+
+
+def test_most_epochs_is_one_factor_for_everything_counted_in_epochs() -> None:
+    """667 epochs become 12: 167, 334 and 60 become 3, 6 and 1."""
+    spec, changes = scaled(most_epochs=12)
+    optimizer = spec.train.optimizer
+    assert optimizer.restart is not None
+    assert (spec.train.epochs, spec.losses["cross_entropy"]["from_epoch"]) == (12, 3)
+    assert (optimizer.step, optimizer.restart.epoch, optimizer.restart.lr) == (1, 6, 0.002)
+    assert changes == [
+        "losses.cross_entropy.from_epoch 167 to 3",
+        "train.epochs 667 to 12",
+        "train.optimizer.step 60 to 1",
+        "train.optimizer.restart.epoch 334 to 6",
+    ]
+
+
+@pytest.mark.parametrize(("factor", "epochs"), [(0.01, 7), (0.03, 20), (0.5, 20)])
+def test_the_cap_counts_only_where_the_factor_leaves_more(factor: float, epochs: int) -> None:
+    assert scaled(epochs=factor, most_epochs=20)[0].train.epochs == epochs
+
+
+def test_the_longest_part_of_a_method_is_capped() -> None:
+    """Label propagation: of 100, 10 and 200 epochs the last become 20."""
+    train = {"method": "propagation", "pool": {"dataset": "mine"}, "epochs": 100, "finetune_epochs": 200}
+    spec, _ = scaled(train, most_epochs=20)
+    assert spec.train.model_dump(include={"epochs", "step_epochs", "finetune_epochs"}) == {
+        "epochs": 10, "step_epochs": 1, "finetune_epochs": 20,
+    }  # fmt: skip
+
+
+def test_lr_most_caps_every_rate_after_the_factor() -> None:
+    spec, changes = scaled(lr=0.5, lr_most=0.003)
+    assert spec.train.optimizer.restart is not None
+    assert (spec.train.optimizer.lr, spec.train.optimizer.restart.lr) == (0.003, 0.001)
+    assert changes == ["train.optimizer.lr 0.01 to 0.003", "train.optimizer.restart.lr 0.002 to 0.001"]
+
+
+def test_a_restart_that_no_longer_fits_is_left_out_and_said() -> None:
+    spec, changes = scaled(most_epochs=1)
+    assert spec.train.optimizer.restart is None
+    assert changes[-1] == "train.optimizer.restart left out"
