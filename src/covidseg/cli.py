@@ -165,6 +165,38 @@ def score(
         _fail("score takes either a RUN, or all of --protocol, --truth, --pred and --out")
 
 
+# ---- new scans
+
+
+@app.command()
+def predict(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A run, an exported file, threshold, r231 or so.")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="NIfTI, DICOM, PNG, JPEG; files, folders.")],
+    out: Annotated[Path, typer.Option(help="Folder for masks, volumes.csv and montage.png.")],
+    format: Annotated[str, typer.Option(help="auto: NIfTI, PNG of pictures; dicom-seg for DICOM.")] = "auto",
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Write probability maps too.")] = False,
+    device: Annotated[str, typer.Option(help="auto: a GPU where there is one; cpu, cuda.")] = "auto",
+) -> None:
+    """Segment new scans: a mask on each scan's own grid, volumes, a picture. Works outside a checkout too.
+
+    MODEL is a run as mine/ours, whose folds all vote, a file of covidseg export, or, for the lungs alone, threshold,
+    r231 or r231covidweb. Exit code 1: some scans could not be read, and a line said so.
+    """
+    from covidseg import steps
+
+    if steps.predict(context.obj, model, inputs, out, format, probabilities, device):
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(context: typer.Context, run: RunName, out: Annotated[Path, typer.Option(help="The file to write.")]) -> None:
+    """Write a finished run as one file, which predict reads on any machine: all folds, settings, scores, licence."""
+    from covidseg import steps
+
+    steps.export(_plan(context), run, out)
+
+
 # ---- tables, figures, report
 
 

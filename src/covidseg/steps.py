@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import sys
 import time
 from pathlib import Path
@@ -243,6 +244,60 @@ def score_folders(protocol: str, truth: Path, pred: Path, out: Path) -> str:
     summary = scoring.score_folders(schema.load(schema.Protocol, path), truth, pred, out)
     values = "  ".join(f"{k} {v:.4f}" for k, v in summary.items() if isinstance(v, float))
     return f"{values}\n{out / 'cases.csv'}"
+
+
+# ---- new scans
+
+
+def predict(
+    config: Path, model: str, inputs: list[Path], out: Path, format: str, probabilities: bool, device: str
+) -> int:
+    """Segment new scans with a run, an exported model or a lung segmentation; return how many failed."""
+    from covidseg.inference import apply, scans, segmenters
+
+    for name, value, legal in (("format", format, FORMATS), ("device", device, DEVICES)):
+        _known(value, legal, f"--{name}")
+    found, said = scans.find(inputs)
+    for line in said:
+        _say(line)
+    wanted = apply.Wanted(out, "dicom-seg" if format == "dicom-seg" else "auto", probabilities)
+    threads = len(os.sched_getaffinity(0))
+    with leases.lease(device, 0, _say):
+        weights, mirror = segmenters.weights_folder(), Path(m) if (m := os.environ.get("COVIDSEG_MIRROR")) else None
+        if model in segmenters.LUNG_MODELS:
+            segmenter = segmenters.of_lungs(model, device, weights, mirror)
+        else:
+            segmenter = segmenters.of_model(_model(config, model), device, threads, weights, mirror)
+        return apply.run(segmenter, found, wanted, _say)
+
+
+FORMATS, DEVICES = ("auto", "dicom-seg"), ("auto", "cpu", "cuda")
+
+
+def _model(config: Path, name: str) -> Any:
+    """Return the model of an exported file or of a run of the checkout that this is."""
+    from covidseg.inference import model
+
+    if Path(name).is_file() or name.count("/") != 1 or not config.is_file():
+        return model.load(Path(name))
+    from covidseg.inference.export import model_of
+
+    plan = Plan.load(config)
+    return model_of(plan, plan.run(name))
+
+
+def export(plan: Plan, run_id: str, out: Path) -> None:
+    """Write a finished run as one file."""
+    from covidseg.inference import model
+    from covidseg.inference.export import model_of
+
+    found = model_of(plan, plan.run(run_id))
+    model.save(found, out)
+    said = f"{found.settings.members} trainings" if found.settings.members > 1 else "1 training"
+    _say(f"{found.about}: {said}, {out.stat().st_size / 1e6:.1f} MB in {out}")
+    if found.settings.caveats:
+        _say(f"note: {'; '.join(found.settings.caveats)}")
+    _say(f"data: {found.settings.data['title']}; licence: {found.settings.data['licence']}")
 
 
 # ---- tables, figures, report

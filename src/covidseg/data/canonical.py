@@ -118,8 +118,10 @@ def _check(case: Case, dataset: Dataset) -> None:
 
 def _add(store: Any, case: Case, dataset: Dataset) -> list[dict[str, Any]]:
     """Store one case; return its table rows."""
+    hu = case.image.dtype != np.uint8 and (is_hu(case.image) if case.hu is None else case.hu)
     image = to_8bit(case.image, dataset.window, case.name, case.hu)
     group = store.create_group(case.name)
+    group.attrs["hu"] = bool(hu)  # what a model learned, a new scan has to show
     masks = {"label": case.label, "lung": None if case.lung is None else (case.lung > 0).astype(np.uint8)}
     for key, array in {"image": image, **masks}.items():
         if array is not None:

@@ -7,7 +7,6 @@ averaged. One scan is in memory at a time, and a run that was killed goes on wit
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -21,6 +20,7 @@ from covidseg.base.files import sha256, write_json
 from covidseg.data.canonical import U8, Store, write_table
 from covidseg.data.importers import folder as own_folder
 from covidseg.data.tensors import lung_of
+from covidseg.inference.done import Done
 from covidseg.inference.outputs import labelled, write_pictures, write_volume
 from covidseg.inference.scan import Member, predicted, volumes
 from covidseg.jobs import record
@@ -41,7 +41,7 @@ def write(plan: Plan, run: Run, say: Callable[[str], None]) -> None:
     made_from = masks_made_from(plan, run)
     (out / "masks.json").unlink(missing_ok=True)
     values = mask_values(plan, run)
-    done = _Done(out / "done.jsonl", fingerprint_of(made_from))
+    done = Done(out / "done.jsonl", fingerprint_of(made_from))
     rows, left_out = [], []
     with ExitStack() as stack:
         store = stack.enter_context(Store(canonical))
@@ -138,27 +138,3 @@ def _finish(out: Path, rows: list[dict[str, Any]], **facts: Any) -> None:
 def _masks_in(out: Path) -> Iterator[Path]:
     yield from out.glob("*.nii.gz")
     yield from out.glob("*.png")
-
-
-class _Done:
-    """The scans that a killed run of the same models and data has finished, a JSON line each."""
-
-    def __init__(self, path: Path, identity: str) -> None:
-        self.path = path
-        self.rows: dict[str, dict[str, Any]] = {}
-        lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-        if lines[:1] != [identity]:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"{identity}\n", "utf-8")
-        for line in lines[1:] if lines[:1] == [identity] else []:
-            try:
-                row = json.loads(line)
-                if all(sha256(path.parent / name) == value for name, value in row["files"].items()):
-                    self.rows[row["case"]] = row
-            except (ValueError, KeyError, TypeError, OSError):  # cut off by the kill, or the mask is gone
-                continue
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Note a finished scan."""
-        with open(self.path, "a", encoding="utf-8") as f:
-            f.write(json.dumps(row) + "\n")

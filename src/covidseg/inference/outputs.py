@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from covidseg.base.files import replacing
 from covidseg.data.canonical import U8
 from covidseg.data.orientation import from_store
 
+SCL_SLOPE = 112  # its place in a NIfTI-1 header
 FASTEST = 1  # gzip level: masks shrink a hundredfold at any level
 
 
@@ -24,13 +26,14 @@ def write_volume(
     axcodes: str,
     like: Any = None,
     note: str = "",
+    slope: float = 0.0,
 ) -> None:
     """Write an (S, H, W) array of the store as NIfTI on the grid with this affine; equal arrays give equal bytes.
 
     ``like`` is the NIfTI header of the scan: its sform and its qform are copied with their codes, so that every
     reader, whichever of the two it follows, puts both files in the same place. Without it the affine is written as
     both; a sheared affine, which a qform cannot hold, as the sform alone. ``note``: up to 79 characters for the
-    header's description.
+    header's description. ``slope``: what a stored value counts, as 1/255 of 8-bit probabilities; 0: itself.
     """
     import nibabel as nib
 
@@ -50,8 +53,11 @@ def write_volume(
             header.set_qform(affine, code="scanner", strip_shears=False)
         except nib.spatialimages.HeaderDataError:
             header.set_qform(None, code="unknown")
+    data = bytearray(image.to_bytes())
+    if slope:  # nibabel would take the array for scaled values already, and divide it
+        struct.pack_into("<f", data, SCL_SLOPE, slope)
     with replacing(path) as temporary:
-        temporary.write_bytes(gzip.compress(image.to_bytes(), compresslevel=FASTEST, mtime=0))
+        temporary.write_bytes(gzip.compress(data, compresslevel=FASTEST, mtime=0))
 
 
 def write_pictures(out: Path, name: str, mask_SHW: U8, note: str = "") -> list[Path]:

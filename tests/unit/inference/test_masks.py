@@ -7,7 +7,8 @@ from PIL import Image
 
 from covidseg.data.orientation import to_store
 from covidseg.data.tensors import Window
-from covidseg.inference.masks import _Done, write_mask
+from covidseg.inference.done import Done
+from covidseg.inference.masks import write_mask
 from covidseg.inference.outputs import labelled, write_volume
 from covidseg.inference.scan import enlarged, volumes
 from covidseg.metrics.overlap import label_map
@@ -102,11 +103,11 @@ def test_maps_go_back_into_their_window():
 def test_a_killed_run_keeps_what_it_finished(tmp_path):
     (tmp_path / "a.png").write_bytes(b"mask")
     sha = "c20e6ca5f2d1a1d4aab0ed5e1a4ad6a9"
-    done = _Done(tmp_path / "done.jsonl", "models")
+    done = Done(tmp_path / "done.jsonl", "models")
     done.add({"case": "gone", "files": {"b.png": sha}})
     done.add({"case": "a", "files": {}})
     with open(tmp_path / "done.jsonl", "a") as f:
         f.write('{"case": "cut o')
-    assert list(_Done(tmp_path / "done.jsonl", "models").rows) == ["a"]
-    assert list(_Done(tmp_path / "done.jsonl", "other models").rows) == []
+    assert list(Done(tmp_path / "done.jsonl", "models").rows) == ["a"]
+    assert list(Done(tmp_path / "done.jsonl", "other models").rows) == []
     assert (tmp_path / "done.jsonl").read_text() == "other models\n"
