@@ -38,6 +38,8 @@ def fetch(plan: Plan, name: str) -> None:
     dataset, raw = plan.dataset(name), plan.paths.raw(name)
     if dataset.joins:
         raise UserError(f"{name}: has no files of its own; fetch {' and '.join(dataset.joins)}, which it joins")
+    if (files := plan.catalogue.files_of(name)) != name:
+        raise UserError(f"{name}: has no files of its own; fetch {files}, whose files it reads")
     if plan.config.mode == "demo":
         from covidseg.data import phantom
 
@@ -62,7 +64,8 @@ def import_(plan: Plan, name: str) -> None:
     if dataset.joins:
         raw = out.parent
     else:
-        raw = dataset.folder or need(plan.paths.raw(name) / "fetched.json", f"fetch {name}").parent
+        files = plan.catalogue.files_of(name)
+        raw = dataset.folder or need(plan.paths.raw(files) / "fetched.json", f"fetch {files}").parent
     (out / "import.json").unlink(missing_ok=True)
     canonical.write(importers.cases(raw, dataset), dataset, out)
     _finish(out / "import.json", [out / "slices.h5", out / "slices.csv"], dataset=name)

@@ -15,6 +15,11 @@ one fold; nothing else changes. In ``ma5-patients-zenodo20`` radiopaedia_10_8590
 nine volumes both choose the best epoch and are tested (``val+test``). In ``dataset3-clean`` three volumes validate,
 ``random.Random(0).sample(volumes, 3)``, and the other six are tested. ``infnet-50-48-val`` does with COVID-SemiSeg what
 ``dataset3-paper`` does: 50 slices train, the other 48 validate and test.
+
+``attnfusion-5`` parts medseg-all into five folds, A's images and B's volumes each by themselves: both lists shuffled by
+``random.Random(0)``, images first, every fifth one tested, none validating. ``attnfusion``, a hold-out, is its fold 0.
+``attnfusion-5-zenodo20`` and ``attnfusion-zenodo20`` are the folds of ``ma5-patients-zenodo20`` for both halves of its
+cases, those that validate there training here.
 """
 
 from __future__ import annotations

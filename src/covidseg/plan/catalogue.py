@@ -61,11 +61,8 @@ class Catalogue:
             part = load(Dataset, file_of("datasets", name, "data set", self.source))
             if part.joins:
                 raise UserError(f"{path}: joins: {name} itself joins others; name its parts")
-            for key in ("classes", "kept", "crop"):
-                if getattr(part, key) != getattr(dataset, key):
-                    raise UserError(
-                        f"{path}: {key.replace('kept', 'keep')}: differs from that of {name}; make both equal"
-                    )
+            if part.classes != dataset.classes:
+                raise UserError(f"{path}: classes: differs from that of {name}; make both equal")
         return [self.dataset(name) for name in dataset.joins]
 
     def described(self, name: str, where: str | None = None) -> tuple[Path, Dataset]:
@@ -84,6 +81,10 @@ class Catalogue:
                 f"{path}: dataset.folder: {paper.dataset.folder}: no such folder; name the one that holds dataset.json"
             )
         return path, described(paper.dataset, paper.paper.title)
+
+    def files_of(self, name: str) -> str:
+        """Return the data set whose downloaded files a data set reads: itself, or one that it shares them with."""
+        return (self.dataset(name).files_of if self.config.mode == "paper" else None) or name
 
     def check_dataset(self, name: str, where: str) -> None:
         """Raise UserError for an unknown data set, naming ``where`` it was asked for."""

@@ -48,6 +48,7 @@ class JobGraph:
         for paper, figure in self.targets.figures():
             names += self.targets.figure_datasets(paper, figure)
         names = [part for name in names for part in (*self.catalogue.dataset(name).joins, name)]
+        names = [part for name in names for part in (self.catalogue.files_of(name), name)]
         if any(self.catalogue.lungs(name) == "phantom" for name in names):
             names.append(self.resolver.run(PHANTOM_LUNGS).spec.dataset)
         return list(dict.fromkeys(names))
@@ -119,4 +120,4 @@ class JobGraph:
         """Return the records that an import waits for: of the files as they came, or of the parts' stores."""
         parts = self.catalogue.dataset(dataset).joins
         made = [self._paths.canonical(part) / name for part in parts for name in ("import.json", "lungs.json")]
-        return made or [self._paths.raw(dataset) / "fetched.json"]
+        return made or [self._paths.raw(self.catalogue.files_of(dataset)) / "fetched.json"]

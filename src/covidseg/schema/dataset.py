@@ -41,6 +41,11 @@ class Phantom(Strict):
     seed: Count
     size: Pixels = Field(description="Width and height of a slice; larger ones follow from the data set's quirks.")
     slices: Positive = Field(1, description="Slices per volume.")
+    healthy: Count = Field(
+        0,
+        exclude_if=lambda count: count == 0,
+        description="More slices per volume, without lesion: half of them in its middle, half at its ends.",
+    )
     lung: Share = Field(description="Share of lung pixels over the slices with lesion.")
     ggo: Share = Field(description="Share of ground-glass pixels over the slices with lesion.")
     consolidation: Share = Field(description="Share of consolidation pixels over the slices with lesion.")
@@ -77,7 +82,12 @@ class Dataset(Strict):
     phantom: Phantom | None = None
     folder: Folder | None = Field(None, description="importer folder: where the user's data lie.")
     joins: Annotated[list[Name], Unique] = Field(
-        [], description="importer joined: the data sets it consists of; classes, keep and crop are those of each."
+        [], description="importer joined: the data sets it consists of; its classes are those of each."
+    )
+    files_of: Name | None = Field(
+        None,
+        exclude_if=lambda name: name is None,
+        description="The data set whose files these are, read another way; a phantom twin has files of its own.",
     )
 
     @property

@@ -24,7 +24,8 @@ def supplies(plan: Plan) -> Iterator[Supply]:
     if plan.config.mode == "demo":
         return
     for name in plan.graph.all_datasets():
-        if not plan.dataset(name).joins and plan.dataset(name).folder is None:
+        dataset = plan.dataset(name)
+        if not dataset.joins and dataset.folder is None and plan.catalogue.files_of(name) == name:
             yield _dataset(plan, name)
     for url in dict.fromkeys(_weights(plan)):
         file = url.rpartition("/")[2]

@@ -68,11 +68,11 @@ def medseg_slices_files(phantom: Phantom, raw: Path) -> None:
 
 def medseg_volumes_files(phantom: Phantom, raw: Path) -> None:
     """Write nine windowed volumes, larger than the field that is cropped from them, and their masks."""
-    plans = [plan for k in range(9) for plan in _volume((phantom.seed, k), phantom.slices, LARGER, empty=1)]
+    plans = [plan for k in range(9) for plan in _volume((phantom.seed, k), phantom.slices, LARGER, 1, phantom.healthy)]
     scans = iter(_maker(phantom, plans, effusion=0.3))
     for k in range(1, 10):
         image, mask = raw / medseg_volumes.IMAGES / f"{k}.nii.gz", raw / medseg_volumes.MASKS / f"{k}.nii.gz"
-        _stack(image, mask, islice(scans, phantom.slices), phantom, hu=False)
+        _stack(image, mask, islice(scans, phantom.slices + phantom.healthy), phantom, hu=False)
     for folder in (medseg_volumes.IMAGES, medseg_volumes.MASKS):
         pack(raw / folder)
 
@@ -165,8 +165,20 @@ def _maker(phantom: Phantom, plans: Sequence[Plan], effusion: float = 0.0, crop:
     return Maker(plans, phantom.size, shares, effusion, crop=crop)
 
 
-def _volume(patient: tuple[int, ...], slices: int, extent: float, empty: int) -> Iterator[Plan]:
-    """Plan a volume from foot to head; ``empty`` slices at its ends show no lesion."""
+def _volume(patient: tuple[int, ...], slices: int, extent: float, empty: int, healthy: int = 0) -> list[Plan]:
+    """Plan a volume from foot to head; ``empty`` slices at its ends show no lesion.
+
+    So do ``healthy`` more, half of them in the middle third, half at the ends: or a slice's height would tell whether
+    it shows one. They change nothing in the others.
+    """
+    middle = np.linspace(0.34, 0.66, healthy - healthy // 2)
+    ends = np.concatenate([np.linspace(0.0, 0.12, healthy // 4), np.linspace(0.88, 1.0, healthy // 2 - healthy // 4)])
+    more = [Plan(patient, slices + k, 0.06 + 0.86 * float(at), 0.0, extent) for k, at in enumerate([*middle, *ends])]
+    return sorted([*_with_lesions(patient, slices, extent, empty), *more], key=lambda plan: plan.height)
+
+
+def _with_lesions(patient: tuple[int, ...], slices: int, extent: float, empty: int) -> Iterator[Plan]:
+    """Plan the slices of a volume, ``empty`` of them at its ends without lesion."""
     rng = np.random.default_rng([*patient, 20])
     severity = rng.lognormal(0, 0.6)
     first = int(rng.integers(0, empty + 1))
