@@ -15,7 +15,6 @@ import yaml
 from covidseg.base.errors import UserError
 from covidseg.evaluate import score
 from covidseg.plan import Plan
-from covidseg.schema import ResultTable
 from tests.conftest import ROOT
 from tests.fuzz import mutate
 
@@ -54,12 +53,13 @@ def ask_everything(plan: Plan) -> None:
         hashes.lung_modules(name)
     for checked in plan.graph.leak_sets():
         hashes.leaks(*checked)
-    for paper, name, table in plan.targets.tables():
+    for paper, name, _ in plan.targets.tables():
         hashes.table(paper, name)
-        if isinstance(table, ResultTable):
-            plan.targets.table_leaks(paper, table)
-    for paper, name in plan.targets.figures():
+    for paper, name, _ in plan.targets.figures():
         hashes.figure(paper, name)
+    for paper, _, shown in plan.targets.exhibits():
+        assert shown.needs(plan, paper).memory_mb > 0
+        _ = shown.reads(plan.targets, paper).files(plan.paths), shown.modules(plan, paper)
     for paper in plan.targets.claims():
         hashes.claims(paper)
     hashes.report()
@@ -128,7 +128,8 @@ def test_planning_takes_a_file_or_says_one_line(kind: str, project: Path) -> Non
             if kind == "protocol":
                 masks = np.eye(8, dtype=bool)
                 scored = score.Slice("a", "a/000", 0, "infection", masks.astype(np.uint8) * 255, masks, (1.0, 1.0, 1.0))
-                score.summarise(score.score_slices(made.protocol("ssanet"), [scored]), made.protocol("ssanet"))
+                protocol = made.catalogue.protocol("ssanet")
+                score.summarise(score.score_slices(protocol, [scored]), protocol)
 
         refused += refused_in_one_line(plan, what)
     file.write_text(original)

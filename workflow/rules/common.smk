@@ -19,7 +19,7 @@ try:
     RUNS = PLAN.graph.all_runs()
     DATA = PLAN.graph.tensor_sets()
     TABLES = {(paper, name): table for paper, name, table in PLAN.targets.tables()}
-    FIGURES = list(PLAN.targets.figures())
+    FIGURES = {(paper, name): figure for paper, name, figure in PLAN.targets.figures()}
     CLAIMS = list(PLAN.targets.claims())
     MASKS = PLAN.targets.masks()
     LEAKS = PLAN.graph.leak_sets()
@@ -134,26 +134,6 @@ def lung_model(wildcards):
     return P.job(PHANTOM_LUNGS, *PLAN.run(PHANTOM_LUNGS).jobs[0]) / "model.safetensors"
 
 
-def table_inputs(wildcards):
-    table = TABLES[wildcards.paper, wildcards.table]
-    if table.kind == "datasets":
-        names = PLAN.targets.table_datasets(table)
-        return [
-            P.canonical(n) / made
-            for n in names
-            for made in ("import.json", "lungs.json")
-        ]
-    runs = PLAN.targets.table_runs(wildcards.paper, table)
-    return (
-        [P.run(r) / "cases.csv" for r in runs]
-        + [j for r in runs for j in jobs_of(r, "run.json")]
-        + [
-            P.leaks(*checked, "json")
-            for checked in PLAN.targets.table_leaks(wildcards.paper, table)
-        ]
-    )
-
-
 def claims_inputs(wildcards):
     runs = PLAN.targets.claim_runs(wildcards.paper)
     return [P.run(r) / "cases.csv" for r in runs] + [
@@ -161,11 +141,21 @@ def claims_inputs(wildcards):
     ]
 
 
-def figure_inputs(wildcards):
-    shown = (wildcards.paper, wildcards.figure)
-    return [
-        P.job(*job) / "predictions.h5" for job in PLAN.targets.figure_jobs(*shown)
-    ] + [
-        P.canonical(name) / "import.json"
-        for name in PLAN.targets.figure_datasets(*shown)
-    ]
+class Made:
+    """What a rule needs to know of a table or figure: its inputs, its code and what its job asks for."""
+
+    def __init__(self, kind):
+        self.of = {"table": TABLES, "figure": FIGURES}[kind]
+        self.kind = kind
+
+    def exhibit(self, w):
+        return self.of[w.paper, getattr(w, self.kind)]
+
+    def inputs(self, w):
+        return self.exhibit(w).reads(PLAN.targets, w.paper).files(P)
+
+    def code(self, w):
+        return code(f"{self.kind}s", *self.exhibit(w).modules(PLAN, w.paper))
+
+    def needs(self, w):
+        return self.exhibit(w).needs(PLAN, w.paper)

@@ -1,9 +1,12 @@
 # Figures from saved predictions and from the canonical store.
 
 
+FIGURE = Made("figure")
+
+
 rule figure:
     input:
-        figure_inputs,
+        FIGURE.inputs,
     output:
         png=report(
             P.figure("{paper}", "{figure}", "png"),
@@ -17,12 +20,14 @@ rule figure:
         LOGS / "figure" / "{paper}" / "{figure}.log",
     conda:
         ENV
+    threads: lambda w: FIGURE.needs(w).threads
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(20),
+        gpu=lambda w: FIGURE.needs(w).gpus,
+        mem_mb=lambda w, attempt: attempt * FIGURE.needs(w).memory_mb,
+        runtime=lambda w, attempt: attempt * FIGURE.needs(w).minutes,
     params:
         spec=lambda w: PLAN.fingerprints.figure(w.paper, w.figure),
-        code=code("figures"),
+        code=FIGURE.code,
     message:
         "figure {wildcards.figure} of {wildcards.paper}"
     shell:

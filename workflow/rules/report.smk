@@ -24,7 +24,14 @@ rule report:
         runtime=growing(20),
     params:
         spec=PLAN.fingerprints.report(),
-        code=code("report"),
+        code=code(
+            "report",
+            *(
+                m
+                for paper, _, shown in PLAN.targets.exhibits()
+                for m in shown.modules(PLAN, paper)
+            ),
+        ),
     message:
         "report"
     shell:

@@ -1,9 +1,12 @@
 # Tables: printed beside ours. A table refuses results that were not made from today's rows.
 
 
+TABLE = Made("table")
+
+
 rule table:
     input:
-        table_inputs,
+        TABLE.inputs,
     output:
         csv=P.table("{paper}", "{table}", "csv"),
         md=P.table("{paper}", "{table}", "md"),
@@ -19,12 +22,14 @@ rule table:
         LOGS / "table" / "{paper}" / "{table}.log",
     conda:
         ENV
+    threads: lambda w: TABLE.needs(w).threads
     resources:
-        mem_mb=growing(1000),
-        runtime=growing(20),
+        gpu=lambda w: TABLE.needs(w).gpus,
+        mem_mb=lambda w, attempt: attempt * TABLE.needs(w).memory_mb,
+        runtime=lambda w, attempt: attempt * TABLE.needs(w).minutes,
     params:
         spec=lambda w: PLAN.fingerprints.table(w.paper, w.table),
-        code=code("tables"),
+        code=TABLE.code,
     message:
         "table {wildcards.table} of {wildcards.paper}"
     shell:

@@ -1,20 +1,23 @@
-"""The papers' figures, drawn from saved predictions and from the canonical store."""
+"""The papers' figures. What a figure shows is its kind's business, see ``figures/kinds``."""
 
 from __future__ import annotations
 
-from covidseg.figures import examples, qualitative
-from covidseg.figures.page import draw, save
-from covidseg.plan import Plan
-from covidseg.schema import ExamplesFigure
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from covidseg.plan import Plan
 
 
 def write(plan: Plan, paper: str, name: str) -> None:
-    """Draw one figure of a paper as PNG and PDF. Raises UserError when no slice qualifies."""
-    figure = plan.papers[paper].figures[name]
-    if isinstance(figure, ExamplesFigure):
-        rows, shares = examples.rows(plan, figure), True
-    else:
-        rows, shares = qualitative.rows(plan, paper, figure), figure.shares
-    drawing = draw(rows, shares, "Phantom CT, not patients." if plan.config.mode == "demo" else "")
+    """Draw one figure of a paper as PNG and PDF."""
+    from covidseg.figures.page import save
+
+    drawing = plan.papers[paper].figures[name].draw(plan, paper)
     for suffix in ("png", "pdf"):
         save(drawing, plan.paths.figure(paper, name, suffix))
+
+
+def caption_of(plan: Plan, paper: str, name: str) -> str:
+    """Return a figure's caption: the paper's in our words, then what its kind says of data, mode, preset and rules."""
+    figure = plan.papers[paper].figures[name]
+    return " ".join(part.rstrip(".") + "." for part in [figure.caption, *figure.words(plan, paper, name)])

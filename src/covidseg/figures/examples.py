@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,7 +11,9 @@ from covidseg.data.canonical import Store
 from covidseg.data.imported import imported
 from covidseg.figures.page import Panel, Row
 from covidseg.plan import Plan
-from covidseg.schema import ExampleGroup, ExamplesFigure
+
+if TYPE_CHECKING:
+    from covidseg.figures.kinds.examples import ExampleGroup, ExamplesFigure
 
 LESIONS = "True lesions"
 

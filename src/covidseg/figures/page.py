@@ -11,12 +11,15 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 import numpy.typing as npt
 
 from covidseg.base.files import replacing
+
+if TYPE_CHECKING:
+    from covidseg.plan import Plan
 
 CT, TRUTH = "CT", "Ground truth"
 Style = tuple[tuple[float, float, float], str]  # colour, hatch
@@ -83,7 +86,7 @@ class _Sheet:
         return self.drawing.add_axes(box)
 
 
-def _in_our_look(function: Callable[P, Any]) -> Callable[P, Any]:
+def in_our_look(function: Callable[P, Any]) -> Callable[P, Any]:
     """Let a function draw in LOOK, and not as the user's own matplotlibrc has it."""
 
     @functools.wraps(function)
@@ -96,7 +99,12 @@ def _in_our_look(function: Callable[P, Any]) -> Callable[P, Any]:
     return drawn
 
 
-@_in_our_look
+def note(plan: Plan) -> str:
+    """Return what stands below a drawing: nothing, but of phantoms that they are."""
+    return "Phantom CT, not patients." if plan.config.mode == "demo" else ""
+
+
+@in_our_look
 def draw(rows: list[Row], shares: bool, note: str = "") -> Any:
     """Return the matplotlib figure: CT and panels by columns, with ``shares`` bars of each class's share last."""
     methods = list(dict.fromkeys(heading for row in rows for heading in row.panels if heading != TRUTH))
@@ -144,7 +152,7 @@ def draw(rows: list[Row], shares: bool, note: str = "") -> Any:
     return sheet.drawing
 
 
-@_in_our_look
+@in_our_look
 def save(drawing: Any, path: Path) -> None:
     """Write a figure as PNG or PDF, by the path's suffix: fonts embedded, no date, the same bytes each time."""
     pdf = path.suffix == ".pdf"

@@ -18,10 +18,10 @@ from covidseg.evaluate.predictions import test_slices
 from covidseg.figures.page import TRUTH, Box, Masks, Panel, Row
 from covidseg.metrics.overlap import count
 from covidseg.plan import Plan, Run
-from covidseg.schema import Group, QualitativeFigure
 
 if TYPE_CHECKING:
     from covidseg.evaluate.score import Slice
+    from covidseg.figures.kinds.qualitative import Group, QualitativeFigure
 
 RULE = (
     "of the test slices whose lesion is at least as large as the median one, those on which the methods' Dice differs "
@@ -44,7 +44,7 @@ def rows(plan: Plan, paper: str, figure: QualitativeFigure) -> list[Row]:
 
 
 def _group(plan: Plan, paper: str, group: Group) -> list[Row]:
-    jobs = plan.targets.group_jobs(paper, group)
+    jobs = group.jobs(plan.targets, paper)
     # Predictions are read twice: all of them at the slices' own size would fill the memory.
     chosen = choose({heading: scored(test_slices(plan, *job)) for heading, job in jobs.items()}, group.slices)
     if not chosen:

@@ -95,6 +95,11 @@ class Catalogue:
         """Raise UserError for an unknown protocol, naming ``where`` it was asked for."""
         file_of("protocols", name, "protocol", where)
 
+    def check_classes(self, dataset: str, classes: list[str], where: str) -> None:
+        """Raise UserError for a class that a data set does not have, naming ``where`` it was asked for."""
+        known = self.described(dataset, where)[1]
+        check_known(classes, [*known.classes, *known.unions], where)
+
     @functools.cache  # noqa: B019
     def protocol(self, name: str) -> Protocol:
         """Return a metric convention."""

@@ -10,7 +10,7 @@ from covidseg.plan.names import WORKFLOW, check_known, qualified
 from covidseg.plan.resolver import Resolver
 from covidseg.plan.settings import Settings
 from covidseg.plan.targets import Targets
-from covidseg.schema import Claim, DatasetTable, ExamplesFigure, QualitativeFigure, ResultTable, Training
+from covidseg.schema import Claim, Training
 
 
 class Checks:
@@ -38,20 +38,9 @@ class Checks:
             for name, deviation in paper.deviations.items():
                 check_known(deviation.runs or [], paper.runs, f"{where}: deviations.{name}.runs")
             for name, table in paper.tables.items():
-                at = f"{where}: tables.{name}"
-                headings: dict[str, str] = table.columns if isinstance(table, DatasetTable) else table.metrics
-                if isinstance(table, ResultTable):
-                    self.catalogue.check_protocol(table.protocol, f"{at}.protocol")
-                    check_known(
-                        table.metrics.values(), self.catalogue.protocol(table.protocol).metrics, f"{at}.metrics"
-                    )
-                    self._check_rows(paper_name, table, at)
-                else:
-                    self._check_dataset_rows(table, at)
-                for label, printed in [(row.label, row.printed) for row in table.rows]:
-                    check_known(printed, headings, f"{at}: printed of {label!r}")
+                table.check(self.targets, paper_name, f"{where}: tables.{name}")
             for name, figure in paper.figures.items():
-                self._check_figure(paper_name, figure, f"{where}: figures.{name}")
+                figure.check(self.targets, paper_name, f"{where}: figures.{name}")
             check_known(paper.masks or [], paper.runs, f"{where}: masks")
             for name in paper.masks or []:
                 if self.resolver.run(f"{paper_name}/{name}").spec.maps:
@@ -91,21 +80,6 @@ class Checks:
         if len(other.classes) > 1 or other.input.prior:
             raise UserError(f"{where}.run: {name} has several classes or itself a prior; name a run of one class")
 
-    def _check_rows(self, paper: str, table: ResultTable, at: str) -> None:
-        """Check the runs and classes of a table of scores, and that no two rows look the same."""
-        check_known([r.run for r in table.rows if r.run and "/" not in r.run], self._papers[paper].runs, f"{at}.rows")
-        ids = {row.run: qualified(paper, row.run) for row in table.rows if row.run}
-        classes = {
-            run: self.resolver.run(run_id).spec.classes for run, run_id in ids.items() if self.resolver.known(run_id)
-        }
-        every = list(dict.fromkeys(name for found in classes.values() for name in found))
-        for k, row in enumerate(table.rows):
-            legal = classes.get(row.run, every) if row.run else every
-            if row.cls and legal:
-                check_known([row.cls], legal, f"{at}.rows.{k}.class")
-            if (row.label, row.cls) in [(other.label, other.cls) for other in table.rows[:k]]:
-                raise UserError(f"{at}.rows.{k}.label: two rows are {row.label!r}; rename one, or give it a class")
-
     def _check_cases(self, dataset: str, split: str) -> None:
         """Check that a user's folder has the cases of a split; of other data sets that is known once they are there."""
         folder = self.catalogue.dataset(dataset).folder
@@ -134,26 +108,3 @@ class Checks:
                 )
             if claim.cls:
                 check_known([claim.cls], specs[0].classes, f"{at}.class")
-
-    def _check_dataset_rows(self, table: DatasetTable, at: str) -> None:
-        shares = {"lung", *(key for row in table.rows for key in (row.lesion, *row.classes))}
-        check_known(table.columns.values(), {"slices", "classes", *shares}, f"{at}.columns")
-        for row in table.rows:
-            for name in row.datasets:
-                self._check_classes(name, [row.lesion, *row.classes], f"{at}: classes of {row.label!r}")
-
-    def _check_figure(self, paper: str, figure: QualitativeFigure | ExamplesFigure, at: str) -> None:
-        """Check a figure's runs and classes, and that the runs of a group have the same test slices."""
-        check_known([run for run in figure.runs if "/" not in run], self._papers[paper].runs, at)
-        if isinstance(figure, ExamplesFigure):
-            for k, example in enumerate(figure.groups):
-                self._check_classes(example.dataset, example.classes, f"{at}.groups.{k}.classes")
-            return
-        for k, group in enumerate(figure.groups):
-            specs = [self.resolver.run(qualified(paper, run)).spec for run in group.runs.values()]
-            if len({(spec.dataset, spec.split, *spec.classes) for spec in specs}) > 1:
-                raise UserError(f"{at}.groups.{k}.runs: their data set, split or classes differ; make a group of each")
-
-    def _check_classes(self, dataset: str, classes: list[str], where: str) -> None:
-        known = self.catalogue.described(dataset, where)[1]
-        check_known(classes, [*known.classes, *known.unions], where)

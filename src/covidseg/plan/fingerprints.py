@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
 
 from covidseg.plan.catalogue import Catalogue
 from covidseg.plan.graph import JobGraph
-from covidseg.plan.names import STANDARD, fingerprint_of
+from covidseg.plan.names import fingerprint_of
 from covidseg.plan.resolver import Resolver
 from covidseg.plan.settings import Settings
 from covidseg.plan.targets import Targets
-from covidseg.schema import ResultTable, RunSpec
+from covidseg.schema import Exhibit, RunSpec
 
 METRIC_PROSE = {"title", "about", "better", "digits", "unit", "not_comparable"}
 
@@ -67,28 +67,16 @@ class Fingerprints:
 
     def table(self, paper: str, table: str) -> str:
         """Return the hash of a table's rows and of all that its caption says."""
-        model, head = self._papers[paper].tables[table], self._papers[paper].paper
-        about: list[Any] = [
-            model.model_dump(mode="json"),
-            head.model_dump(mode="json"),
-            self._config.mode,
-            self._preset_name,
-        ]
-        if isinstance(model, ResultTable):
-            about += [
-                [self.resolver.caveats(run), run.released, run.jobs]
-                for run in map(self.resolver.run, self.targets.table_runs(paper, model))
-            ]
-            about += [self.catalogue.protocol(name).model_dump(mode="json") for name in (model.protocol, STANDARD)]
-        else:
-            about += [self._dataset_hash(n, "classes", "unions", "crop") for n in self.targets.table_datasets(model)]
-        return fingerprint_of(about)
+        return self._exhibit(paper, self._papers[paper].tables[table])
 
     def figure(self, paper: str, figure: str) -> str:
-        """Return the hash of what a figure shows."""
-        data = [[n, self._dataset_hash(n, "classes", "unions")] for n in self.targets.figure_datasets(paper, figure)]
-        model = self._papers[paper].figures[figure].model_dump(mode="json")
-        return fingerprint_of([model, self.targets.figure_jobs(paper, figure), data, self._config.mode])
+        """Return the hash of what a figure shows and of all that its caption says."""
+        return self._exhibit(paper, self._papers[paper].figures[figure])
+
+    def _exhibit(self, paper: str, exhibit: Exhibit) -> str:
+        settings = [exhibit.model_dump(mode="json"), self._papers[paper].paper.model_dump(mode="json")]
+        reads, decides = asdict(exhibit.reads(self.targets, paper)), exhibit.decides(self.targets, paper)
+        return fingerprint_of([settings, reads, decides, self._config.mode, self._preset_name])
 
     def split(self, split: str) -> str:
         """Return the hash of how a split is made."""

@@ -10,7 +10,6 @@ from covidseg.plan.catalogue import Catalogue
 from covidseg.plan.names import PHANTOM_LUNGS, SUPPORT
 from covidseg.plan.resolver import Resolver
 from covidseg.plan.targets import Targets
-from covidseg.schema import DatasetTable, ResultTable
 
 
 class JobGraph:
@@ -42,11 +41,8 @@ class JobGraph:
         runs = [self.resolver.run(run) for run in self.with_models()]
         names = [name for run in runs for name, _ in run.tensors]
         names += [run.spec.maps for run in runs if run.spec.maps]
-        for _, _, table in self.targets.tables():
-            if isinstance(table, DatasetTable):
-                names += self.targets.table_datasets(table)
-        for paper, figure in self.targets.figures():
-            names += self.targets.figure_datasets(paper, figure)
+        for _, _, exhibit in self.targets.exhibits():
+            names += exhibit.wanted_datasets(self.targets)
         names = [part for name in names for part in (*self.catalogue.dataset(name).joins, name)]
         names = [part for name in names for part in (self.catalogue.files_of(name), name)]
         if any(self.catalogue.lungs(name) == "phantom" for name in names):
@@ -99,12 +95,9 @@ class JobGraph:
         at all, the runs that need its model.
         """
         found: dict[str, list[str]] = {}
-        for paper, name, table in self.targets.tables():
-            for run in dict.fromkeys(self.targets.table_runs(paper, table) if isinstance(table, ResultTable) else ()):
-                found.setdefault(run, []).append(f"table {name}")
-        for paper, name in self.targets.figures():
-            for run in dict.fromkeys(self.targets.figure_runs(paper, name)):
-                found.setdefault(run, []).append(f"figure {name}")
+        for paper, title, exhibit in self.targets.exhibits():
+            for run in exhibit.wanted_runs(self.targets, paper):
+                found.setdefault(run, []).append(title)
         for run in dict.fromkeys(self.targets.masks()):
             found.setdefault(run, []).append("masks")
         for paper in self.targets.claims():

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator
 from covidseg.plan.catalogue import Catalogue
 from covidseg.plan.names import STANDARD, qualified
 from covidseg.plan.resolver import Resolver
-from covidseg.plan.run import Run
 from covidseg.plan.settings import Settings
-from covidseg.schema import Claim, DatasetTable, ExamplesFigure, Group, QualitativeFigure, ResultTable
+from covidseg.schema import Claim, Exhibit, Figure, Table
 
 
 class Targets:
@@ -20,46 +19,32 @@ class Targets:
         self.catalogue, self.resolver = catalogue, resolver
         self._papers, self._config = catalogue.papers, settings.config
 
-    def tables(self) -> Iterator[tuple[str, str, ResultTable | DatasetTable]]:
+    def tables(self) -> Iterator[tuple[str, str, Table]]:
         """Yield (paper, table name, table) of every table that has at least one row to make."""
         for paper in self._config.papers:
             for name, table in self._papers[paper].tables.items():
-                if self.table_runs(paper, table) if isinstance(table, ResultTable) else self.table_datasets(table):
+                if table.ready(self, paper):
                     yield paper, name, table
 
-    def table_runs(self, paper: str, table: ResultTable) -> list[str]:
-        """Return the ids of the runs that a table needs, within ``only``."""
-        return [run for row in table.rows if row.run and self.resolver.wanted(run := qualified(paper, row.run))]
+    def figures(self) -> Iterator[tuple[str, str, Figure]]:
+        """Yield (paper, figure name, figure) of every figure whose runs and data are all there."""
+        for paper in self._config.papers:
+            for name, figure in self._papers[paper].figures.items():
+                if figure.ready(self, paper):
+                    yield paper, name, figure
 
-    def table_datasets(self, table: DatasetTable) -> list[str]:
-        """Return the data sets that a table needs; with ``only``, those that the chosen runs use."""
-        return self._used(name for row in table.rows for name in row.datasets)
+    def exhibits(self) -> Iterator[tuple[str, str, Exhibit]]:
+        """Yield (paper, title, what it is) of every table and figure to make; titles are as ``table 3``."""
+        yield from ((paper, f"table {name}", table) for paper, name, table in self.tables())
+        yield from ((paper, f"figure {name}", figure) for paper, name, figure in self.figures())
 
-    def _used(self, datasets: Iterable[str]) -> list[str]:
+    def used_datasets(self, datasets: Iterable[str]) -> list[str]:
         """Return what stands for data sets, each once; with ``only``, those that the chosen runs use."""
         names = dict.fromkeys(map(self.catalogue.stands_for, datasets))
         if not self._config.only:
             return list(names)
         used = {self.resolver.run(run).spec.dataset for run in self._config.only}
         return [name for name in names if name in used]
-
-    def figures(self) -> Iterator[tuple[str, str]]:
-        """Yield (paper, figure name) of every figure whose runs are all asked for and whose data are all there."""
-        for paper in self._config.papers:
-            for name, figure in self._papers[paper].figures.items():
-                if all(map(self.resolver.wanted, self.figure_runs(paper, name))) and self._has_examples(figure):
-                    yield paper, name
-
-    def _has_examples(self, figure: QualitativeFigure | ExamplesFigure) -> bool:
-        """Return whether the data sets of a figure of examples are used and, stand-ins too, have its classes."""
-        if not isinstance(figure, ExamplesFigure):
-            return True
-        used = self._used(figure.datasets)
-        return all(
-            (name := self.catalogue.stands_for(group.dataset)) in used
-            and {*group.classes} <= {*self.catalogue.dataset(name).classes, *self.catalogue.dataset(name).unions}
-            for group in figure.groups
-        )
 
     def claims(self) -> Iterator[str]:
         """Yield the papers with at least one claim that can be tested."""
@@ -87,60 +72,25 @@ class Targets:
     def runs(self) -> list[str]:
         """Return the ids of all runs that tables, figures, claims, masks and ``only`` ask for, each once."""
         found: dict[str, None] = dict.fromkeys(filter(self.resolver.wanted, self._config.only))
-        for paper, _, table in self.tables():
-            if isinstance(table, ResultTable):
-                found.update(dict.fromkeys(self.table_runs(paper, table)))
-        for paper, name in self.figures():
-            found.update(dict.fromkeys(self.figure_runs(paper, name)))
+        for paper, _, exhibit in self.exhibits():
+            found.update(dict.fromkeys(exhibit.wanted_runs(self, paper)))
         for paper in self.claims():
             found.update(dict.fromkeys(self.claim_runs(paper)))
         found.update(dict.fromkeys(self.masks()))
         return list(found)
 
-    def table_leaks(self, paper: str, table: ResultTable) -> list[tuple[str, str]]:
-        """Return (data set, split) of a table's runs."""
-        specs = [self.resolver.run(run).spec for run in self.table_runs(paper, table)]
-        return list(dict.fromkeys((spec.dataset, spec.split) for spec in specs))
-
-    def figure_runs(self, paper: str, figure: str) -> list[str]:
-        """Return the ids of the runs that a figure shows."""
-        return [qualified(paper, run) for run in self._papers[paper].figures[figure].runs]
-
-    def figure_datasets(self, paper: str, figure: str) -> list[str]:
-        """Return the data sets that a figure shows without a run."""
-        return list(dict.fromkeys(map(self.catalogue.stands_for, self._papers[paper].figures[figure].datasets)))
-
-    def group_jobs(self, paper: str, group: Group) -> dict[str, tuple[Run, int, int]]:
-        """Return column heading -> run, fold and seed of a figure's rows.
-
-        The fold is the group's own, or the first one made where that is not.
-        """
-        runs = {heading: self.resolver.run(qualified(paper, run)) for heading, run in group.runs.items()}
-        folds = next(iter(runs.values())).folds
-        fold = group.fold if group.fold in folds else folds[0]
-        return {heading: (run, fold, run.seeds[0]) for heading, run in runs.items()}
-
-    def figure_jobs(self, paper: str, figure: str) -> list[tuple[str, int, int]]:
-        """Return (run, fold, seed) of every training that a figure shows."""
-        model = self._papers[paper].figures[figure]
-        groups = model.groups if isinstance(model, QualitativeFigure) else []
-        jobs = [job for group in groups for job in self.group_jobs(paper, group).values()]
-        return list(dict.fromkeys((run.id, fold, seed) for run, fold, seed in jobs))
-
     def protocols(self, run: str) -> list[str]:
-        """Return the protocols under which a run is scored: those of its tables and claims, and the standard one."""
+        """Return the protocols under which a run is scored: those of tables, figures and claims, and the standard."""
         return list(dict.fromkeys([*self._protocols().get(run, []), STANDARD]))
 
     @functools.cache  # noqa: B019
     def _protocols(self) -> dict[str, list[str]]:
-        """Return run -> the protocols of its tables, then of its claims."""
+        """Return run -> the protocols of its tables and figures, then of its claims."""
         found: dict[str, list[str]] = {}
         for paper, model in self._papers.items():
-            for table in model.tables.values():
-                if isinstance(table, ResultTable):
-                    for row in table.rows:
-                        if row.run:
-                            found.setdefault(qualified(paper, row.run), []).append(table.protocol)
+            for exhibit in (*model.tables.values(), *model.figures.values()):
+                for run, protocols in exhibit.protocols.items():
+                    found.setdefault(qualified(paper, run), []).extend(protocols)
         for paper, model in self._papers.items():
             for claim in model.claims:
                 for run in claim.runs:

@@ -13,13 +13,12 @@ import pandas as pd
 from covidseg.base.errors import UserError
 from covidseg.base.files import need, write_json, write_text
 from covidseg.data.canonical import read_table
-from covidseg.figures.caption import caption_of
+from covidseg.figures import caption_of
 from covidseg.jobs import record
 from covidseg.plan import Plan
 from covidseg.report import masks, used
 from covidseg.report.rounds import rounds
 from covidseg.report.svg import canvas, embedded
-from covidseg.schema import ResultTable
 from covidseg.tables import rows
 from covidseg.templates import render
 
@@ -56,9 +55,9 @@ def metrics(plan: Plan) -> dict[str, Any]:
     """Return paper -> table -> run (``run:class`` where rows share it) -> column -> our value, of tables of scores."""
     out: dict[str, Any] = {}
     for paper, name, table in plan.targets.tables():
-        if isinstance(table, ResultTable):
+        if table.scored_by:
             frame = rows.read(plan.paths.table(paper, name, "csv"))
-            own = frame.assign(key=rows.keys(frame))[(frame.protocol == table.protocol) & frame.ours.notna()]
+            own = frame.assign(key=rows.keys(frame))[(frame.protocol == table.scored_by) & frame.ours.notna()]
             for line in own.itertuples():
                 where = out.setdefault(paper, {}).setdefault(f"table {name}", {}).setdefault(str(line.key), {})
                 where[str(line.column)] = line.ours
@@ -69,9 +68,9 @@ def plots(plan: Plan) -> pd.DataFrame:
     """Return row, printed and ours of every table of scores, in its first column only: others have other units."""
     frames = []
     for paper, name, table in plan.targets.tables():
-        if isinstance(table, ResultTable):
+        if table.scored_by:
             frame = rows.read(plan.paths.table(paper, name, "csv"))
-            frame = frame[(frame.protocol == table.protocol) & (frame.column == next(iter(table.metrics)))]
+            frame = frame[(frame.protocol == table.scored_by) & (frame.column == table.headings[0])]
             row = f"{paper} {name}: " + rows.titles(frame)
             frames.append(frame.assign(row=row)[["row", "column", "printed", "ours"]])
     return pd.concat(frames) if frames else pd.DataFrame(columns=["row", "column", "printed", "ours"])
@@ -91,7 +90,7 @@ def _paper(plan: Plan, name: str) -> dict[str, Any]:
     tables = []
     for owner, table_name, table in plan.targets.tables():
         if owner == name:
-            chart = spread_chart(plan, name, table_name) if isinstance(table, ResultTable) else None
+            chart = spread_chart(plan, name, table_name) if table.scored_by else None
             body = _body(plan.paths.table(name, table_name, "html"))
             tables.append({"name": table_name, "title": table.caption, "body": body, "chart": chart})
     figures = [
@@ -100,7 +99,7 @@ def _paper(plan: Plan, name: str) -> dict[str, Any]:
             "caption": caption_of(plan, name, figure),
             "png": _embed(plan.paths.figure(name, figure, "png")),
         }
-        for owner, figure in plan.targets.figures()
+        for owner, figure, _ in plan.targets.figures()
         if owner == name
     ]
     return {
@@ -124,10 +123,9 @@ def _body(path: Path) -> str:
 def spread_chart(plan: Plan, paper: str, name: str) -> str:
     """Return an SVG of the table's first column: printed as a diamond, ours as a dot with its spread."""
     table = plan.papers[paper].tables[name]
-    assert isinstance(table, ResultTable)
-    column = next(iter(table.metrics))
+    column = table.headings[0]
     frame = rows.read(plan.paths.table(paper, name, "csv"))
-    frame = frame[(frame.protocol == table.protocol) & (frame.column == column)].iloc[::-1]
+    frame = frame[(frame.protocol == table.scored_by) & (frame.column == column)].iloc[::-1]
     drawing, ((axis,),) = canvas(1, 1, (7.5, 0.32 * len(frame) + 0.9))
     y = range(len(frame))
     axis.errorbar(frame.ours, y, xerr=frame.sd.fillna(0), fmt="o", color="#1f5fbf", capsize=3, label="ours, ± sd")

@@ -9,7 +9,6 @@ from rich.text import Text
 
 from covidseg.claims.layout import signed
 from covidseg.plan import Plan
-from covidseg.schema import ResultTable
 from covidseg.tables import rows
 from covidseg.tables.cell import NOT_RUN
 from covidseg.tables.layout import number
@@ -29,8 +28,8 @@ def show(plan: Plan) -> None:
         if not path.is_file():
             continue
         frame = rows.read(path)
-        if isinstance(table, ResultTable):
-            frame = frame[frame.protocol == table.protocol]
+        if table.scored_by:
+            frame = frame[frame.protocol == table.scored_by]
         console.print(_grid(frame, f"{paper}, table {name}: {table.caption}"))
     for paper in plan.targets.claims():
         if plan.paths.claims(paper, "csv").is_file():

@@ -7,19 +7,9 @@ the nearest legal name. Nothing here imports torch, and nothing here reads data.
 from covidseg.schema.base import Follow, InputMode, LungSource
 from covidseg.schema.config import Config
 from covidseg.schema.dataset import Dataset, OwnScans, Phantom, Source
+from covidseg.schema.exhibit import Exhibit, Figure, Job, Reads, Table
 from covidseg.schema.loading import json_schemas, load, parse, read_yaml
-from covidseg.schema.paper import (
-    Claim,
-    DatasetRow,
-    DatasetTable,
-    Deviation,
-    ExampleGroup,
-    ExamplesFigure,
-    Group,
-    Paper,
-    QualitativeFigure,
-    ResultTable,
-)
+from covidseg.schema.paper import Claim, Deviation, Paper
 from covidseg.schema.protocol import Preset, Protocol
 from covidseg.schema.run import RunSpec
 from covidseg.schema.training import Optimizer, Pool, Training
@@ -28,14 +18,12 @@ __all__ = [
     "Claim",
     "Config",
     "Dataset",
-    "DatasetRow",
-    "DatasetTable",
     "Deviation",
-    "ExampleGroup",
-    "ExamplesFigure",
+    "Exhibit",
+    "Figure",
     "Follow",
-    "Group",
     "InputMode",
+    "Job",
     "LungSource",
     "Optimizer",
     "OwnScans",
@@ -44,10 +32,10 @@ __all__ = [
     "Pool",
     "Preset",
     "Protocol",
-    "QualitativeFigure",
-    "ResultTable",
+    "Reads",
     "RunSpec",
     "Source",
+    "Table",
     "Training",
     "json_schemas",
     "load",

@@ -73,6 +73,9 @@ Address = Annotated[str, AfterValidator(_address)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Positive = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Pixels = Annotated[int, Field(ge=16, le=8192)]
+ShownClass = Annotated[
+    str | None, Field(alias="class", description="The class whose scores count; absent: the average over classes.")
+]
 
 
 def discriminated_by(key: str, default: str) -> Discriminator:

@@ -156,9 +156,19 @@ def _keys(model: Any, loc: list[str]) -> list[str]:
     """Return the legal keys of the model found at ``loc`` below ``model``."""
     for name in loc:
         candidates = _models(model)
+        if member := next((c for c in candidates if name in _tags(c)), None):
+            model = member
+            continue
         owner = next((c for c in candidates if isinstance(c, type) and name in c.model_fields), None)
         model = owner.model_fields[name].annotation if owner else model
     return [field.alias or key for candidate in _models(model) for key, field in candidate.model_fields.items()]
+
+
+def _tags(model: type[BaseModel]) -> set[Any]:
+    """Return the names by which a member of a union is told from the others: fields with one legal value."""
+    values = [typing.get_args(field.annotation) for field in model.model_fields.values()]
+    literal = [typing.get_origin(field.annotation) is typing.Literal for field in model.model_fields.values()]
+    return {args[0] for args, legal in zip(values, literal, strict=True) if legal and len(args) == 1}
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

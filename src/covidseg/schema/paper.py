@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from pydantic import Field, Tag
+from pydantic import Field
 
-from covidseg.schema.base import Count, Finite, Name, RunId, Strict, Unique, discriminated_by
+from covidseg.schema.base import Finite, Name, RunId, ShownClass, Strict, Unique
 from covidseg.schema.dataset import OwnScans
+from covidseg.schema.exhibit import Figure, Table, union
 
 
 class Deviation(Strict):
@@ -20,116 +21,12 @@ class Deviation(Strict):
     why: str
 
 
-ShownClass = Annotated[
-    str | None, Field(alias="class", description="The class whose scores count; absent: the average over classes.")
-]
-
-
-class Row(Strict):
-    """One table row: a run and what the paper printed for it."""
-
-    label: str
-    run: RunId | None = None
-    cls: ShownClass = None
-    printed: dict[str, Finite | None] = {}
-
-
-class ResultTable(Strict):
-    """A table of scores."""
-
-    kind: Literal["results"] = "results"
-    caption: str
-    protocol: Name
-    metrics: dict[str, str] = Field(description="Column heading -> metric of the protocol.")
-    rows: list[Row]
-    notes: list[str] = []
-
-
-class DatasetRow(Strict):
-    """One row of a table of data sets."""
-
-    label: str
-    datasets: list[Name] = Field(min_length=1, description="Data sets that the row adds up.")
-    classes: list[str] = Field(min_length=1, description="Classes that the paper uses of them.")
-    lesion: str = Field("infection", description="Class or union that makes a slice count.")
-    printed: dict[str, Finite | None] = {}
-
-
-class DatasetTable(Strict):
-    """A table that counts slices, classes and pixel shares of data sets."""
-
-    kind: Literal["datasets"]
-    caption: str
-    columns: dict[str, str] = Field(description="Heading -> slices, classes, lung, or a class whose share is meant.")
-    rows: list[DatasetRow]
-    notes: list[str] = []
-
-
-Table = Annotated[
-    Annotated[ResultTable, Tag("results")] | Annotated[DatasetTable, Tag("datasets")],
-    discriminated_by("kind", "results"),
-]
-
-
-class Group(Strict):
-    """Rows of a qualitative figure: slices of one data set with the same runs."""
-
-    label: str = Field("", description="Stands beside the rows.")
-    runs: dict[str, RunId] = Field(min_length=1, description="Column heading -> run.")
-    slices: int = Field(2, ge=1, le=20)
-    fold: Count = 0
-
-
-class QualitativeFigure(Strict):
-    """Slices by rows; CT, methods and truth by columns."""
-
-    kind: Literal["qualitative"] = "qualitative"
-    caption: str
-    groups: list[Group] = Field(min_length=1)
-    shares: bool = Field(False, description="A last column of bars: each class's share of the slice.")
-
-    @property
-    def runs(self) -> list[str]:
-        """Return the runs that the figure shows."""
-        return [run for group in self.groups for run in group.runs.values()]
-
-    @property
-    def datasets(self) -> list[str]:
-        """Return the data sets that the figure shows without a run: none."""
-        return []
-
-
-class ExampleGroup(Strict):
-    """Rows of a figure of examples: slices of one data set."""
-
-    label: str = Field("", description="Stands beside the rows.")
-    dataset: Name
-    classes: Annotated[list[str], Unique] = Field(min_length=1)
-    slices: int = Field(2, ge=1, le=20)
-
-
-class ExamplesFigure(Strict):
-    """Slices by rows; CT, true lesions and each class's share of the slice by columns."""
-
-    kind: Literal["examples"]
-    caption: str
-    groups: list[ExampleGroup] = Field(min_length=1)
-
-    @property
-    def runs(self) -> list[str]:
-        """Return the runs that the figure shows: none."""
-        return []
-
-    @property
-    def datasets(self) -> list[str]:
-        """Return the data sets that the figure shows."""
-        return [group.dataset for group in self.groups]
-
-
-Figure = Annotated[
-    Annotated[QualitativeFigure, Tag("qualitative")] | Annotated[ExamplesFigure, Tag("examples")],
-    discriminated_by("kind", "qualitative"),
-]
+if TYPE_CHECKING:
+    AnyTable: TypeAlias = Table
+    AnyFigure: TypeAlias = Figure
+else:
+    AnyTable = union("covidseg.tables.kinds", Table, "results")
+    AnyFigure = union("covidseg.figures.kinds", Figure, "qualitative")
 
 
 class Claim(Strict):
@@ -187,6 +84,6 @@ class Paper(Strict):
     masks: Annotated[list[Name], Unique] | None = Field(
         None, description="Runs whose masks of whole scans are wanted as files; absent: all of own scans, else none."
     )
-    tables: dict[Name, Table] = {}
-    figures: dict[Name, Figure] = {}
+    tables: dict[Name, AnyTable] = {}
+    figures: dict[Name, AnyFigure] = {}
     claims: list[Claim] = []

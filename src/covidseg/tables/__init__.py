@@ -1,28 +1,32 @@
 """A paper's tables: what it printed beside what we found, with the spread, the difference and a verdict.
 
-The CSV is tidy: one line per row and column. Markdown, LaTeX and HTML lay it out as the paper does.
+The CSV is tidy: one line per row and column. Markdown, LaTeX and HTML lay it out as the paper does. What a table shows
+is its kind's business, see ``tables/kinds``.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    from pathlib import Path
 
-from covidseg.base.files import write_text
-from covidseg.plan import STANDARD, Plan
-from covidseg.schema import DatasetTable
-from covidseg.tables.caption import caption_of
-from covidseg.tables.datasets import dataset_cells
-from covidseg.tables.layout import html, latex, markdown
-from covidseg.tables.results import result_cells
+    from covidseg.plan import Plan
 
 
 def write(plan: Plan, paper: str, name: str) -> None:
     """Write one table as CSV, Markdown, LaTeX and HTML. Raises UserError for a result of another spec."""
+    from dataclasses import asdict
+
+    import pandas as pd
+
+    from covidseg.base.files import write_text
+    from covidseg.plan.names import STANDARD
+    from covidseg.tables.caption import caption_of
+    from covidseg.tables.layout import html, latex, markdown
+
     table = plan.papers[paper].tables[name]
-    cells = dataset_cells(plan, table) if isinstance(table, DatasetTable) else result_cells(plan, paper, table)
+    cells = table.cells(plan, paper)
     frame = pd.DataFrame([asdict(cell) for cell in cells]).rename(columns={"cls": "class"})
     frame.insert(0, "table", name)
     frame.insert(0, "paper", paper)
@@ -31,7 +35,7 @@ def write(plan: Plan, paper: str, name: str) -> None:
         return plan.paths.table(paper, name, suffix)
 
     caption = caption_of(plan, paper, name)
-    main = [cell for cell in cells if cell.protocol != STANDARD or getattr(table, "protocol", "") == STANDARD]
+    main = [cell for cell in cells if cell.protocol != STANDARD or table.scored_by == STANDARD]
     panel = [cell for cell in cells if cell not in main]
     write_text(path("csv"), frame.drop(columns="digits").to_csv(index=False, float_format="%.6f"))
     write_text(path("md"), markdown(caption, main, panel))

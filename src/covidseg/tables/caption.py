@@ -3,52 +3,50 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from covidseg.base.files import need
 from covidseg.plan import Plan, Run, qualified
-from covidseg.schema import DatasetTable
+
+if TYPE_CHECKING:
+    from covidseg.tables.kinds.results import ResultTable
 
 
 def caption_of(plan: Plan, paper: str, name: str) -> str:
     """Return the caption: the paper's, then mode, preset, data and everything that differs from the paper."""
     head, table = plan.papers[paper].paper, plan.papers[paper].tables[name]
-    parts = [f"{head.cited}, Table {name}: {table.caption}."]
-    if isinstance(table, DatasetTable):
-        used = {n: plan.catalogue.stands_for(n) for row in table.rows for n in row.datasets}
-        parts.append(f"Mode {plan.config.mode}" + ", phantom CT, not patients" * (plan.config.mode == "demo"))
-        parts += [f"{new} stands in for {old}." for old, new in used.items() if new != old]
-        sources = {
-            n: plan.catalogue.lungs_in_words(n) for n in used.values() if n in plan.targets.table_datasets(table)
-        }
-        parts.append("Lung masks: " + ", ".join(f"{n} {source}" for n, source in sources.items()) + ".")
-    else:
-        runs = [plan.run(run) for run in plan.targets.table_runs(paper, table)]
-        parts.append(f"Mode {plan.config.mode}, preset {plan.preset_name}, protocol {table.protocol}.")
-        specs = [run.spec for run in runs]
-        data = dict.fromkeys(
-            f"{spec.dataset}, split {spec.split}, lung masks {plan.catalogue.lungs_in_words(spec.dataset)}"
-            for spec in specs
-        )
-        parts.append(f"Data: {'; '.join(data)}.")
-        parts += [leak_finding(plan, *checked) for checked in plan.targets.table_leaks(paper, table)]
-        parts += differences(plan, runs)
-        released = {run.id: run.released for run in runs if run.released}
-        parts += [f"{run} follows the released code in: {', '.join(names)}." for run, names in released.items()]
-        spread = any(len(run.jobs) > 1 for run in runs)
-        parts.append("Ours: mean over test slices" + ", ± standard deviation over folds and seeds" * spread)
-        protocol = plan.catalogue.protocol(table.protocol)
-        if several := {run.id for run in runs if len(run.spec.classes) > 1}:
-            where = "" if protocol.engine == "masks" else ", but for the printed columns' metrics, which take each map"
-            parts.append(f"Each pixel belongs to the most probable of background and classes{where}")
-            if any(row.run and not row.cls and qualified(paper, row.run) in several for row in table.rows):
-                parts.append("Average: over slices and classes")
-        metrics = protocol.metrics
-        for column, key in table.metrics.items():
-            if column != metrics[key].title:
-                parts.append(f"{column} is {metrics[key].title} of protocol {table.protocol}")
-            if metrics[key].not_comparable:
-                parts.append(f"{column}: {metrics[key].not_comparable}.")
-    return " ".join(part.rstrip(".") + "." for part in [*parts, *table.notes])
+    parts = [f"{head.cited}, Table {name}: {table.caption}.", *table.words(plan, paper, name)]
+    return " ".join(part.rstrip(".") + "." for part in parts)
+
+
+def results_in_words(plan: Plan, paper: str, table: ResultTable) -> list[str]:
+    """Return what the caption of a table of scores says: mode, preset, protocol, data, and what differs."""
+    runs = [plan.run(run) for run in table.wanted_runs(plan.targets, paper)]
+    parts = [f"Mode {plan.config.mode}, preset {plan.preset_name}, protocol {table.protocol}."]
+    specs = [run.spec for run in runs]
+    masks = {spec.dataset: plan.catalogue.lungs_in_words(spec.dataset) for spec in specs}
+    masks = {spec.dataset: plan.catalogue.lungs_in_words(spec.dataset) for spec in specs}
+    data = dict.fromkeys(f"{spec.dataset}, split {spec.split}, lung masks {masks[spec.dataset]}" for spec in specs)
+    parts.append(f"Data: {'; '.join(data)}.")
+    parts += [leak_finding(plan, *checked) for checked in table.leaks(plan.targets, paper)]
+    parts += differences(plan, runs)
+    released = {run.id: run.released for run in runs if run.released}
+    parts += [f"{run} follows the released code in: {', '.join(names)}." for run, names in released.items()]
+    spread = any(len(run.jobs) > 1 for run in runs)
+    parts.append("Ours: mean over test slices" + ", ± standard deviation over folds and seeds" * spread)
+    protocol = plan.catalogue.protocol(table.protocol)
+    if several := {run.id for run in runs if len(run.spec.classes) > 1}:
+        where = "" if protocol.engine == "masks" else ", but for the printed columns' metrics, which take each map"
+        parts.append(f"Each pixel belongs to the most probable of background and classes{where}")
+        if any(row.run and not row.cls and qualified(paper, row.run) in several for row in table.rows):
+            parts.append("Average: over slices and classes")
+    metrics = protocol.metrics
+    for column, key in table.metrics.items():
+        if column != metrics[key].title:
+            parts.append(f"{column} is {metrics[key].title} of protocol {table.protocol}")
+        if metrics[key].not_comparable:
+            parts.append(f"{column}: {metrics[key].not_comparable}.")
+    return parts
 
 
 def leak_finding(plan: Plan, dataset: str, split: str) -> str:

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from covidseg.data.canonical import Store
 from covidseg.data.imported import imported
 from covidseg.plan import Plan
-from covidseg.schema import DatasetRow, DatasetTable
 from covidseg.tables.cell import DIFFERS, EQUAL, NOT_COMPARABLE, NOT_RUN, Cell
+
+if TYPE_CHECKING:
+    from covidseg.tables.kinds.datasets import DatasetRow, DatasetTable
 
 
 def dataset_cells(plan: Plan, table: DatasetTable) -> list[Cell]:
     """Return the cells of a table that counts slices, classes and shares of pixels."""
-    wanted = plan.targets.table_datasets(table)
+    wanted = table.wanted_datasets(plan.targets)
     cells = []
     for row in table.rows:
-        names = [plan.catalogue.stands_for(name) for name in row.datasets]
+        used = {name: plan.catalogue.stands_for(name) for name in row.datasets}
+        names = list(used.values())
         found = count(plan, names, row) if all(name in wanted for name in names) else {}
         reasons = ["phantom CT, not patients"] if plan.config.mode == "demo" else []
-        reasons += [
-            f"{plan.catalogue.stands_for(n)} stands in for {n}"
-            for n in row.datasets
-            if plan.catalogue.stands_for(n) != n
-        ]
+        reasons += [f"{new} stands in for {old}" for old, new in used.items() if new != old]
         for column, key in table.columns.items():
             printed, ours = row.printed.get(column), found.get(key)
             value = float(printed) if printed is not None else None

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from covidseg.base.errors import UserError
+from covidseg.jobs import record
 from covidseg.plan import STANDARD, Plan, Run, qualified
-from covidseg.schema import ResultTable
 from covidseg.tables.cell import AVERAGE, NOT_FOUND, NOT_RUN, Cell, judge
 from covidseg.upkeep.freshness import scores_problem, training_problem
+
+if TYPE_CHECKING:
+    from covidseg.tables.kinds.results import ResultTable
 
 TESTED = ["fold", "case", "slice"]  # what says which slice a score is of; a case's score has no slice
 
@@ -132,3 +135,27 @@ def _cell(
         slices=tested(values),
         **about,
     )
+
+
+def origin(plan: Plan, cell: Any) -> list[str]:
+    """Return where the number of a line of a table's CSV comes from: cases, records of folds and seeds, commands."""
+    if cell.verdict == NOT_RUN:
+        return [f"{cell.run or 'this row has no run'} is left out by only: in {plan.source}"]
+    run, cls = plan.run(cell.run), cell["class"]
+    if cell.verdict == NOT_FOUND:
+        return [f"fetched: {plan.paths.raw(run.spec.maps or '') / 'fetched.json'}"]
+    classes = [cls] if cls in run.spec.classes else run.spec.classes
+    over = f"{cell.slices} slices x {cell.seeds} seeds x {', '.join(classes)}"
+    lines = [
+        f"mean of {cell.metric} over {over}, protocol {cell.protocol}, in",
+        f"  {plan.paths.run(run.id) / 'cases.csv'}",
+        f"scored by   covidseg --config {plan.source} score {run.id}",
+    ]
+    scores = run_scores(plan, run, cell.protocol, plan.catalogue.protocol(cell.protocol).unit)
+    scores = scores[scores["class"].isin(classes)]
+    for fold, seed in run.jobs:
+        job = plan.paths.job(run.id, fold, seed)
+        mean = scores[(scores.fold == fold) & (scores.seed == seed)][cell.metric].mean()
+        lines.append(f"fold {fold} seed {seed}: {mean:.4f}  {job / 'run.json'}")
+        lines.append(f"  made by     {record.read(job / 'run.json')['command']}")
+    return lines

@@ -1,6 +1,6 @@
 """What a figure's caption says."""
 
-from covidseg.figures.caption import caption_of
+from covidseg.figures import caption_of
 from covidseg.plan import Plan
 
 

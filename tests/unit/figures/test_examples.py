@@ -10,8 +10,8 @@ from covidseg.base.files import sha256, write_json
 from covidseg.data import canonical
 from covidseg.figures import examples
 from covidseg.figures.examples import choose, rule
+from covidseg.figures.kinds.examples import ExampleGroup, ExamplesFigure
 from covidseg.plan import Plan
-from covidseg.schema import ExampleGroup, ExamplesFigure
 from tests.unit.data.small import dataset
 
 BOTH = ["ggo", "consolidation"]

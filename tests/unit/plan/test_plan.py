@@ -10,7 +10,7 @@ import pytest
 from covidseg.base.errors import UserError
 from covidseg.plan import Plan
 from covidseg.plan.resolve import merge
-from covidseg.schema import Paper
+from covidseg.schema import Paper, Reads
 from tests.conftest import edit
 
 REAL = {"mode": "paper"}
@@ -102,24 +102,24 @@ def with_figure(plan: Plan, **figure: object) -> Plan:
     return plan
 
 
+def shown(plan: Plan) -> Reads:
+    """Return what the figure x is made from."""
+    return plan.papers["ssanet"].figures["x"].reads(plan.targets, "ssanet")
+
+
 def test_each_group_of_a_figure_has_its_own_fold_made() -> None:
     groups = [group("m1", "m4", fold=3), group("m4-dataset2", fold=1)]
     plan = with_figure(Plan.load(REAL), groups=groups)
-    assert plan.targets.figure_jobs("ssanet", "x") == [
-        ("ssanet/m1", 3, 0),
-        ("ssanet/m4", 3, 0),
-        ("ssanet/m4-dataset2", 0, 0),
-    ]
+    assert shown(plan).predictions == (("ssanet/m1", 3, 0), ("ssanet/m4", 3, 0), ("ssanet/m4-dataset2", 0, 0))
     plan = with_figure(Plan.load({**REAL, "folds": [0, 2], "seeds": [7]}), groups=groups[:1])
-    assert plan.targets.figure_jobs("ssanet", "x") == [("ssanet/m1", 0, 7), ("ssanet/m4", 0, 7)]
+    assert shown(plan).predictions == (("ssanet/m1", 0, 7), ("ssanet/m4", 0, 7))
 
 
 def test_a_figure_of_examples_needs_data_and_no_run() -> None:
     example = {"kind": "examples", "groups": [{"dataset": "medseg-1", "classes": ["ggo", "consolidation"]}]}
     plan = with_figure(Plan.load({**REAL, "stand_ins": {"medseg-1": "covid-semiseg"}}), **example)
-    assert list(plan.targets.figures()) == [("ssanet", "x")]
-    assert plan.targets.figure_jobs("ssanet", "x") == []
-    assert plan.targets.figure_datasets("ssanet", "x") == ["covid-semiseg"]
+    assert [(paper, name) for paper, name, _ in plan.targets.figures()] == [("ssanet", "x")]
+    assert shown(plan) == Reads(images=("covid-semiseg",))
     assert "covid-semiseg" in plan.graph.all_datasets()
     left_out: list[dict] = [{"only": ["ssanet/m1"]}, {"stand_ins": {"medseg-1": "zenodo20-slices"}}]
     for config in left_out:  # data that no chosen run uses; one class only
