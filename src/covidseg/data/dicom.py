@@ -148,7 +148,7 @@ def _header(path: Path) -> tuple[Slice | None, str]:
             if header.Modality != "CT":
                 return None, f"not CT but {header.Modality}"
             if "LOCALIZER" in (header.get("ImageType") or ()):
-                return None, "localizers"
+                return None, LOCALIZERS
             return _slice(path, header), ""
     except UserError:
         raise
@@ -264,6 +264,22 @@ def _pixels(one: Slice) -> npt.NDArray:
         raise UserError(f"{one.path}: its pixels cannot be decoded ({said.strip()}); export it again") from e
     array = sitk.GetArrayFromImage(image).reshape(one.shape)
     return np.ascontiguousarray(array.T)
+
+
+LOCALIZERS = "localizers"
+
+
+def in_folder(folder: Path) -> list[Series]:
+    """Return the CT series below a folder of scans to learn from; localizers are no scans.
+
+    Raises UserError for a DICOM file that is damaged or of anything else, and for a series that stands there twice.
+    """
+    found, left = series_of(below(folder))
+    for reason, paths in left.items():
+        if reason != LOCALIZERS:
+            said = reason if str(paths[0]) in reason else f"{paths[0]}: {reason}"
+            raise UserError(f"{said}; only CT series can stand in {folder}, move it elsewhere")
+    return found
 
 
 def below(folder: Path) -> Iterator[Path]:

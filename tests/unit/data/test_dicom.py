@@ -166,3 +166,50 @@ def test_a_damaged_file_spoils_the_series_beside_it(tmp_path):
     paths[2].write_bytes(paths[2].read_bytes()[:-10])
     with pytest.raises(UserError, match="IM0002: its pixels cannot be decoded"):
         dicom.series_of(paths[:3])[0][0].read()
+
+
+def write_own(root):
+    """Write two labelled series of one patient and one of another below imagesTr, and an unlabelled one."""
+    import nibabel as nib
+
+    for name, patient in (("a", "P1"), ("b", "P1"), ("c", "P2")):
+        write_series(root / "imagesTr" / name / "slices", stack(), uid=f"1.2.{ord(name)}", PatientID=patient)
+        series = only(root / "imagesTr" / name)
+        label = np.zeros((5, 4, 3), np.uint8)
+        label[4, 1, 2] = 7
+        (root / "labelsTr").mkdir(exist_ok=True)
+        stem = {"a": "a-slices", "b": series.name, "c": "c-slices"}[name]
+        nib.save(nib.Nifti1Image(label, series.read().affine), root / "labelsTr" / f"{stem}.nii.gz")
+    write_series(root / "imagesTs", stack(1), uid="1.2.9")
+    (root / "dataset.json").write_text('{"labels": {"background": 0, "infection": 7}}')
+
+
+def test_series_are_scans_of_ones_own(tmp_path):
+    """Masks go by the series' name or its folder's; scans of one patient share its name, as splits need."""
+    from covidseg.data.importers import folder
+    from covidseg.schema import OwnScans
+
+    write_own(tmp_path)
+    dataset = folder.described(OwnScans(folder=tmp_path), "ours")
+    cases = list(folder.cases(tmp_path, dataset))
+    assert [case.role for case in cases] == ["train", "train", "train", "unlabelled"]
+    assert len({case.name for case in cases}) == 4
+    assert sorted([case.patient for case in cases].count(p) for p in {case.patient for case in cases}) == [1, 1, 2]
+    assert {case.name for case in cases} == folder.names(tmp_path)
+    for case in cases[:3]:
+        assert np.argwhere(case.label).tolist() == [[2, 1, 4]]  # slice, row and column, as in the DICOM slices
+        assert case.image[2, 1, 4] == stack()[2, 1, 4]
+        assert case.hu
+    assert SECRET not in repr(cases)
+    (tmp_path / "labelsTr/a-slices.nii.gz").unlink()
+    with pytest.raises(UserError, match=r"labelsTr: no mask for .*imagesTr/a/slices \(series p"):
+        list(folder.cases(tmp_path, dataset))
+
+
+def test_only_ct_can_stand_among_ones_own(tmp_path):
+    write_own(tmp_path)
+    (path,) = write_series(tmp_path / "imagesTs/mr", stack(1), uid="1.2.10", Modality="MR")
+    with pytest.raises(UserError, match="not CT but MR; only CT series"):
+        dicom.in_folder(tmp_path / "imagesTs")
+    change(path, Modality="CT", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    assert len(dicom.in_folder(tmp_path / "imagesTs")) == 1

@@ -2,7 +2,9 @@
 
 ``imagesTr`` with masks of the same names in ``labelsTr``, ``imagesTs`` with masks in ``labelsTs`` where there are some
 (a scan without one is unlabelled), ``imagesUn`` for more unlabelled scans, and ``dataset.json`` with the label map.
-nnU-Net's channel suffix ``_0000`` is taken off; a second channel is refused. NIfTI volumes or 8-bit grey PNG slices.
+nnU-Net's channel suffix ``_0000`` is taken off; a second channel is refused. NIfTI volumes, 8-bit grey PNG slices, or
+DICOM series anywhere below ``imagesTr`` and so on: a series is named by hashes of patient and series, and its mask, a
+NIfTI file on its grid, by that name or by the folder in which the series lies.
 """
 
 from __future__ import annotations
@@ -10,12 +12,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from covidseg.base.errors import UserError
+from covidseg.data import dicom
 from covidseg.data.canonical import Case
-from covidseg.data.importers.read import by_natural_order, grey, listing, nifti, nifti_mask, relabel, same_shape, stem
+from covidseg.data.importers.read import (
+    Volume,
+    by_natural_order,
+    grey,
+    listing,
+    nifti,
+    nifti_mask,
+    relabel,
+    same_shape,
+    stem,
+)
 from covidseg.schema import Dataset, OwnScans, parse
 
 ROLES = {"train": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs"), "unlabelled": ("imagesUn", None)}
@@ -34,15 +48,38 @@ def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:
     for role, (images, labels) in ROLES.items():
         if role != "train" and not (root / images).is_dir():
             continue
-        for path in by_natural_order(listing(root / images, SUFFIXES)):
+        files, series = _scans(root / images)
+        for path in files:
             name = case_name(path)
             mask = _mask(root / labels, name) if labels else None
             yield _read(path, mask, name, role if mask else "unlabelled", mapping)
+        for each in series:
+            mask = _mask_of(root / labels, each, root / images) if labels else None
+            case = _case(each.read(), mask, each.name, role if mask else "unlabelled", mapping)
+            yield replace(case, patient=each.patient, hu=True)
+
+
+def _scans(folder: Path) -> tuple[list[Path], list[dicom.Series]]:
+    """Return the scans below a folder: files, and DICOM series. Raises UserError where there is neither."""
+    series = dicom.in_folder(folder)
+    return by_natural_order(listing(folder, SUFFIXES) if not series else _files(folder)), series
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.name.endswith(SUFFIXES) and path.name[0] not in "._"]
+
+
+def _mask_of(labels: Path, series: dicom.Series, images: Path) -> Path | None:
+    """Return the mask of a DICOM series: it has the series' name, or that of the folder in which the series lies."""
+    return _mask(labels, series.name) or _mask(labels, "-".join(series.folder.relative_to(images).parts) or series.name)
 
 
 def _check_masks(root: Path) -> None:
     """Raise UserError when training scans have no mask."""
-    bare = [path.name for path in listing(root / "imagesTr", SUFFIXES) if not _mask(root / "labelsTr", case_name(path))]
+    images, labels = root / "imagesTr", root / "labelsTr"
+    files, series = _scans(images)
+    bare = [path.name for path in files if not _mask(labels, case_name(path))]
+    bare += [f"{each.folder} (series {each.name})" for each in series if not _mask_of(labels, each, images)]
     if bare:
         more = f" and {len(bare) - 1} more" if len(bare) > 1 else ""
         raise UserError(f"{root / 'labelsTr'}: no mask for {bare[0]}{more}; unlabelled scans go to imagesTs")
@@ -83,9 +120,9 @@ def default_split(folder: Path) -> str:
 
 
 def names(root: Path) -> set[str]:
-    """Return the names of the cases that ``cases`` would yield; no file is opened."""
-    found = [listing(root / images, SUFFIXES) for images, _ in ROLES.values() if (root / images).is_dir()]
-    return {case_name(path) for paths in found for path in paths}
+    """Return the names of the cases that ``cases`` would yield; of files only DICOM headers are opened."""
+    found = [_scans(root / images) for images, _ in ROLES.values() if (root / images).is_dir()]
+    return {name for files, series in found for name in (*map(case_name, files), *(each.name for each in series))}
 
 
 def label_map(path: Path, classes: Mapping[str, int]) -> dict[int, int]:
@@ -147,7 +184,10 @@ def _read(path: Path, mask: Path | None, name: str, role: str, mapping: Mapping[
             same_shape(image, truth, mask)
             label = relabel(truth, mapping, mask, UNNAMED)[None]
         return Case(name, name, role, image[None], label, hu=False)
-    volume = nifti(path)
+    return _case(nifti(path), mask, name, role, mapping)
+
+
+def _case(volume: Volume, mask: Path | None, name: str, role: str, mapping: Mapping[int, int]) -> Case:
     return Case(
         name=name,
         patient=name,
