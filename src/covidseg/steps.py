@@ -98,9 +98,11 @@ def _lung_predictor(plan: Plan, name: str, source: str) -> Any:
         return functools.partial(threshold, window=window)
     if source == "phantom":
         from covidseg.lungs import trained
+        from covidseg.upkeep.freshness import usable_model
 
         run = plan.run(PHANTOM_LUNGS)
-        return trained.predictor(plan.paths.job(run.id, *run.jobs[0]), run.spec, plan.config.device)
+        model = usable_model(plan, run, *run.jobs[0])
+        return trained.predictor(model.parent, run.spec, plan.config.device)
     if source.startswith("r231"):
         from covidseg.lungs import published
 
@@ -171,7 +173,8 @@ def train(plan: Plan, run_id: str, fold: int, seed: int, gpus: int = 0) -> None:
         started = time.time()
         facts = training.run(job, Progress(f"{run_id} fold {fold} seed {seed}"))
     stages = [record.read(plan.paths.stage(run_id, fold, seed, name) / record.STAGE) for name in run.spec.stages]
-    files = {name: sha256(job.out / name) for name in training.OUTPUTS}
+    written = dict.fromkeys([*training.OUTPUTS, *run.spec.train.WRITES])
+    files = {name: sha256(job.out / name) for name in written}
     command = f"covidseg --config {plan.source} train {run_id} --fold {fold} --seed {seed}"
     about = prepare.facts_of(plan, run, fold, seed, started, job.code, inputs, command)
     about["wall_seconds"] = round(about["wall_seconds"] + sum(made["wall_seconds"] for made in stages), 2)
@@ -199,7 +202,9 @@ def stage(plan: Plan, run_id: str, fold: int, seed: int, name: str, gpus: int = 
         _say(f"{run_id} fold {fold} seed {seed}: {name} passed, nothing was left to do")
     command = f"covidseg --config {plan.source} stage {run_id} {name} --fold {fold} --seed {seed}"
     about = prepare.facts_of(plan, run, fold, seed, started, job.code, inputs, command)
-    record.write(path, stage=name, **about, gpus=held, **facts)
+    written = sorted(file for file in path.parent.glob("*") if file.is_file()) if not facts["passed"] else []
+    outputs = {file.name: sha256(file) for file in written}
+    record.write(path, stage=name, **about, outputs=outputs, gpus=held, **facts)
 
 
 def masks(plan: Plan, run_id: str, gpus: int = 0) -> None:

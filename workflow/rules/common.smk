@@ -106,7 +106,7 @@ def training_inputs(wildcards):
             P.stage(run.id, wildcards.fold, wildcards.seed, before) / "stage.json"
         )
     else:
-        for other in PLAN.resolver.models_for(run.id):
+        for other in PLAN.resolver.referenced(run.id):
             found.append(P.job(other, wildcards.fold, wildcards.seed) / "run.json")
             pairs = PLAN.run(other).tensors
             found += [P.tensors(*pair) / "tensors.json" for pair in pairs]

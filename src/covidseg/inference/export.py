@@ -27,9 +27,10 @@ def model_of(plan: Plan, run: Run) -> Model:
     weights: dict[str, Tensor] = {}
     for k, job in enumerate(run.jobs):
         weights |= _weights(plan, run, *job, f"member{k}.")
-    guide = plan.resolver.prior(run.id, spec)
-    for k, job in enumerate(run.jobs if guide else ()):
-        weights |= _weights(plan, plan.run(str(guide)), *job, f"prior{k}.")
+    prior = run.references.get("prior")
+    guide = plan.run(prior.run) if prior else None
+    for k, job in enumerate(run.jobs):
+        weights |= _weights(plan, guide, *job, f"prior{k}.") if guide else {}
     lungs, caveats = _lungs(spec.lungs)
     helper = plan.run(PHANTOM_LUNGS) if lungs == "phantom" else None
     if helper is not None:
@@ -37,7 +38,7 @@ def model_of(plan: Plan, run: Run) -> Model:
     settings = Settings(
         run=run.id,
         network=_network(spec),
-        prior=_network(plan.run(guide).spec) if guide else None,
+        prior=_network(guide.spec) if guide else None,
         members=len(run.jobs),
         labels=mask_values(plan, run),
         window=dataset.window,

@@ -100,8 +100,8 @@ def member(plan: Plan, run: Run, fold: int, seed: int) -> Member:
     from covidseg.train.predict import load_model
 
     model = load_model(usable_model(plan, run, fold, seed).parent, run.spec)
-    other = plan.resolver.prior(run.id, run.spec)
-    guide = member(plan, plan.run(other), fold, seed) if other else None
+    other = run.references.get("prior")
+    guide = member(plan, plan.run(other.run), fold, seed) if other else None
     return Member(model, run.spec, plan.config.device, guide)
 
 

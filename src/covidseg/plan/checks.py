@@ -10,7 +10,7 @@ from covidseg.plan.names import WORKFLOW, check_known, qualified
 from covidseg.plan.resolver import Resolver
 from covidseg.plan.settings import Settings
 from covidseg.plan.targets import Targets
-from covidseg.schema import Claim, Training
+from covidseg.schema import Claim
 
 
 class Checks:
@@ -33,8 +33,7 @@ class Checks:
         for paper_name, paper in self._papers.items():
             where = f"{WORKFLOW}/papers/{paper_name}.yaml"
             for name in paper.runs:
-                self._check_start(f"{paper_name}/{name}", f"{where}: runs.{name}")
-                self._check_prior(f"{paper_name}/{name}", f"{where}: runs.{name}")
+                self._check_references(f"{paper_name}/{name}", f"{where}: runs.{name}")
             for name, deviation in paper.deviations.items():
                 check_known(deviation.runs or [], paper.runs, f"{where}: deviations.{name}.runs")
             for name, table in paper.tables.items():
@@ -53,32 +52,24 @@ class Checks:
             if asked and not any(fold in folds for folds in asked):
                 raise UserError(f"{self._source}: folds: no split that is used has a fold {fold}")
 
-    def _check_start(self, run: str, where: str) -> None:
-        """Check that the run whose model a method starts from would train the same one."""
-        spec = self.resolver.run(run).spec
-        if (name := self.resolver.start(run, spec)) is None:
-            return
-        first = self.resolver.run(name).spec
-        common = {*Training.model_fields}
-        a, b = (s.model_dump(exclude={"train"}) | s.train.on_labelled.model_dump(include=common) for s in (first, spec))
-        differ = [key for key in b if a[key] != b[key]] if first.train.method == "supervised" else ["train.method"]
-        if differ:
-            raise UserError(
-                f"{where}.train.start: {name} differs in {', '.join(differ)}; make it equal or leave it out"
-            )
-
-    def _check_prior(self, run: str, where: str) -> None:
-        """Check that a run's prior can be made: one map of each slice that the run sees."""
-        spec = self.resolver.run(run).spec
-        if (name := self.resolver.prior(run, spec)) is None:
-            return
-        other, where = self.resolver.run(name).spec, f"{where}.input.prior"
-        if spec.pool:
-            raise UserError(f"{where}: slices of train.pool have none; use train.method: supervised")
-        if (other.dataset, other.split) != (spec.dataset, spec.split):
-            raise UserError(f"{where}.run: {name} has another data set or split; make them equal")
-        if len(other.classes) > 1 or other.input.prior:
-            raise UserError(f"{where}.run: {name} has several classes or itself a prior; name a run of one class")
+    def _check_references(self, run: str, where: str) -> None:
+        """Check that what a run takes from others can be made, and fits it."""
+        own = self.resolver.run(run)
+        for reference in own.references.values():
+            at, name = f"{where}.{reference.path}", reference.run
+            self.resolver.named_run(name, at)
+            other = self.resolver.run(name)
+            if circle := self.resolver.circle(run):
+                raise UserError(
+                    f"{at}: runs refer to one another in a circle, {' to '.join(circle)}; remove one reference"
+                )
+            if reference.file not in other.spec.train.WRITES:
+                method = other.spec.train.method
+                raise UserError(f"{at}: {name} writes no {reference.file}, its method is {method}; name another run")
+            if (other.spec.dataset, other.spec.split) != (own.spec.dataset, own.spec.split):
+                raise UserError(f"{at}: {name} has another data set or split; make them equal")
+            if problem := reference.fits(own.spec, other.spec):
+                raise UserError(f"{at}: {name} {problem}")
 
     def _check_cases(self, dataset: str, split: str) -> None:
         """Check that a user's folder has the cases of a split; of other data sets that is known once they are there."""

@@ -19,26 +19,26 @@ class JobGraph:
         self.catalogue, self.resolver, self.targets = catalogue, resolver, targets
         self._paths = paths
 
-    def with_models(self) -> list[str]:
-        """Return ``runs`` and those whose models they need, and so on, each once."""
+    def with_referenced(self) -> list[str]:
+        """Return the runs asked for and those that they refer to, and so on, each once."""
         found = dict.fromkeys(self.targets.runs())
         left = list(found)
         while left:
-            others = [other for other in self.resolver.models_for(left.pop()) if other not in found]
+            others = [other for other in self.resolver.referenced(left.pop()) if other not in found]
             found.update(dict.fromkeys(others))
             left += others
         return list(found)
 
     def all_runs(self) -> list[str]:
-        """Return ``runs``, those whose models they need, and the models that their data's lung masks need."""
-        runs = self.with_models()
+        """Return the runs asked for, those that they refer to, and the models that their data's lung masks need."""
+        runs = self.with_referenced()
         if any(self.catalogue.lungs(name) == "phantom" for name in self.all_datasets()):
             runs.append(PHANTOM_LUNGS)
         return list(dict.fromkeys(runs))
 
     def all_datasets(self) -> list[str]:
         """Return the data sets that runs, their pools, tables and figures use, parts before what joins them."""
-        runs = [self.resolver.run(run) for run in self.with_models()]
+        runs = [self.resolver.run(run) for run in self.with_referenced()]
         names = [name for run in runs for name, _ in run.tensors]
         names += [run.spec.maps for run in runs if run.spec.maps]
         for _, _, exhibit in self.targets.exhibits():
@@ -73,7 +73,7 @@ class JobGraph:
         unlabelled slices.
         """
         pools: dict[str, set[str]] = {}
-        for spec in (self.resolver.run(run).spec for run in self.with_models()):
+        for spec in (self.resolver.run(run).spec for run in self.with_referenced()):
             if spec.pool and (dataset is None or (spec.dataset, spec.split) == (dataset, split)):
                 without = set(spec.pool.without)
                 pools[spec.pool.dataset] = pools.get(spec.pool.dataset, without) & without
@@ -104,8 +104,8 @@ class JobGraph:
             for run in self.targets.claim_runs(paper):
                 found.setdefault(run, ["claims"])
         behind: dict[str, list[str]] = {}
-        for run in self.with_models():
-            for other in self.resolver.models_for(run):
+        for run in self.with_referenced():
+            for other in self.resolver.referenced(run):
                 behind.setdefault(other, []).append(f"for {run}")
         return behind | found
 

@@ -11,7 +11,7 @@ from covidseg.base.errors import UserError, nearest
 from covidseg.data import splits
 from covidseg.nets import published
 from covidseg.plan.catalogue import Catalogue
-from covidseg.plan.names import SUPPORT, WORKFLOW, check_known, qualified, stems
+from covidseg.plan.names import SUPPORT, WORKFLOW, check_known, stems
 from covidseg.plan.needs import training_memory
 from covidseg.plan.resolve import described_or_released, merge, scale, scale_maps
 from covidseg.plan.run import Run
@@ -184,19 +184,23 @@ class Resolver:
         self.catalogue.described(used)
         return spec.train.model_copy(update={"pool": spec.pool.model_copy(update={"dataset": used})})
 
-    def start(self, run: str, spec: RunSpec) -> str | None:
-        """Return the id of the run whose model a run's method starts from."""
-        name = getattr(spec.train, "start", None)
-        return qualified(run.partition("/")[0], name) if name else None
+    def referenced(self, run: str) -> list[str]:
+        """Return the ids of the runs of which a run reads something of the same fold and seed."""
+        return [reference.run for reference in self.run(run).references.values()]
 
-    def prior(self, run: str, spec: RunSpec) -> str | None:
-        """Return the id of the run whose maps are the prior that a run's network sees."""
-        return qualified(run.partition("/")[0], spec.input.prior.run) if spec.input.prior else None
-
-    def models_for(self, run: str) -> list[str]:
-        """Return the ids of the runs whose models, of the same fold and seed, a run needs."""
-        spec = self.run(run).spec
-        return [other for other in (self.start(run, spec), self.prior(run, spec)) if other]
+    def circle(self, run: str) -> list[str]:
+        """Return the runs from one over its references back to itself, that one first and last; none: empty."""
+        ways = [[run]]
+        seen = set()
+        while ways:
+            way = ways.pop()
+            for other in self.referenced(way[-1]):
+                if other == run:
+                    return [*way, run]
+                if other not in seen:
+                    seen.add(other)
+                    ways.append([*way, other])
+        return []
 
     def wanted(self, run: str) -> bool:
         """Return whether a run can be made, phantoms having no maps of others, and ``only`` lets it be."""

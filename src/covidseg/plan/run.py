@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from covidseg.plan.names import fingerprint_of
+from covidseg.plan.names import fingerprint_of, qualified
 from covidseg.schema import RunSpec
+from covidseg.schema.references import Reference, references
 
 
 @dataclass(frozen=True)
@@ -36,3 +37,10 @@ class Run:
         """Return (data set, size) of the tensors that the run learns from: its own, then those of its pool."""
         names = [self.spec.dataset, *([self.spec.pool.dataset] if self.spec.pool else [])]
         return [(name, self.spec.input.size) for name in dict.fromkeys(names)]
+
+    @property
+    def references(self) -> dict[str, Reference]:
+        """Return role -> what the run reads of another run, of the same fold and seed."""
+        paper = self.id.partition("/")[0]
+        found = (replace(each, run=qualified(paper, each.run)) for each in references(self.spec))
+        return {each.role: each for each in found}

@@ -18,7 +18,17 @@ from covidseg.schema.base import (
     Strict,
     discriminated_by,
 )
+from covidseg.schema.references import MODEL, Refers
 from covidseg.schema.training import Pool, Training
+
+
+def _maps_each_slice(own: Any, other: Any) -> str:
+    """Return why a run cannot map each slice that another one sees, or an empty string."""
+    if own.pool:
+        return "maps no slice of train.pool; use train.method: supervised"
+    if len(other.classes) > 1 or other.input.prior:
+        return "has several classes or itself a prior; name a run of one class"
+    return ""
 
 
 class Prior(Strict):
@@ -27,7 +37,9 @@ class Prior(Strict):
     That model learned from the same training slices, so that its maps of them are better than those of test slices.
     """
 
-    run: RunId = Field(description="A run of one class, with the same data set and split.")
+    run: Annotated[RunId, Refers("prior", MODEL, _maps_each_slice)] = Field(
+        description="A run of one class, with the same data set and split."
+    )
     train: Literal["predicted", "truth"] = Field(
         "predicted", description="What stands in for the map of a training slice: nothing, or that class's truth."
     )

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from covidseg.schema.base import Count, Finite, Name, Positive, Strict, Unique
+from covidseg.schema.base import Count, Finite, Name, Positive, RunId, Strict, Unique
+from covidseg.schema.references import MODEL, Refers
 
 
 class Restart(Strict):
@@ -48,12 +49,14 @@ class Pool(Strict):
 class Training(Strict):
     """What every method has: epochs, batches and the optimizer of one training.
 
-    EPOCHS, BATCHES and RATES name the settings that a preset's epochs, batch and lr change.
+    EPOCHS, BATCHES and RATES name the settings that a preset's epochs, batch and lr change. WRITES names the files of a
+    finished training that other runs may refer to, see ``schema.references``.
     """
 
     EPOCHS: ClassVar[tuple[str, ...]] = ("epochs",)
     BATCHES: ClassVar[tuple[str, ...]] = ("batch",)
     RATES: ClassVar[tuple[str, ...]] = ()
+    WRITES: ClassVar[tuple[str, ...]] = (MODEL,)
     ONE_CLASS: ClassVar[bool] = False  # whether the method knows one class and background only
 
     if TYPE_CHECKING:  # each method says which it is
@@ -88,3 +91,18 @@ class Training(Strict):
     def most_epochs(self) -> int:
         """Return the epochs of the longest job."""
         return self.epochs
+
+
+def _trains_alike(own: Any, other: Any) -> str:
+    """Return why a supervised run would not train the model that a method begins with, or an empty string."""
+    if other.train.method != "supervised":
+        return "differs in train.method; make it equal or leave it out"
+    common = {*Training.model_fields}
+    a, b = (s.model_dump(exclude={"train"}) | s.train.on_labelled.model_dump(include=common) for s in (other, own))
+    differ = [key for key in b if a[key] != b[key]]
+    if getattr(other.train, "labels", None):
+        differ.append("train.labels")
+    return f"differs in {', '.join(differ)}; make it equal or leave it out" if differ else ""
+
+
+Start = Annotated[RunId | None, Refers("start", MODEL, _trains_alike)]

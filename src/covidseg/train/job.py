@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -26,9 +26,10 @@ class Job:
     in the order of ``spec.classes``; the class ``lung`` takes its truth from ``lung.npy``. code: fingerprint of
     the source, so that a training killed before a change of code is not gone on with after it. pool: the folder of the
     unlabelled slices' tensors, and pool_values: which of their label values are lesion, as far as they have labels;
-    start: the folder of the training whose model is the first. guide: the training whose maps are the prior. maps: the
-    store of others' maps of the test slices; weights: the file of published weights that the encoder starts from.
-    stream tells the trainings of one job apart: none is that of the first.
+    references: role -> the finished training of another run, of which a file is read in that role, as ``start``. maps:
+    the store of others' maps of the test slices; weights: the file of published weights that the encoder starts from.
+    stream tells the trainings of one job apart: none is that of the first. No stream may end in 0, as numpy takes a
+    missing number for a 0.
     """
 
     spec: RunSpec
@@ -42,8 +43,7 @@ class Job:
     code: str = ""
     pool: Path | None = None
     pool_values: tuple[int, ...] = ()
-    start: Path | None = None
-    guide: Job | None = None
+    references: dict[str, Job] = field(default_factory=dict)
     maps: Path | None = None
     weights: Path | None = None
     stream: tuple[int, ...] = ()

@@ -35,9 +35,8 @@ def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
     from covidseg.train.loader import PART, SliceLoader, Slices, in_batches, rows_by_role
     from covidseg.train.predict import load_model, maps_of
 
-    assert job.guide is not None
     assert job.spec.input.prior is not None
-    start, guide = time.perf_counter(), job.guide
+    start, guide = time.perf_counter(), job.references["prior"]
     own, theirs = tensors.load(job.tensors), tensors.load(guide.tensors)
     if own.columns["slice"] != theirs.columns["slice"]:
         raise UserError(f"{guide.tensors}: other slices than in {job.tensors}; make both again")

@@ -10,6 +10,7 @@ from covidseg.base.errors import UserError
 from covidseg.base.files import need, sha256
 from covidseg.jobs import record
 from covidseg.plan import Plan, Run
+from covidseg.schema.references import MODEL
 
 
 def training_problem(plan: Plan, run: Run, fold: int, seed: int) -> str | None:
@@ -28,23 +29,30 @@ def training_problem(plan: Plan, run: Run, fold: int, seed: int) -> str | None:
             return "made from other maps"
     if made.get("inputs", {}).get("split") != sha256(_split(plan, run)):
         return f"made with another split {run.spec.split}"
-    if prior := plan.resolver.prior(run.id, run.spec):
-        model = record.read(plan.paths.job(prior, fold, seed) / "run.json").get("outputs", {}).get("model.safetensors")
-        if made.get("inputs", {}).get("prior") != model:
-            return f"made with another model of {prior}"
+    for role, reference in run.references.items():
+        if problem := training_problem(plan, plan.run(reference.run), fold, seed):
+            return f"made with {reference.file} of {reference.run}, which was {problem}"
+        theirs = record.read(plan.paths.job(reference.run, fold, seed) / "run.json")
+        if made.get("inputs", {}).get(role) != theirs.get("outputs", {}).get(reference.file):
+            return f"made with another {reference.file} of {reference.run}"
     return None
 
 
-def usable_model(plan: Plan, run: Run, fold: int, seed: int) -> Path:
-    """Return the file of a training's model. Raises UserError when it is missing or not today's row's."""
+def usable(plan: Plan, run: Run, fold: int, seed: int, file: str) -> Path:
+    """Return a file of a finished training. Raises UserError when it is missing, damaged or not today's row's."""
     folder = plan.paths.job(run.id, fold, seed)
-    model = need(folder / "model.safetensors", f"train {run.id} --fold {fold} --seed {seed}")
+    path = need(folder / file, f"train {run.id} --fold {fold} --seed {seed}")
     problem = training_problem(plan, run, fold, seed)
-    named = record.read(folder / "run.json").get("outputs", {}).get("model.safetensors")
-    if problem or named != sha256(model):
-        said = problem or "model.safetensors is not the file that it names"
+    named = record.read(folder / "run.json").get("outputs", {}).get(file)
+    if problem or named != sha256(path):
+        said = problem or f"{file} is not the file that it names"
         raise UserError(f"{folder / 'run.json'}: {said}; run snakemake to make it again")
-    return model
+    return path
+
+
+def usable_model(plan: Plan, run: Run, fold: int, seed: int) -> Path:
+    """Return the file of a training's model. Raises UserError as ``usable``."""
+    return usable(plan, run, fold, seed, MODEL)
 
 
 def scores_problem(plan: Plan, run: Run) -> str | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from covidseg.base.errors import UserError
 from covidseg.base.files import need, sha256
 from covidseg.jobs import record
 from covidseg.plan import Plan, Run
+from covidseg.upkeep.freshness import usable
 
 if TYPE_CHECKING:
     from covidseg.train.job import Job
@@ -20,28 +22,42 @@ def job_of(
 ) -> tuple[Job, dict[str, str]]:
     """Return a training's job and the hashes of what it is made from; the stages ``before`` have to be there.
 
-    Raises UserError for a fold that the split lacks, and for what is missing or was made from something else.
+    Raises UserError for a fold that the split lacks, and for what is missing, damaged or was made from something else.
     """
     from covidseg.nets import published
-    from covidseg.train.job import Job
 
     if fold not in run.all_folds:
         raise UserError(
             f"{run.id}: split {run.spec.split!r} has no fold {fold}; legal: {', '.join(map(str, run.all_folds))}"
         )
-    spec, pool = run.spec, run.spec.pool
+    job = _job(plan, run, fold, seed)
+    inputs = {"tensors": sha256(job.tensors / "tensors.json"), "split": sha256(job.split)}
+    inputs |= {"pool": sha256(job.pool / "tensors.json")} if job.pool else {}
+    inputs |= {"maps": sha256(job.maps / "import.json")} if job.maps else {}
+    for role, reference in run.references.items():
+        other = plan.run(reference.run)
+        job.references[role] = _job(plan, other, fold, seed)
+        inputs[role] = sha256(usable(plan, other, fold, seed, reference.file))
+    for name in before:
+        _check_stage(plan, run, fold, seed, name, inputs)
+    encoder = published.encoder_of(run.spec.net)
+    weights = published.fetch(encoder, plan.config.data / "weights", plan.catalogue.mirror, say) if encoder else None
+    code = record.code_fingerprint(*plan.fingerprints.train_modules(run.spec))
+    return replace(job, weights=weights, code=code), inputs
+
+
+def _job(plan: Plan, run: Run, fold: int, seed: int) -> Job:
+    """Return a training with its data and its folder. Raises UserError when the data have yet to be made."""
+    from covidseg.train.job import Job
+
+    spec = run.spec
     folders = [plan.paths.tensors(*pair) for pair in run.tensors]
     for (name, size), folder in zip(run.tensors, folders, strict=True):
         need(folder / "tensors.json", f"tensors {name} {size}")
-    start, prior = plan.resolver.start(run.id, spec), plan.resolver.prior(run.id, spec)
-    guide, guided = _guide(plan, plan.run(prior), fold, seed, say) if prior else (None, {})
     maps = plan.paths.canonical(spec.maps) if spec.maps else None
     if maps:
         need(maps / "import.json", f"import {spec.maps}")
-    encoder = published.encoder_of(spec.net)
-    weights = published.fetch(encoder, plan.config.data / "weights", plan.catalogue.mirror, say) if encoder else None
-    code = record.code_fingerprint(*plan.fingerprints.train_modules(spec))
-    job = Job(
+    return Job(
         spec=spec,
         fold=fold,
         seed=seed,
@@ -50,33 +66,28 @@ def job_of(
         out=plan.paths.job(run.id, fold, seed),
         class_values=spec.values,
         device=plan.config.device,
-        code=code,
-        pool=folders[-1] if pool else None,
-        pool_values=plan.catalogue.lesion_values(pool.dataset, spec.classes) if pool else (),
-        start=plan.paths.job(start, fold, seed) if start else None,
-        guide=guide,
+        pool=folders[-1] if spec.pool else None,
+        pool_values=plan.catalogue.lesion_values(spec.pool.dataset, spec.classes) if spec.pool else (),
         maps=maps,
-        weights=weights,
     )
-    inputs = {"tensors": sha256(folders[0] / "tensors.json"), "split": sha256(job.split), **guided}
-    inputs |= {"pool": sha256(folders[-1] / "tensors.json")} if pool else {}
-    inputs |= {"maps": sha256(maps / "import.json")} if maps else {}
-    for name in before:
-        path = plan.paths.stage(run.id, fold, seed, name) / record.STAGE
-        made = record.read(need(path, f"stage {run.id} {name} --fold {fold} --seed {seed}"))
-        if made["spec_hash"] != run.hash:
-            raise UserError(f"{path}: made from another spec; run snakemake to make it again")
-        if made["inputs"] != inputs:
-            raise UserError(f"{path}: made from other data or another model; run snakemake to make it again")
-    return job, inputs
 
 
-def _guide(plan: Plan, run: Run, fold: int, seed: int, say: Callable[[str], None]) -> tuple[Job, dict[str, str]]:
-    """Return the finished training whose maps are another run's prior, and the hash of its model."""
-    from covidseg.upkeep.freshness import usable_model
+def _check_stage(plan: Plan, run: Run, fold: int, seed: int, name: str, inputs: dict[str, str]) -> None:
+    """Check that an earlier stage was made from today's spec and data, and that its files are those that it wrote.
 
-    job, _ = job_of(plan, run, fold, seed, [], say)
-    return job, {"prior": sha256(usable_model(plan, run, fold, seed))}
+    Raises UserError.
+    """
+    path = plan.paths.stage(run.id, fold, seed, name) / record.STAGE
+    made = record.read(need(path, f"stage {run.id} {name} --fold {fold} --seed {seed}"))
+    if made["spec_hash"] != run.hash:
+        raise UserError(f"{path}: made from another spec; run snakemake to make it again")
+    if made["inputs"] != inputs:
+        raise UserError(f"{path}: made from other data or another model; run snakemake to make it again")
+    if "outputs" not in made:
+        raise UserError(f"{path}: names no files; delete this folder and run snakemake again")
+    for file, digest in made["outputs"].items():
+        if not (path.parent / file).is_file() or sha256(path.parent / file) != digest:
+            raise UserError(f"{path}: {file} is not the file that it names; delete this folder and run snakemake again")
 
 
 def facts_of(

@@ -66,8 +66,8 @@ def test_the_run_behind_a_prior_is_made_first() -> None:
 
 def test_what_a_model_behind_a_prior_learned_from_counts() -> None:
     plan = Plan.load({**ASKED, "only": ["two/chain"]})
-    assert plan.resolver.models_for("two/chain") == ["two/rounds"]
-    assert plan.graph.with_models() == ["two/chain", "two/rounds", "two/plain"]
+    assert plan.resolver.referenced("two/chain") == ["two/rounds"]
+    assert plan.graph.with_referenced() == ["two/chain", "two/rounds", "two/plain"]
     assert plan.graph.all_datasets() == ["covid-semiseg", "covid-ct-seg"]
     assert plan.graph.pools("covid-semiseg", "infnet-50-48") == {"covid-ct-seg": set()}
 
@@ -100,11 +100,11 @@ def test_a_deviation_may_concern_some_runs_only(paper: Path) -> None:
         ("prior: {run: binary}", "prior: {train: truth}", "runs.guided: input.prior.run: missing"),
         ("{input: {size: 32}}", "{split: infnet-50-48-val}", "prior.run: two/binary has another data set or split"),
         ("{input: {size: 32}}", "{classes: [ggo, consolidation]}", "prior.run: two/binary has several classes or"),
-        ("run: binary", "run: guided", "prior.run: two/guided has several classes or itself a prior; name a run of"),
+        ("run: binary", "run: guided", "prior.run: runs refer to one another in a circle, two/guided to two/guided;"),
         (
             "input: {prior: {run: rounds}}",
             "input: {prior: {run: binary}}, train: {method: self_training, pool: {dataset: covid-ct-seg}}",
-            "runs.chain.input.prior: slices of train.pool have none; use train.method: supervised",
+            "runs.chain.input.prior.run: two/binary maps no slice of train.pool; use train.method: supervised",
         ),
     ],
 )
@@ -144,18 +144,18 @@ def test_a_prior_that_is_missing_or_stale_is_refused() -> None:
     record = trained(plan, binary)
     model = usable_model(plan, binary, 0, 0)
     job, inputs = prepare.job_of(plan, guided, 0, 0, [], print)
-    assert job.guide is not None
-    assert (job.guide.out, job.guide.class_values) == (model.parent, {"infection": (1, 2)})
+    guide = job.references["prior"]
+    assert (guide.out, guide.class_values) == (model.parent, {"infection": (1, 2)})
     assert inputs["prior"] == sha256(model)
     with pytest.raises(UserError, match=r"prior/stage\.json: missing; run covidseg stage two/guided prior --fold 0"):
         steps.train(plan, guided.id, 0, 0)
     done = plan.paths.stage(guided.id, 0, 0, "prior") / "stage.json"
-    write_json(done, {"spec_hash": guided.hash, "inputs": inputs})
-    assert prepare.job_of(plan, guided, 0, 0, ["prior"], print)[0].guide is not None
+    write_json(done, {"spec_hash": guided.hash, "inputs": inputs, "outputs": {}})
+    assert prepare.job_of(plan, guided, 0, 0, ["prior"], print)[0].references
     trained(plan, guided, prior=inputs["prior"])
     assert training_problem(plan, guided, 0, 0) is None
     trained(plan, binary, seed=1)  # trained again: another model
-    assert training_problem(plan, guided, 0, 0) == "made with another model of two/binary"
+    assert training_problem(plan, guided, 0, 0) == "made with another model.safetensors of two/binary"
     with pytest.raises(UserError, match=r"prior/stage\.json: made from other data or another model; run snakemake"):
         steps.train(plan, guided.id, 0, 0)
     made = json.loads(record.read_text())

@@ -95,7 +95,7 @@ def guide(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
 def guided(data: Path, out: Path, guide: Job, train: Any = SHORT, shown: str = "predicted") -> Job:
     seen = {"size": 64, "mode": "slice", "prior": {"run": "guide", "train": shown}}
     keys: dict[str, Any] = {"classes": [*TWO], "input": seen, "losses": {"dice": {}}, "train": train}
-    return replace(blobs.job(data, out, class_values=TWO, **keys), guide=guide)
+    return replace(blobs.job(data, out, class_values=TWO, **keys), references={"prior": guide})
 
 
 def maps(out: Path) -> np.ndarray:

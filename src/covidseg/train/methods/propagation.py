@@ -18,8 +18,8 @@ from pydantic import Field
 from covidseg.base import files
 from covidseg.base.errors import UserError
 from covidseg.jobs import record
-from covidseg.schema.base import Finite, Positive, RunId
-from covidseg.schema.training import Pool, Training
+from covidseg.schema.base import Finite, Positive
+from covidseg.schema.training import Pool, Start, Training
 from covidseg.train.job import Job, Progress
 from covidseg.train.stages import Rows, folder, pool_of, take_over
 
@@ -56,7 +56,7 @@ class Propagation(Training):
     finetune_epochs: Positive = 100
     finetune_batch: Positive = 16
     finetune_lr: Finite = Field(1e-4, gt=0)
-    start: RunId | None = Field(None, description="Supervised run with equal settings, whose model is the first.")
+    start: Start = Field(None, description="Supervised run with equal settings, whose model is the first.")
 
     @property
     def stages(self) -> list[str]:
@@ -98,8 +98,9 @@ def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
     """Do one of the jobs before the last, in its folder, and return the facts for its record."""
     out = folder(job.out, name)
     if name == "first":
-        found = take_over(job.start, out) if job.start else _first(replace(job, out=out), progress)
-        return {"passed": False, **found}
+        if start := job.references.get("start"):
+            return {"passed": False, **take_over(start.out, out)}
+        return {"passed": False, **_first(replace(job, out=out), progress)}
     if name == "pretrain":
         return {"passed": False, **_pretrain(replace(job, out=out, stream=PRETRAIN), progress)}
     return _block(replace(job, out=out), int(name.removeprefix("block")), progress)

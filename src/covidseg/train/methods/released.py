@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_serializer
@@ -24,6 +24,8 @@ class Released(Training):
 
     A run of this method has no network and no losses. Phantoms have no such maps, so in demo mode it is not made.
     """
+
+    WRITES: ClassVar[tuple[str, ...]] = ()
 
     method: Literal["released"]
     maps: Name = Field(description="The data set that holds the maps.")

@@ -19,11 +19,13 @@ from pydantic import Field
 
 from covidseg.base import files
 from covidseg.jobs import record
-from covidseg.schema.base import Finite, RunId
-from covidseg.schema.training import Pool, Training
+from covidseg.schema.base import Finite
+from covidseg.schema.training import Pool, Start, Training
 from covidseg.train import rounds
 from covidseg.train.job import Job, Progress
 from covidseg.train.stages import folder, pool_of, take_over
+
+LABELS = 1  # after a round's number, the stream of random numbers that draws what it labels
 
 
 class SelfTraining(Training):
@@ -38,7 +40,7 @@ class SelfTraining(Training):
     take: Finite = Field(0.2, gt=0, le=1, description="Share of the pool that joins in each round.")
     trust: Annotated[float, Field(gt=0, lt=1)] | None = 0.95
     warm_start: bool = Field(False, description="Each round goes on from the last model, not from new weights.")
-    start: RunId | None = Field(None, description="Supervised run with equal settings, whose model is the first.")
+    start: Start = Field(None, description="Supervised run with equal settings, whose model is the first.")
 
     @property
     def stages(self) -> list[str]:
@@ -57,8 +59,8 @@ def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
         return {"passed": True}
     if name.startswith("labels"):
         return {"passed": False, **_label(replace(job, out=out), settings, number)}
-    if number == 0 and job.start:
-        return {"passed": False, **take_over(job.start, out)}
+    if number == 0 and (start := job.references.get("start")):
+        return {"passed": False, **take_over(start.out, out)}
     return {"passed": False, **_train(replace(job, out=out, stream=(number,) if number else ()), number, progress)}
 
 
@@ -126,7 +128,7 @@ def _label(job: Job, settings: SelfTraining, number: int) -> dict[str, Any]:
     drawn = np.zeros(0, np.int64)
     if number > 1:
         drawn = PseudoLabelled(loaded, folder(main, f"labels{number - 1}") / "labels.h5").index
-    rows = rounds.draw(pool, drawn, settings.take, np.random.default_rng([job.seed, job.fold, number]))
+    rows = rounds.draw(pool, drawn, settings.take, replace(job, stream=(number, LABELS)).random(-1))
     model = load_model(folder(main, f"round{number - 1}"), job.spec)
     feed = SliceLoader([Slices(loaded, {}, lungs)], job.spec.input.mode, prepare(job.device, job.spec.threads))
     found = write_labels(

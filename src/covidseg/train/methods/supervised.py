@@ -3,16 +3,48 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
+
+from covidseg.schema.base import RunId, Strict
+from covidseg.schema.references import Refers
 from covidseg.schema.training import Training
 from covidseg.train.job import Job, Progress
 
+LABELS = "labels.h5"
+
+
+def _labels_slices(own: Any, other: Any) -> str:
+    """Return why a run's labels are not of the slices and classes that another run learns, or an empty string."""
+    if (other.classes, other.input.size) != (own.classes, own.input.size):
+        return "has other classes or another input.size; make them equal"
+    return ""
+
+
+class Labels(Strict):
+    """Label maps that another run made, in place of the truth of the training slices."""
+
+    run: Annotated[RunId, Refers("labels", LABELS, _labels_slices)] = Field(
+        description="A run whose method writes label maps, with the same data set, split, classes and size."
+    )
+
 
 class Supervised(Training):
-    """Plain training on labelled slices; the best epoch by validation DSC is kept."""
+    """Plain training on labelled slices; the best epoch by validation DSC is kept.
+
+    With ``labels`` the training slices have the label maps of another run; validation and test keep the truth.
+    """
 
     method: Literal["supervised"] = "supervised"
+    labels: Labels | None = Field(
+        None, exclude_if=lambda labels: labels is None, description="Absent: the truth is learned."
+    )
+
+    @property
+    def leaves_unlabelled(self) -> bool:
+        """Return whether some pixels may have no label, as those of another run's maps."""
+        return self.labels is not None
 
 
 def train(job: Job, progress: Progress) -> dict[str, Any]:
@@ -22,6 +54,7 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     from covidseg.train.device import prepare
     from covidseg.train.loader import SliceLoader, Slices, rows_by_role
     from covidseg.train.predict import write_predictions
+    from covidseg.train.relabelled import Relabelled
     from covidseg.train.resume import clear
 
     start = time.perf_counter()
@@ -29,9 +62,12 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     loaded = tensors.load(job.tensors)
     rows = rows_by_role(job, loaded)
     maps = prior.maps(job)
-    slices = Slices(loaded, job.class_values, prior=maps)
+    slices, more = Slices(loaded, job.class_values, prior=maps), [maps.sha256] if maps else []
+    if made := job.references.get("labels"):
+        slices = Relabelled(loaded, job.class_values, rows["train"], made.out / LABELS, prior=maps)
+        more.append(slices.sha256)
     feed = SliceLoader([slices], job.spec.input.mode, prepare(job.device, job.spec.threads))
-    fit = fitting.learn(job, feed, rows["train"], rows["val"], progress, *([maps.sha256] if maps else []))
+    fit = fitting.learn(job, feed, rows["train"], rows["val"], progress, *more)
     write_predictions(fit.model, feed, rows["test"], job.spec.classes, job.out / "predictions.h5")
     fit.resume.remove()
     return fitting.facts(fit, start) | {"slices": {role: len(found) for role, found in rows.items()}}

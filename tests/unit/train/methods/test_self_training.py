@@ -200,7 +200,7 @@ def test_the_first_model_is_that_of_a_supervised_run(data: Path, pool: Path, tmp
     }
     first = run(blobs.job(data, tmp_path / "first", train=plain), blobs.quiet)
     record.write(tmp_path / "first/run.json", spec_hash="", run="p/first", **first)
-    taken = chain(replace(job, out=tmp_path / "taken", start=tmp_path / "first"))
+    taken = chain(replace(job, out=tmp_path / "taken", references={"start": replace(job, out=tmp_path / "first")}))
     own = chain(job)
     assert (tmp_path / "taken/predictions.h5").read_bytes() == (tmp_path / "rounds/predictions.h5").read_bytes()
     assert taken["rounds"][0]["val_dsc"] == own["rounds"][0]["val_dsc"] == first["val_dsc"]
