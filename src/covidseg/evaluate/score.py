@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ import numpy as np
 from covidseg.base.errors import UserError, nearest
 from covidseg.base.files import write_json, write_text
 from covidseg.base.images import read_pairs, resized
-from covidseg.metrics.overlap import Counts, binarise, count, mean_absolute_error
-from covidseg.metrics.pair import MEASURES, Pair
-from covidseg.metrics.toolbox import CURVES, THRESHOLDS, Floats, toolbox
+from covidseg.metrics import measures
+from covidseg.metrics.overlap import binarise, mean_absolute_error
+from covidseg.metrics.pair import Pair, Totals
+from covidseg.metrics.toolbox import CURVES, MEASURES, THRESHOLDS, Floats, toolbox
 from covidseg.schema import Protocol
 
 Row = dict[str, Any]
@@ -58,7 +59,8 @@ class _Scored:
     position: int
     shape: tuple[int, ...]
     spacing: tuple[float, float, float]
-    counts: Counts | None = None
+    lesion: bool
+    counted: Totals | None = None
     mae: float = 0.0
     masks: Array | None = None
 
@@ -77,6 +79,7 @@ class Scorer:
         self._slices: list[Row] = []
         self._cases: dict[str, list[Row]] = {}
         self._open: dict[str, list[_Scored]] = {}  # the last slice's case, by class
+        self._all: dict[str, list[_Scored]] = {}  # every slice without its masks, by class, where all are pooled
 
     def add(self, s: Slice) -> None:
         """Score one class of a slice.
@@ -91,17 +94,21 @@ class Scorer:
             raise UserError(f"case {s.case}: its slices are not together; bring them into the order of their cases")
         toolbox = self._protocol.engine == "toolbox"
         found = _by_toolbox(s, self._curves) if toolbox else _by_masks(self._protocol, s)
-        self._slices.append(found.row)
+        self._slices.append(_shown(self._protocol, found))
         self._open.setdefault(s.cls, []).append(found)
+        if self._protocol.unit == "pooled":
+            self._all.setdefault(s.cls, []).append(replace(found, masks=None))
 
     def rows(self) -> list[Row]:
-        """Return a row per slice and class, then a row per case and class.
+        """Return a row per slice and class, then a row per case and class, then one per class where all are pooled.
 
-        A row has unit (slice or case), case, slice (empty for a case), class, the protocol's metrics, and length_unit
-        (mm or px) where the protocol measures in mm.
+        A row has unit (slice, case or pooled), case (``all`` where pooled), slice (empty but for a slice), class, the
+        protocol's metrics, and length_unit (mm or px) where the protocol measures in mm. Where the protocol is over
+        slices with lesion, metrics of a slice or case without any are NaN.
         """
         self._close()
-        return [*self._slices, *(row for rows in self._cases.values() for row in rows)]
+        pooled = [_pooled_row(self._protocol, parts) for parts in self._all.values()]
+        return [*self._slices, *(row for rows in self._cases.values() for row in rows), *pooled]
 
     def _close(self) -> None:
         if self._open:
@@ -119,13 +126,22 @@ def score_slices(protocol: Protocol, slices: Iterable[Slice], curves: list[Float
 
 
 def check_measures(protocol: Protocol, where: str) -> None:
-    """Raise UserError when a metric of the protocol is none that we compute."""
+    """Raise UserError when a metric of the protocol is none that we compute, or none that can be pooled where it is."""
     whole = protocol.engine == "toolbox"
-    legal = (*CURVES, "s_alpha", "mae") if whole else tuple(MEASURES)
+    legal = MEASURES if whole else tuple(measures.names())
+    if whole and (protocol.unit == "pooled" or protocol.over != "all"):
+        raise UserError(f"{where}: the engine toolbox scores each slice by itself; leave out unit: pooled and over")
     for key, metric in protocol.metrics.items():
         name = key if whole else metric.measure or key
         if name not in legal:
             raise UserError(f"{where}: metrics.{key}: unknown measure {name!r}; {nearest(name, legal)}")
+        if protocol.unit == "pooled":
+            try:
+                measures.load(name)(Pair(None, (1.0, 1.0), protocol.tolerance, 0.0, parts=[]))
+            except LookupError:
+                raise UserError(
+                    f"{where}: metrics.{key}: {name} has no value for all slices together; set unit: slice or case"
+                ) from None
 
 
 def _check_slice(s: Slice) -> None:
@@ -147,36 +163,66 @@ def _by_toolbox(s: Slice, curves: list[Floats] | None) -> _Scored:
     result = toolbox(s.prob, s.truth.astype(bool, copy=False))
     if curves is not None:
         curves.append(result.curves)
-    return _Scored(_row("slice", s, dict(result.row())), s.position, s.truth.shape, s.spacing)
+    return _Scored(_row("slice", s, dict(result.row())), s.position, s.truth.shape, s.spacing, bool(s.truth.any()))
 
 
 def _by_masks(protocol: Protocol, s: Slice) -> _Scored:
     truth, mask = s.truth.astype(bool, copy=False), s.predicted(protocol.threshold)
-    counts, mae = count(truth, mask), mean_absolute_error(s.prob, truth)
-    values = _measure(protocol, truth, mask, s.spacing[1:], counts, mae)
+    mae = mean_absolute_error(s.prob, truth)
+    values, counted = _measure(protocol, (truth, mask), s.spacing[1:], mae)
     masks = np.packbits([truth, mask]) if protocol.cases == "volume" else None
-    return _Scored(_row("slice", s, values), s.position, truth.shape, s.spacing, counts, mae, masks)
+    row = _row("slice", s, values)
+    return _Scored(row, s.position, truth.shape, s.spacing, bool(truth.any()), counted, mae, masks)
 
 
 def _measure(
-    protocol: Protocol, truth: Array, mask: Array, spacing: tuple[float, ...], counts: Counts, mae: float
-) -> Row:
+    protocol: Protocol,
+    masks: tuple[Array, Array] | None,
+    spacing: tuple[float, ...],
+    mae: float,
+    parts: list[Totals] | None = None,
+) -> tuple[Row, Totals]:
+    """Return the values of the protocol's metrics, and what was counted for them on the way."""
     known = protocol.spacing == "mm" and all(math.isfinite(step) and step > 0 for step in spacing)
-    pair = Pair(truth, mask, spacing if known else (1.0,) * truth.ndim, protocol.tolerance, counts, mae)
-    row: Row = {key: MEASURES[metric.measure or key](pair) for key, metric in protocol.metrics.items()}
-    return {**row, "length_unit": "mm" if known else "px"} if protocol.spacing == "mm" else row
+    pair = Pair(masks, spacing if known else (1.0,) * len(spacing), protocol.tolerance, mae, parts)
+    row: Row = {key: measures.load(metric.measure or key)(pair) for key, metric in protocol.metrics.items()}
+    return {**row, "length_unit": "mm" if known else "px"} if protocol.spacing == "mm" else row, pair.counted
 
 
 def _case_row(protocol: Protocol, parts: list[_Scored]) -> Row:
-    """Return a case's row: its slices' mean, or its 3-D scores where the protocol wants them and the slices stack."""
+    """Return a case's row: its slices' mean, or its 3-D scores where the protocol wants them and the slices stack.
+
+    With ``over: lesion``, a mean is over slices with lesion, and a case without any has no value.
+    """
     row: Row = {**parts[0].row, "unit": "case", "slice": ""}
+    counting = [part for part in parts if part.lesion or protocol.over == "all"]
+    if not counting:
+        return {**row, **dict.fromkeys(protocol.metrics, math.nan)}
     if len(parts) == 1:
         return row
     if protocol.cases == "volume" and len({part.shape for part in parts}) == 1:
         return {**row, **_volume(protocol, parts)}
     units = {part.row.get("length_unit") for part in parts}
-    means = {key: float(np.mean([part.row[key] for part in parts])) for key in protocol.metrics}
+    means = {key: float(np.mean([part.row[key] for part in counting])) for key in protocol.metrics}
     return {**row, **means, **({"length_unit": "mixed"} if len(units) > 1 else {})}
+
+
+def _shown(protocol: Protocol, part: _Scored) -> Row:
+    """Return a slice's row, without values where the protocol is over slices with lesion and this one has none."""
+    if part.lesion or protocol.over == "all":
+        return part.row
+    return {**part.row, **dict.fromkeys(protocol.metrics, math.nan)}
+
+
+def _pooled_row(protocol: Protocol, parts: list[_Scored]) -> Row:
+    """Return the row of all slices together: pixels (and what else adds up) are counted over all of them."""
+    row: Row = {**parts[0].row, "unit": "pooled", "case": "all", "slice": ""}
+    counting = [part for part in parts if part.lesion or protocol.over == "all"]
+    if not counting:
+        return {**row, **dict.fromkeys(protocol.metrics, math.nan)}
+    mae = float(np.average([part.mae for part in counting], weights=[math.prod(part.shape) for part in counting]))
+    counted = [part.counted for part in counting if part.counted is not None]
+    return {**row, **_measure(protocol, None, (math.nan, math.nan), mae, counted)[0]}
 
 
 def _volume(protocol: Protocol, parts: list[_Scored]) -> Row:
@@ -190,13 +236,16 @@ def _volume(protocol: Protocol, parts: list[_Scored]) -> Row:
     for part in parts:
         if part.masks is not None:
             both[:, part.position - first] = np.unpackbits(part.masks, count=2 * math.prod(shape)).reshape(2, *shape)
-    truth, mask = both
-    counts = sum((part.counts for part in parts if part.counts), Counts(0, 0, 0, 0))
-    return _measure(protocol, truth, mask, parts[0].spacing, counts, float(np.mean([part.mae for part in parts])))
+    mae = float(np.mean([part.mae for part in parts]))
+    counted = [part.counted for part in parts if part.counted is not None]
+    return _measure(protocol, (both[0], both[1]), parts[0].spacing, mae, counted)[0]
 
 
 def summarise(rows: Iterable[Row], protocol: Protocol) -> dict[str, dict[str, dict[str, float | int | None]]]:
-    """Return class -> metric -> mean, std (n - 1; None for one row) and n, over the protocol's unit."""
+    """Return class -> metric -> mean, std (n - 1; None for one row) and n, over the protocol's unit.
+
+    Rows without a value are left out; a mean of none is None.
+    """
     values: dict[str, list[Row]] = {}
     for row in rows:
         if row["unit"] == protocol.unit:
@@ -206,9 +255,10 @@ def summarise(rows: Iterable[Row], protocol: Protocol) -> dict[str, dict[str, di
     }
 
 
-def _spread(values: list[float]) -> dict[str, float | int | None]:
+def _spread(rows: list[float]) -> dict[str, float | int | None]:
+    values = [value for value in rows if not math.isnan(value)]
     std = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return {"mean": float(np.mean(values)), "std": std, "n": len(values)}
+    return {"mean": float(np.mean(values)) if values else None, "std": std, "n": len(values)}
 
 
 def score_folders(protocol: Protocol, truth: Path, pred: Path, out: Path) -> Row:

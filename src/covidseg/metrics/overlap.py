@@ -38,6 +38,17 @@ class Counts:
         return self.tn / (self.tn + self.fp) if self.tn + self.fp else 1.0
 
     @property
+    def precision(self) -> float:
+        """TP / (TP + FP); where nothing is predicted 1 without lesion, else 0."""
+        return self.tp / (self.tp + self.fp) if self.tp + self.fp else float(not self.fn)
+
+    @property
+    def volume_accuracy(self) -> float:
+        """1 - 2 |a - b| / (a + b), a and b the predicted and true volumes; 1 when both are 0, -1 when one is."""
+        total = 2 * self.tp + self.fp + self.fn
+        return 1 - 2 * abs(self.fp - self.fn) / total if total else 1.0
+
+    @property
     def error(self) -> float:
         """Share of pixels on which the masks differ: the mean absolute error of two binary masks."""
         return (self.fp + self.fn) / (self.tp + self.fp + self.fn + self.tn)

@@ -1,33 +1,75 @@
-"""A truth and a prediction, and the measures a protocol can ask of them."""
+"""A truth and a prediction, and what is known of them: what a measure is computed from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import functools
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from covidseg.metrics import surface
-from covidseg.metrics.overlap import Counts
-from covidseg.metrics.rowset import rowset_hausdorff
+from covidseg.metrics.overlap import Counts, count
+
+Mask = NDArray[np.bool_]
+T = TypeVar("T")
+Totals = Mapping[Callable[..., Any], Any]
+
+NOTHING: Mask = np.zeros((0, 0), bool)
 
 
 @dataclass
 class Pair:
-    """Two masks of one shape, 2-D or 3-D, with what is known of them.
+    """Two masks of one shape: of a slice (2-D), or of a case (3-D) whose slices are ``parts``.
 
-    ``spacing`` is per axis and ``tolerance`` in its unit; ``counts`` and ``mae`` (of the probability map) may cover
-    fewer voxels than the masks. Boundaries are found once, when the first measure asks for them.
+    ``spacing`` is per axis and ``tolerance`` in its unit; ``mae`` is of the probability map. ``parts``: what was
+    counted on each slice, by the function that counted; a case adds that up, so that slices which were not predicted
+    do not count. ``masks`` may be None where only what slices count is asked for. Boundaries are found once, when the
+    first measure asks for them.
     """
 
-    truth: NDArray[np.bool_]
-    mask: NDArray[np.bool_]
+    masks: tuple[Mask, Mask] | None
     spacing: tuple[float, ...]
     tolerance: float
-    counts: Counts
     mae: float
+    parts: Sequence[Totals] | None = None
+    counted: dict[Callable[..., Any], Any] = field(default_factory=dict)
+    _made: dict[Callable[..., Any], Any] = field(default_factory=dict)
+
+    @property
+    def truth(self) -> Mask:
+        """The true mask. Raises LookupError where only totals are known."""
+        return self._masks()[0]
+
+    @property
+    def mask(self) -> Mask:
+        """The predicted mask. Raises LookupError where only totals are known."""
+        return self._masks()[1]
+
+    @property
+    def counts(self) -> Counts:
+        """Pixels by prediction and truth."""
+        return self.total(count)
+
+    def total(self, counting: Callable[[Mask, Mask], T]) -> T:
+        """Return ``counting(truth, mask)`` of a slice; of a case the sum of its slices'. Results have to add up."""
+        if counting not in self.counted:
+            if self.parts is None:
+                self.counted[counting] = counting(self.truth, self.mask)
+            else:
+                first = counting(NOTHING, NOTHING)
+                self.counted[counting] = functools.reduce(operator.add, (p[counting] for p in self.parts), first)
+        return self.counted[counting]  # type: ignore[no-any-return]
+
+    def once(self, making: Callable[[Pair], T]) -> T:
+        """Return ``making(self)``, computed once for all measures that ask for it."""
+        if making not in self._made:
+            self._made[making] = making(self)
+        return self._made[making]  # type: ignore[no-any-return]
 
     @cached_property
     def contour(self) -> surface.Distances:
@@ -44,16 +86,7 @@ class Pair:
         """The distance that a missed or invented lesion costs: the diagonal of the image."""
         return surface.diagonal(self.truth.shape, self.spacing)
 
-
-MEASURES: dict[str, Callable[[Pair], float]] = {
-    "dice": lambda p: p.counts.dice,
-    "sen": lambda p: p.counts.sensitivity,
-    "spe": lambda p: p.counts.specificity,
-    "mae": lambda p: p.mae,
-    "mae_mask": lambda p: p.counts.error,
-    "hd95": lambda p: surface.robust_hausdorff(p.contour, p.worst),
-    "nsd": lambda p: surface.surface_dice(p.contour, p.tolerance),
-    "hd95_border": lambda p: surface.pooled_hausdorff(p.border, p.worst),
-    "nsd_border": lambda p: surface.mean_surface_overlap(p.border, p.tolerance),
-    "hd95_rowset": lambda p: 0.95 * rowset_hausdorff(p.truth, p.mask),
-}
+    def _masks(self) -> tuple[Mask, Mask]:
+        if self.masks is None:
+            raise LookupError("only totals over slices are known here, not the masks")
+        return self.masks

@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 
 EPS = float(np.finfo(np.float64).eps)
 CURVES = ("dice", "sen", "spe", "e_phi")
+MEASURES = (*CURVES, "s_alpha", "mae")
 
 
 def thresholds() -> Floats:

@@ -17,7 +17,9 @@ class Metric(Strict):
     digits: int = Field(4, ge=0, le=12)
     unit: str = ""
     about: str
-    measure: str | None = Field(None, description="What computes it (metrics/pair.py); absent: the metric's own name.")
+    measure: str | None = Field(
+        None, description="What computes it (a function in metrics/measures); absent: the metric's own name."
+    )
     not_comparable: str | None = Field(None, description="Why the printed column cannot be compared with ours.")
 
 
@@ -28,7 +30,14 @@ class Protocol(Strict):
     about: str
     engine: Literal["masks", "toolbox"]
     threshold: Finite = Field(0.5, gt=0, le=1)
-    unit: Literal["slice", "case"] = Field("slice", description="What a table averages over.")
+    unit: Literal["slice", "case", "pooled"] = Field(
+        "slice", description="What a table averages over; pooled: pixels of all slices of a fold are counted together."
+    )
+    over: Literal["all", "lesion"] = Field(
+        "all",
+        description="lesion: slices whose truth has no lesion have no value and enter no mean.",
+        exclude_if=lambda value: value == "all",
+    )
     metrics: dict[Name, Metric]
     tolerance: Finite = Field(3.0, ge=0, description="Of the surface Dice, in px or mm.")
     spacing: Literal["px", "mm"] = Field("px", description="mm: lengths in mm where the spacing is known, else in px.")
