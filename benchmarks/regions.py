@@ -1,6 +1,6 @@
 """CPU milliseconds of counting the regions of one slice (truth and prediction), median of nine, beside their limits.
 
-    OMP_NUM_THREADS=1 python benchmarks/regions.py
+OMP_NUM_THREADS=1 python benchmarks/regions.py
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def test_options_of_a_network() -> None:
 
 
 def test_options_of_a_loss_begin_with_the_common_ones() -> None:
-    assert list(losses.options("dice")) == ["weight", "from_epoch", "smoothing"]
+    assert list(losses.options("dice")) == ["weight", "from_epoch", "smoothing", "over", "squares"]
 
 
 @pytest.mark.parametrize(
