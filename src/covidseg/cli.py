@@ -58,6 +58,21 @@ def _alone(context: typer.Context) -> Plan:
     return plan
 
 
+# ---- scans of one's own
+
+
+@app.command()
+def init(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call the scans: a paper file of this name.")],
+    folder: Annotated[Path, typer.Argument(help="Scans: nnU-Net, Decathlon, NIfTI pairs, DICOM with masks.")],
+) -> None:
+    """Look at a folder of scans, say what it holds, write workflow/papers/NAME.yaml and set config.yaml to it."""
+    from covidseg import steps
+
+    steps.init(context.obj, name, folder, typer.echo)
+
+
 # ---- data
 
 

@@ -10,6 +10,7 @@ import functools
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,17 @@ def _say(text: str) -> None:
 def _finish(path: Path, files: list[Path], **facts: Any) -> None:
     """Write a data step's record: the hashes of what it made. Equal data give an equal record."""
     write_json(path, {**facts, "sha256": {file.name: sha256(file) for file in files}})
+
+
+# ---- scans of one's own
+
+
+def init(config: Path, name: str, folder: Path, say: Callable[[str], None]) -> None:
+    """Look at a folder of scans, write the paper file that learns from it, and set the configuration to it."""
+    from covidseg.own import start
+
+    in_project()
+    start.init(name, folder, config, say, _say)
 
 
 # ---- data

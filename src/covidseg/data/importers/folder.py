@@ -48,18 +48,18 @@ def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:
     for role, (images, labels) in ROLES.items():
         if role != "train" and not (root / images).is_dir():
             continue
-        files, series = _scans(root / images)
+        files, series = scans_in(root / images)
         for path in files:
             name = case_name(path)
-            mask = _mask(root / labels, name) if labels else None
+            mask = mask_of(root / labels, name) if labels else None
             yield _read(path, mask, name, role if mask else "unlabelled", mapping)
         for each in series:
-            mask = _mask_of(root / labels, each, root / images) if labels else None
+            mask = mask_of_series(root / labels, each, root / images) if labels else None
             case = _case(each.read(), mask, each.name, role if mask else "unlabelled", mapping)
             yield replace(case, patient=each.patient, hu=True)
 
 
-def _scans(folder: Path) -> tuple[list[Path], list[dicom.Series]]:
+def scans_in(folder: Path) -> tuple[list[Path], list[dicom.Series]]:
     """Return the scans below a folder: files, and DICOM series. Raises UserError where there is neither."""
     series = dicom.in_folder(folder)
     return by_natural_order(listing(folder, SUFFIXES) if not series else _files(folder)), series
@@ -69,17 +69,18 @@ def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.name.endswith(SUFFIXES) and path.name[0] not in "._"]
 
 
-def _mask_of(labels: Path, series: dicom.Series, images: Path) -> Path | None:
+def mask_of_series(labels: Path, series: dicom.Series, images: Path) -> Path | None:
     """Return the mask of a DICOM series: it has the series' name, or that of the folder in which the series lies."""
-    return _mask(labels, series.name) or _mask(labels, "-".join(series.folder.relative_to(images).parts) or series.name)
+    beside = "-".join(series.folder.relative_to(images).parts)
+    return mask_of(labels, series.name) or (mask_of(labels, beside) if beside else None)
 
 
 def _check_masks(root: Path) -> None:
     """Raise UserError when training scans have no mask."""
     images, labels = root / "imagesTr", root / "labelsTr"
-    files, series = _scans(images)
-    bare = [path.name for path in files if not _mask(labels, case_name(path))]
-    bare += [f"{each.folder} (series {each.name})" for each in series if not _mask_of(labels, each, images)]
+    files, series = scans_in(images)
+    bare = [path.name for path in files if not mask_of(labels, case_name(path))]
+    bare += [f"{each.folder} (series {each.name})" for each in series if not mask_of_series(labels, each, images)]
     if bare:
         more = f" and {len(bare) - 1} more" if len(bare) > 1 else ""
         raise UserError(f"{root / 'labelsTr'}: no mask for {bare[0]}{more}; unlabelled scans go to imagesTs")
@@ -121,7 +122,7 @@ def default_split(folder: Path) -> str:
 
 def names(root: Path) -> set[str]:
     """Return the names of the cases that ``cases`` would yield; of files only DICOM headers are opened."""
-    found = [_scans(root / images) for images, _ in ROLES.values() if (root / images).is_dir()]
+    found = [scans_in(root / images) for images, _ in ROLES.values() if (root / images).is_dir()]
     return {name for files, series in found for name in (*map(case_name, files), *(each.name for each in series))}
 
 
@@ -171,7 +172,8 @@ def case_name(path: Path) -> str:
     return name
 
 
-def _mask(folder: Path, name: str) -> Path | None:
+def mask_of(folder: Path, name: str) -> Path | None:
+    """Return the file of a scan's mask; None where it has none."""
     return next((path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").exists()), None)
 
 
