@@ -142,8 +142,38 @@ class Catalogue:
         return splits.folds_of(made[1]) if made else self.split(name).folds
 
     def stands_for(self, dataset: str) -> str:
-        """Return the data set used in place of ``dataset``: itself, unless the config names a stand-in."""
-        return self.config.stand_ins.get(dataset, dataset)
+        """Return the data set used in place of ``dataset``: itself, or the end of the chain of its stand-ins."""
+        return self._stand_ins(dataset)[-1]
+
+    @functools.cache  # noqa: B019
+    def _stand_ins(self, dataset: str) -> list[str]:
+        """Return a data set, its stand-in, the stand-in of that one, and so on.
+
+        The config names a stand-in, itself for none; else the data set's own file, which a phantom twin does not need.
+        Raises UserError for a chain that comes back to one of its data sets.
+        """
+        chain = [dataset]
+        while True:
+            used = self.config.stand_ins.get(chain[-1]) or self._own_stand_in(chain[-1])
+            if used == chain[-1]:
+                return chain
+            chain.append(used)
+            if used in chain[:-1]:
+                raise UserError(f"{self.source}: stand_ins: a circle, {' to '.join(chain)}; remove one of them")
+
+    def _own_stand_in(self, name: str) -> str:
+        path, dataset = self.described(name)
+        if dataset.stand_in is None or (self.config.mode == "demo" and dataset.phantom):
+            return name
+        file_of("datasets", dataset.stand_in, "data set", f"{path}: stand_in")
+        return dataset.stand_in
+
+    def split_for(self, dataset: str, split: str) -> str:
+        """Return what a split is called by the data set that stands for another one, or by that one itself."""
+        chain = self._stand_ins(dataset)
+        for name in chain[1:] or chain:
+            split = self.dataset(name).splits.get(split, split)
+        return split
 
     def label_of(self, label: str, used: str, stood_in: bool) -> str:
         """Return a label that names the paper's data set, with what is shown in its place: ``used``, or its twin."""

@@ -30,6 +30,8 @@ class Checks:
             self.resolver.run(name)
         for name in [*self._config.stand_ins, *self._config.stand_ins.values(), *self._config.lungs]:
             self.catalogue.described(name)
+        for name in self._config.stand_ins:
+            self.catalogue.stands_for(name)
         for paper_name, paper in self._papers.items():
             where = f"{WORKFLOW}/papers/{paper_name}.yaml"
             for name in paper.runs:

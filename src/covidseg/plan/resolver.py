@@ -104,7 +104,7 @@ class Resolver:
         for key, name in zip(("dataset", "train.pool.dataset"), asked, strict=False):
             self.catalogue.check_dataset(name, f"{where}.{key}")
         dataset = self.catalogue.stands_for(spec.dataset)
-        split_name = self.catalogue.dataset(dataset).splits.get(spec.split, spec.split)
+        split_name = self.catalogue.split_for(spec.dataset, spec.split)
         if splits.is_rule(split_name):
             split_name = f"{dataset}-{split_name}"
         self.catalogue.split_path(split_name, f"{where}.split")

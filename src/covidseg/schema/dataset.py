@@ -81,6 +81,11 @@ class Dataset(Strict):
     splits: dict[Name, Name] = Field({}, description="Split name -> this data set's own version of it.")
     phantom: Phantom | None = None
     folder: Folder | None = Field(None, description="importer folder: where the user's data lie.")
+    stand_in: Name | None = Field(
+        None,
+        exclude_if=lambda name: name is None,
+        description="Data set used in its place, as it cannot be had, unless stand_ins in config.yaml says otherwise.",
+    )
     joins: Annotated[list[Name], Unique] = Field(
         [], description="importer joined: the data sets it consists of; its classes are those of each."
     )
