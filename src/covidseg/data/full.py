@@ -79,8 +79,12 @@ class Writer:
         Returns what writes the next (n, ...) of them.
         """
         self.file.create_dataset("index", data=rows.astype(np.int32), track_times=False)
+        return self.maps(key, len(rows), shape)
+
+    def maps(self, key: str, count: int, shape: tuple[int, ...]) -> Callable[[U8], None]:
+        """Begin ``key`` uint8 (count, ...), more of the same slices; return what writes the next (n, ...) of them."""
         whole = self.file.create_dataset(
-            key, (len(rows), *shape), np.uint8, chunks=(1, *shape), compression=1, track_times=False
+            key, (count, *shape), np.uint8, chunks=(1, *shape), compression=1, track_times=False
         )
         done = 0
 

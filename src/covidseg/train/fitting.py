@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from covidseg import nets
 from covidseg.base.files import write_text
 from covidseg.nets import published
-from covidseg.train import loop
+from covidseg.train import codebooks, loop
 from covidseg.train.device import place, processor
 from covidseg.train.job import Job, Progress
 from covidseg.train.loader import Rows, SliceLoader
@@ -20,11 +21,13 @@ from covidseg.train.resume import Resume
 
 
 def learn(
-    job: Job, feed: SliceLoader, train: Rows, val: Rows, progress: Progress, *more: str, before: Path | None = None
-) -> loop.Loop:
+    job: Job, feed: SliceLoader, train: Rows, val: Rows, progress: Progress, *more: str, before: Path | None = None,
+    make: Callable[..., loop.Loop] = loop.Loop,
+) -> loop.Loop:  # fmt: skip
     """Train a new model, or that of the folder ``before``, on some rows; write model and history into ``job.out``.
 
-    ``more``: what else decides the result, as hashes. The resume state stays until the caller is done with the job.
+    ``more``: what else decides the result, as hashes; ``make``: the loop that trains, as ``Loop`` is made. The resume
+    state stays until the caller is done with the job.
     """
     torch.manual_seed(int(job.random(-1).integers(2**63)))
     new = nets.build(job.spec.net, job.spec.input.channels, job.out_channels)
@@ -32,7 +35,7 @@ def learn(
         published.load(new.get_submodule("encoder"), job.weights)
     model = place(load_model(before, job.spec) if before else new, feed.device)
     resume = Resume(job.out, job.identity(feed.device.type, torch.__version__, *more))
-    fit = loop.Loop(job, model, feed, train, val, resume)
+    fit = make(job, model, feed, train, val, resume)
     fit.run(progress)
     save_model(model, job.spec, job.out / "model.safetensors")
     write_text(job.out / "history.csv", fit.history_csv())
@@ -43,6 +46,7 @@ def facts(fit: loop.Loop, start: float) -> dict[str, Any]:
     """Return what a record says of a training that began at ``start``."""
     assert fit.best is not None
     device = fit.feed.device
+    used, collapsed = codebooks.usage(fit.model, fit.feed, fit.train)
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "processor": processor(),
@@ -51,8 +55,9 @@ def facts(fit: loop.Loop, start: float) -> dict[str, Any]:
         "val_dsc": fit.best["dsc"],
         "epochs": fit.epoch,
         **fit.classes,
+        **used,
         "seconds": round(time.perf_counter() - start, 2),
         "slices_per_second": round(fit.slices / fit.seconds, 3) if fit.slices else None,
         "resumed": fit.resumed,
-        "notes": loop.notes(fit.feed, fit.val, fit.resume.notes),
+        "notes": [*loop.notes(fit.feed, fit.val, fit.resume.notes), *collapsed],
     }

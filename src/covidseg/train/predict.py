@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -98,8 +99,18 @@ def forward(model: nn.Module, x_NCHW: Tensor) -> Tensor:
         return probabilities(outputs["logits"])
 
 
-def write_predictions(model: nn.Module, feed: SliceLoader, rows: Rows, classes: list[str], path: Path) -> None:
-    """Write the probability maps of some rows of the tensors: ``prob`` uint8 (N, K, H, W), ``index`` int32 (N,)."""
+def write_predictions(
+    model: nn.Module,
+    feed: SliceLoader,
+    rows: Rows,
+    classes: list[str],
+    path: Path,
+    more: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType({}),
+) -> None:
+    """Write the probability maps of some rows of the tensors: ``prob`` uint8 (N, K, H, W), ``index`` int32 (N,).
+
+    ``more``: name -> function from the network's input to maps (n, H, W) in 0..1, written beside as uint8 (N, H, W).
+    """
     from covidseg.data.full import hdf5
 
     with hdf5(path) as writer:
@@ -107,6 +118,11 @@ def write_predictions(model: nn.Module, feed: SliceLoader, rows: Rows, classes: 
         append = writer.slices("prob", rows, (len(classes), feed.size, feed.size))
         for maps in maps_of(model, feed, rows):
             append(maps)
+        for name, function in more.items():
+            append = writer.maps(name, len(rows), (feed.size, feed.size))
+            for x, _ in feed.batches(in_batches(rows, evaluation_batch(feed.size, feed.device))):
+                with torch.inference_mode(), autocast(x.device):
+                    append(_quantised(function(x)))
 
 
 def maps_of(model: nn.Module, feed: SliceLoader, rows: Rows) -> Iterator[U8]:
