@@ -148,9 +148,14 @@ def split(plan: Plan, name: str) -> None:
     dataset, folder = plan.dataset(made[0]), plan.paths.canonical(made[0])
     need(folder / "import.json", f"import {made[0]}")
     labelled = f"px_{next(iter(dataset.classes))}"
-    rows = (row for row in read_table(folder / "slices.csv") if row[labelled] is not None and kept(row, dataset))
-    cases = ((row["case"], row["patient"], row["role"]) for row in rows)
-    found = splits.make(made[1], cases, plan.paths.split(name))
+    cases: dict[tuple[str, str, str], bool] = {}
+    shown: dict[str, set[str]] = {}
+    for row in read_table(folder / "slices.csv"):
+        if row[labelled] is not None and kept(row, dataset):
+            cases[row["case"], row["patient"], row["role"]] = True
+            shown.setdefault(row["case"], set()).update(name for name in dataset.classes if row[f"px_{name}"])
+    lacking = {case for case, classes in shown.items() if len(classes) < len(dataset.classes)}
+    found = splits.make(made[1], cases, plan.paths.split(name), lacking)
     splits.write(found, f"Made by covidseg split {name}. Copied to workflow/splits it stays when scans are added.")
     _say(f"{name}: {len(found.folds)} folds in {found.path}")
 
@@ -181,6 +186,7 @@ def train(plan: Plan, run_id: str, fold: int, seed: int, gpus: int = 0) -> None:
 
     run = plan.run(run_id)
     job, inputs = prepare.job_of(plan, run, fold, seed, run.spec.stages, _say)
+    prepare.check_foreground(plan, run, fold)
     with leases.lease(plan.config.device if run.spec.net else "cpu", gpus, _say) as held:
         started = time.time()
         facts = training.run(job, Progress(f"{run_id} fold {fold} seed {seed}"))
@@ -205,6 +211,7 @@ def stage(plan: Plan, run_id: str, fold: int, seed: int, name: str, gpus: int = 
         legal = nearest(name, stages) if stages else "its method has none; use covidseg train"
         raise UserError(f"{run_id}: unknown stage {name!r}; {legal}")
     job, inputs = prepare.job_of(plan, run, fold, seed, stages[: stages.index(name)], _say)
+    prepare.check_foreground(plan, run, fold)
     path = plan.paths.stage(run_id, fold, seed, name) / record.STAGE
     path.unlink(missing_ok=True)
     with leases.lease(plan.config.device, gpus, _say) as held:

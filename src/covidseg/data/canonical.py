@@ -152,14 +152,20 @@ def _add(store: Any, case: Case, dataset: Dataset) -> list[dict[str, Any]]:
             counts = np.bincount(case.label[position].ravel(), minlength=256)
             row |= {f"px_{name}": int(counts[value]) for name, value in dataset.classes.items()}
         if case.lung is not None:
-            row["px_lung"] = int(np.count_nonzero(case.lung[position]))
+            row[lung_column(dataset)] = int(np.count_nonzero(case.lung[position]))
         rows.append(row)
     return rows
 
 
 def _pixel_columns(rows: Sequence[dict[str, Any]], dataset: Dataset) -> list[str]:
-    lung = ["px_lung"] if any("px_lung" in row for row in rows) else []
+    own = lung_column(dataset)
+    lung = [own] if any(own in row for row in rows) else []
     return [f"px_{name}" for name in dataset.classes] + lung
+
+
+def lung_column(dataset: Dataset) -> str:
+    """Return the column of the pixels of the lung mask, which is no label's: those are ``px_`` and the label's name."""
+    return "lung_mask_px" if "lung" in dataset.classes else "px_lung"
 
 
 def put(group: Any, key: str, array: U8) -> None:
@@ -193,7 +199,7 @@ def read_table(path: Path) -> Iterator[dict[str, Any]]:
     """
 
     def value(key: str, text: str) -> Any:
-        if key in _NUMBERS or key.startswith("px_"):
+        if key in _NUMBERS or key.startswith("px_") or key == "lung_mask_px":
             return int(text) if text else None
         if key in ("dz", "dy", "dx"):
             return float(text or "nan")

@@ -27,7 +27,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,15 +124,17 @@ def folds_of(rule: str) -> list[int]:
     return list(range(int(rule.removeprefix("folds-")))) if rule.startswith("folds-") else [0]
 
 
-def make(rule: str, cases: Iterable[tuple[str, str, str]], path: Path) -> Split:
+def make(rule: str, cases: Iterable[tuple[str, str, str]], path: Path, lacking: Collection[str] = frozenset()) -> Split:
     """Make a split of the labelled ``cases``, each (name, patient, role in the data set); patients stay together.
 
     folds-K tests each of K groups of patients once and leaves scans of the role test alone; hold-out tests those and
     trains on the others. One in ten patients left for training validates, at least one where there are two. Patients
-    are drawn by the sha256 of their names: equal on every machine. Raises UserError when there are too few.
+    are drawn by the sha256 of their names: equal on every machine. The cases ``lacking`` do not show every class;
+    their patients validate only where no other is left. Raises UserError when there are too few.
     """
     listed = list(dict.fromkeys(cases))
     held = {patient for _, patient, role in listed if role == "test"}
+    bare = {patient for _, patient, _ in listed} - {patient for case, patient, _ in listed if case not in lacking}
     patients = sorted(
         {patient for _, patient, _ in listed} - held, key=lambda name: hashlib.sha256(name.encode()).digest()
     )
@@ -149,6 +151,7 @@ def make(rule: str, cases: Iterable[tuple[str, str, str]], path: Path) -> Split:
         folds = [(set(groups[k]), [p for group in groups[k + 1 :] + groups[:k] for p in group]) for k in range(count)]
     table = {}
     for fold, (tested, rest) in enumerate(folds):
+        rest = sorted(rest, key=lambda patient: patient in bare)
         validating = set(rest[: max(1, round(len(rest) / 10))] if len(rest) > 1 else [])
         roles = {"train": set(rest) - validating, "val": validating, "test": tested}
         table[fold] = {

@@ -15,6 +15,8 @@ from covidseg.plan.names import SUPPORT, WORKFLOW, check_known, file_of, stems
 from covidseg.plan.settings import Settings
 from covidseg.schema import Dataset, LungSource, Paper, Protocol, load
 
+LUNG_MASK = "lung"  # a class whose truth is the lung mask, in data sets without a label of this name
+
 
 class Catalogue:
     """What can be named: papers, data sets, protocols, splits; and what the configuration puts in their place."""
@@ -216,19 +218,21 @@ class Catalogue:
         return " and ".join(f"{source} ({name})" for name, source in sources.items())
 
     def class_values(self, dataset: str, classes: list[str], where: str = "classes") -> dict[str, tuple[int, ...]]:
-        """Return, per class, the label values it joins; ``lung`` has none: its truth is the lung mask.
+        """Return, per class, the label values it joins; LUNG_MASK has none: its truth is the lung mask.
 
+        A data set's own label or union of that name is a label as any other.
         Raises UserError for an unknown class, naming ``where`` it was asked for.
         """
         known = self.dataset(dataset)
         values: dict[str, tuple[int, ...]] = {}
         for name in classes:
-            if name == "lung":
+            own = {**known.classes, **known.unions}
+            if name == LUNG_MASK and name not in own:
                 values[name] = ()
                 continue
             parts = known.unions.get(name, [name])
             if any(part not in known.classes for part in parts):
-                legal = [*known.classes, *known.unions, "lung"]
+                legal = [*own, LUNG_MASK]
                 raise UserError(f"{where}: data set {dataset!r} has no class {name!r}; {nearest(name, legal)}")
             values[name] = tuple(known.classes[part] for part in parts)
         return values

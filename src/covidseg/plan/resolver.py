@@ -120,7 +120,7 @@ class Resolver:
                 "values": self.catalogue.class_values(dataset, spec.classes, f"{where}.classes"),
             }
         )
-        if spec.input.mode != "slice" and spec.lungs == "phantom" and "lung" in spec.classes:
+        if spec.input.mode != "slice" and spec.lungs == "phantom" and () in spec.values.values():
             raise UserError(f"{where}: the lung network cannot take lung masks as input; use input.mode: slice")
         if (needed := training_memory(spec)) > MOST_MEMORY:
             raise UserError(f"{where}: would need {needed >> 20} TiB; lower net.width, input.size or train.batch")
@@ -223,7 +223,7 @@ class Resolver:
             out.append(f"{len(run.folds)} of {len(run.all_folds)} folds ({names})")
         for name in self.catalogue.masked_by(run.spec.dataset):
             used, own = self.catalogue.lungs(name), self.catalogue.dataset(name).lungs
-            seen = run.spec.input.mode != "slice" or "lung" in run.spec.classes
+            seen = run.spec.input.mode != "slice" or () in run.spec.values.values()
             if used != own and (seen or self.catalogue.dataset(run.spec.dataset).crop):  # crops go round the lungs
                 whose = "" if name == run.spec.dataset else f" of {name}"
                 out.append(f"lung masks{whose}: {used} instead of {own}")

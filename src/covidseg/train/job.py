@@ -23,7 +23,7 @@ class Job:
 
     tensors: the folder of ``image.npy``, ``lung.npy``, ``label.npy`` and ``slices.csv``; split: the CSV of
     fold, case and role; out: the folder of the results. class_values: foreground class -> the label values it joins,
-    in the order of ``spec.classes``; the class ``lung`` takes its truth from ``lung.npy``. code: fingerprint of
+    in the order of ``spec.classes``; a class without values takes its truth from ``lung.npy``. code: fingerprint of
     the source, so that a training killed before a change of code is not gone on with after it. pool: the folder of the
     unlabelled slices' tensors, and pool_values: which of their label values are lesion, as far as they have labels;
     references: role -> the finished training of another run, of which a file is read in that role, as ``start``. maps:

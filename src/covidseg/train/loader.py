@@ -81,10 +81,10 @@ class Slices:
         self.loaded, self._lungs, self.prior = loaded, lungs, prior
         self._names = list(class_values)
         self._classes = np.zeros(256, np.uint8)  # by value of the label
-        for k, (name, values) in enumerate(class_values.items(), 1):
-            if name != "lung":
-                self._classes[list(values)] = k
-        self._lung_class = 1 + self._names.index("lung") if "lung" in self._names else 0
+        self._lung_class = 0  # the one without label values: its truth is the lung mask
+        for k, values in enumerate(class_values.values(), 1):
+            self._classes[list(values)] = k
+            self._lung_class = self._lung_class if values else k
 
     def __len__(self) -> int:
         return len(self.loaded)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from covidseg.base.errors import UserError
 from covidseg.base.files import need, sha256
+from covidseg.data.canonical import read_table
 from covidseg.jobs import record
 from covidseg.plan import Plan, Run
 from covidseg.upkeep.freshness import usable
@@ -88,6 +89,29 @@ def _check_stage(plan: Plan, run: Run, fold: int, seed: int, name: str, inputs: 
     for file, digest in made["outputs"].items():
         if not (path.parent / file).is_file() or sha256(path.parent / file) != digest:
             raise UserError(f"{path}: {file} is not the file that it names; delete this folder and run snakemake again")
+
+
+def check_foreground(plan: Plan, run: Run, fold: int) -> None:
+    """Raise UserError when no training case, or no validation case, of a fold shows one of the run's classes."""
+    if not run.spec.net or fold not in run.all_folds:
+        return
+    dataset, split = plan.dataset(run.spec.dataset), plan.catalogue.split(run.spec.split)
+    by_value = {value: name for name, value in dataset.classes.items()}
+    sides = {role: cases for role in ("train", "val") if (cases := set(split.cases(fold, role)))}
+    lacking = {(role, name) for role in sides for name, values in run.spec.values.items() if values}
+    table = plan.paths.canonical(run.spec.dataset) / "slices.csv"
+    for row in read_table(need(table, f"import {run.spec.dataset}")):
+        for role, name in list(lacking):
+            if row["case"] in sides[role] and any(row[f"px_{by_value[value]}"] for value in run.spec.values[name]):
+                lacking.discard((role, name))
+    for role, name in sorted(lacking):
+        named = split.cases(fold, role)
+        some = ", ".join(named[:5]) + (f" and {len(named) - 5} more" if len(named) > 5 else "")
+        where = {"train": "training", "val": "validation"}[role]
+        raise UserError(
+            f"{run.id} fold {fold}: class {name!r} has no pixel in the {where} cases "
+            f"({some}); correct their masks, or name another split: in which some case shows it"
+        )
 
 
 def facts_of(

@@ -157,3 +157,11 @@ def test_names_of_made_splits():
     assert rule_of("mine-folds-5") == ("mine", "folds-5")
     assert rule_of("covid-ct-seg-hold-out") == ("covid-ct-seg", "hold-out")
     assert [rule_of(name) for name in ("ma5", "folds-5", "mine-folds-1", "mine-folds-21")] == [None] * 4
+
+
+def test_who_shows_no_lesion_validates_last(tmp_path):
+    usual = make("folds-3", scans(6), tmp_path)
+    without = set(usual.cases(0, "val"))
+    split = make("folds-3", scans(6), tmp_path, without)
+    assert [split.cases(fold, "test") for fold in range(3)] == [usual.cases(fold, "test") for fold in range(3)]
+    assert all(not without & set(split.cases(fold, "val")) and split.cases(fold, "val") for fold in range(3))

@@ -333,7 +333,7 @@ def test_a_folder_is_enough(own: Callable[..., Plan]) -> None:
     plan = own(masks=["a"])
     run, dataset = plan.run("mine/a"), plan.dataset("mine")
     assert (run.spec.dataset, run.spec.split, run.folds) == ("mine", "mine-folds-5", (0, 1, 2, 3, 4))
-    assert run.spec.values == {"ground-glass": (1,), "consolidation": (4,)}
+    assert run.spec.values == {"ground-glass": (1,), "lung": (2,), "consolidation": (4,)}
     assert (dataset.title, dataset.window, plan.catalogue.lungs("mine")) == ("Ours", (-1250, 250), "threshold")
     assert plan.targets.runs() == plan.targets.masks() == ["mine/a"]
     assert plan.catalogue.split_path("mine-folds-5") == Path("data/paper/splits/mine-folds-5.csv")

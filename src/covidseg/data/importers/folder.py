@@ -87,12 +87,12 @@ def _check_masks(root: Path) -> None:
 
 
 def described(scans: OwnScans, title: str) -> Dataset:
-    """Return the data set that a user's scans are; its classes are those of dataset.json, but for ignore and lung.
+    """Return the data set that a user's scans are; its classes are those of dataset.json, but for ignore.
 
     Raises UserError when the folder or dataset.json is missing.
     """
     named = {name: value for name, value in labels(scans.folder / "dataset.json").items() if value}
-    wanted = [name for name in named if name not in ("ignore", "lung")] if scans.classes is None else scans.classes
+    wanted = [name for name in named if name != "ignore"] if scans.classes is None else scans.classes
     if missing := [name for name in wanted if name not in named]:
         legal = ", ".join(named)
         raise UserError(f"{scans.folder / 'dataset.json'}: no label named {missing[0]!r}; its labels: {legal}")
