@@ -6,7 +6,6 @@ Every step writes its record last, so a record means that the step is done.
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import sys
 import time
@@ -17,7 +16,7 @@ from typing import Any
 from covidseg.base.errors import UserError, nearest
 from covidseg.base.files import need, sha256, write_json
 from covidseg.jobs import leases, record
-from covidseg.plan import PHANTOM_LUNGS, WORKFLOW, Plan
+from covidseg.plan import WORKFLOW, Plan
 from covidseg.plan.names import in_project
 from covidseg.upkeep import prepare
 
@@ -90,7 +89,9 @@ def lungs(plan: Plan, name: str, gpus: int = 0) -> None:
     folder, source = plan.paths.canonical(name), plan.catalogue.lungs(name)
     need(folder / "import.json", f"import {name}")
     own = (
-        leases.lease(plan.config.device, gpus, _say) if plan.catalogue.lung_network(name) else contextlib.nullcontext()
+        leases.lease(plan.config.device, gpus, _say)
+        if plan.catalogue.lung_source(name)["network"]
+        else contextlib.nullcontext()
     )
     with own:
         predict = _lung_predictor(plan, name, source)
@@ -101,27 +102,17 @@ def lungs(plan: Plan, name: str, gpus: int = 0) -> None:
 
 def _lung_predictor(plan: Plan, name: str, source: str) -> Any:
     """Return what makes lung masks from images; None where they are not made from images."""
-    from covidseg.lungs.threshold import WINDOW
+    from covidseg.lungs import Request, predictor
 
-    window = plan.dataset(name).window or WINDOW
-    if source == "threshold":
-        from covidseg.lungs.threshold import threshold
-
-        return functools.partial(threshold, window=window)
-    if source == "phantom":
-        from covidseg.lungs import trained
+    device, trained = plan.config.device, None
+    if (id_ := plan.catalogue.lung_source(name)["run"]) is not None:
+        from covidseg.lungs import trained as ours
         from covidseg.upkeep.freshness import usable_model
 
-        run = plan.run(PHANTOM_LUNGS)
-        model = usable_model(plan, run, *run.jobs[0])
-        return trained.predictor(model.parent, run.spec, plan.config.device)
-    if source.startswith("r231"):
-        from covidseg.lungs import published
-
-        return published.predictor(
-            source, plan.config.data / "weights", plan.catalogue.mirror, plan.config.device, window
-        )
-    return None
+        run = plan.run(id_)
+        trained = ours.predictor(usable_model(plan, run, *run.jobs[0]).parent, run.spec, device)
+    weights, window = plan.config.data / "weights", plan.dataset(name).window
+    return predictor(source, Request(window, device, weights, plan.catalogue.mirror, trained))
 
 
 def tensors(plan: Plan, name: str, size: int) -> None:
@@ -291,7 +282,7 @@ def predict(
     threads = len(os.sched_getaffinity(0))
     with leases.lease(device, 0, _say):
         weights, mirror = segmenters.weights_folder(), Path(m) if (m := os.environ.get("COVIDSEG_MIRROR")) else None
-        if model in segmenters.LUNG_MODELS:
+        if segmenters.is_lung_model(model):
             segmenter = segmenters.of_lungs(model, device, weights, mirror)
         else:
             segmenter = segmenters.of_model(_model(config, model), device, threads, weights, mirror)

@@ -9,7 +9,7 @@ from covidseg.jobs import leases
 from covidseg.upkeep import orphans
 from covidseg.jobs import record
 from covidseg.base.errors import UserError
-from covidseg.plan import PHANTOM_LUNGS, Plan, handover
+from covidseg.plan import Plan, handover
 from covidseg.upkeep.supplies import supplies
 
 try:
@@ -128,10 +128,10 @@ SHOWN = Shown()
 
 
 def lung_model(wildcards):
-    """The phantom's lung network is a model like any other: trained by the rule train."""
-    if PLAN.catalogue.lungs(wildcards.dataset) != "phantom":
+    """A lung network of the project's own is a model like any other: trained by the rule train."""
+    if (run := PLAN.catalogue.lung_source(wildcards.dataset)["run"]) is None:
         return []
-    return P.job(PHANTOM_LUNGS, *PLAN.run(PHANTOM_LUNGS).jobs[0]) / "model.safetensors"
+    return P.job(run, *PLAN.run(run).jobs[0]) / "model.safetensors"
 
 
 def claims_inputs(wildcards):

@@ -12,11 +12,11 @@ rule lungs:
         LOGS / "lungs" / "{dataset}.log",
     conda:
         ENV
-    threads: lambda w: PLAN.preset.threads if PLAN.catalogue.lung_network(w.dataset) else 1
+    threads: lambda w: PLAN.preset.threads if PLAN.catalogue.lung_source(w.dataset)["network"] else 1
     resources:
         gpu=lambda w: (
             leases.gpus(PLAN.config.device)
-            if PLAN.catalogue.lung_network(w.dataset)
+            if PLAN.catalogue.lung_source(w.dataset)["network"]
             else 0
         ),
         mem_mb=growing(4000),

@@ -10,7 +10,8 @@ from covidseg.data.canonical import Store, read_table
 from covidseg.inference.masks import mask_values
 from covidseg.inference.model import LUNGS, Intensities, Model, Network, Settings
 from covidseg.jobs import record
-from covidseg.plan import PHANTOM_LUNGS, Plan, Run
+from covidseg.lungs import source
+from covidseg.plan import Plan, Run
 from covidseg.schema import LungSource, RunSpec
 from covidseg.upkeep.freshness import scores_problem, usable_model
 
@@ -32,7 +33,7 @@ def model_of(plan: Plan, run: Run) -> Model:
     for k, job in enumerate(run.jobs):
         weights |= _weights(plan, guide, *job, f"prior{k}.") if guide else {}
     lungs, caveats = _lungs(spec.lungs)
-    helper = plan.run(PHANTOM_LUNGS) if lungs == "phantom" else None
+    helper = plan.run(id_) if (id_ := source(lungs)["run"]) else None
     if helper is not None:
         weights |= _weights(plan, helper, *helper.jobs[0], f"{LUNGS}.")
     settings = Settings(
@@ -67,10 +68,10 @@ def _weights(plan: Plan, run: Run, fold: int, seed: int, prefix: str) -> dict[st
     return {f"{prefix}{name}": tensor.contiguous() for name, tensor in model.state_dict().items()}
 
 
-def _lungs(source: LungSource) -> tuple[LungSource, list[str]]:
+def _lungs(own: LungSource) -> tuple[LungSource, list[str]]:
     """Return how the lung masks of new scans are made, and what a reader must know of it."""
-    if source != "labels":
-        return source, []
+    if own != "labels":
+        return own, []
     said = "trained with drawn lung masks; those of new scans are made by threshold"
     return "threshold", [said]
 

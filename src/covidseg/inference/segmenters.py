@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from covidseg.inference.model import Intensities, Model
 if TYPE_CHECKING:
     from covidseg.inference.scan import Member
 
-LUNG_MODELS = ("threshold", "r231", "r231covidweb")
 Spacing = tuple[float, float, float]
 Lungs = Callable[[U8, Spacing], U8]
 
@@ -79,9 +77,9 @@ def of_model(model: Model, device: str, threads: int, weights: Path, mirror: Pat
 
 
 def of_lungs(source: str, device: str, weights: Path, mirror: Path | None) -> Segmenter:
-    """Return a segmenter of the lungs alone: ``threshold``, ``r231`` or ``r231covidweb``."""
+    """Return a segmenter of the lungs alone, by a source that works on any scan."""
+    from covidseg import lungs as masks
     from covidseg.jobs.record import code_fingerprint
-    from covidseg.lungs.published import WEIGHTS
     from covidseg.lungs.threshold import WINDOW
 
     lungs = _lungs(source, WINDOW, None, device, weights, mirror)
@@ -93,7 +91,8 @@ def of_lungs(source: str, device: str, weights: Path, mirror: Path | None) -> Se
         lung = lungs(image, spacing)
         return Found(lung, lung, None)
 
-    identity = code_fingerprint("lungs.threshold") if source == "threshold" else WEIGHTS[source]
+    address = masks.source(source)["weights"]
+    identity = address.rpartition("/")[2] if address else code_fingerprint(f"lungs.sources.{source}")
     return Segmenter(source, f"covidseg {source}", identity, {"lung": 1}, WINDOW, "both", [], segment)
 
 
@@ -106,19 +105,21 @@ def _lungs(
     mirror: Path | None,
 ) -> Lungs | None:
     """Return what makes lung masks; None where the model needs none."""
-    from covidseg.lungs.threshold import WINDOW, threshold
+    from covidseg.lungs import Request, predictor
 
-    if source == "none":
-        return None
-    if source == "threshold":
-        return functools.partial(threshold, window=window or WINDOW)
+    trained = None
     if network is not None:
         from covidseg.lungs.trained import predictor_of
 
-        return predictor_of(network.model, network.spec, device)
-    from covidseg.lungs import published
+        trained = predictor_of(network.model, network.spec, device)
+    return predictor(source, Request(window, device, weights, mirror, trained))
 
-    return published.predictor(source, weights, mirror, device, window or WINDOW)
+
+def is_lung_model(name: str) -> bool:
+    """Return whether a name is a source of lung masks that works on any scan."""
+    from covidseg import lungs
+
+    return name in lungs.names() and lungs.source(name)["any_scan"]
 
 
 def weights_folder() -> Path:

@@ -1,17 +1,73 @@
-"""Lung masks: from the data set's labels, a published network, a network of ours, or the classical way."""
+"""Lung masks: from the data set's labels, a published network, a network of ours, or the classical way.
+
+Each of these is a file in ``sources``.
+"""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict, cast
 
 import numpy as np
 
-from covidseg.base.errors import UserError
+from covidseg.base.errors import UserError, nearest
+from covidseg.base.signature import literals
 from covidseg.data.canonical import U8, Store, put
 from covidseg.data.full import hdf5
 
 Predict = Callable[[U8, tuple[float, float, float]], U8]
+
+
+class Source(TypedDict):
+    """What planning knows of a source of lung masks, see ``lungs.sources``."""
+
+    network: bool
+    weights: str | None
+    run: str | None
+    in_demo: str
+    any_scan: bool
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a source may need to make masks.
+
+    ``window``: the Hounsfield units at 0 and 255 of the images, None if unknown. ``device``: auto, cpu or cuda.
+    ``weights``: the folder of published weights; ``mirror``: the folder that is asked before they are downloaded.
+    ``trained``: the predictor of the model of the source's run, where it has one.
+    """
+
+    window: tuple[float, float] | None = None
+    device: str = "auto"
+    weights: Path = Path("weights")
+    mirror: Path | None = None
+    trained: Predict | None = None
+
+
+def names() -> list[str]:
+    """Return the names of all sources."""
+    return sorted(path.stem for path in _folder().glob("[!_]*.py"))
+
+
+def source(name: str) -> Source:
+    """Return what planning has to know of a source. Raises UserError when there is none of that name."""
+    if name not in names():
+        raise UserError(f"unknown source of lung masks {name!r}; {nearest(name, names())}")
+    return cast(Source, literals(_folder() / f"{name}.py")["SOURCE"])
+
+
+def predictor(name: str, request: Request) -> Predict | None:
+    """Return what makes a source's masks from images; None where they are not made from images."""
+    source(name)
+    module = importlib.import_module(f"covidseg.lungs.sources.{name}")
+    return cast("Predict | None", module.predictor(request))
+
+
+def _folder() -> Path:
+    return Path(__file__).parent / "sources"
 
 
 def write_masks(canonical: Path, out: Path, source: str, predict: Predict | None) -> None:

@@ -25,7 +25,7 @@ from covidseg.plan.catalogue import Catalogue
 from covidseg.plan.checks import Checks
 from covidseg.plan.fingerprints import Fingerprints
 from covidseg.plan.graph import JobGraph
-from covidseg.plan.names import PHANTOM_LUNGS, STANDARD, SUPPORT, WORKFLOW, fingerprint_of, in_project, qualified
+from covidseg.plan.names import STANDARD, SUPPORT, WORKFLOW, fingerprint_of, in_project, qualified
 from covidseg.plan.needs import JobNeeds
 from covidseg.plan.resolver import Resolver
 from covidseg.plan.run import Run
@@ -34,7 +34,6 @@ from covidseg.plan.targets import Targets
 from covidseg.schema import Config, Dataset, Paper, Preset, parse, read_yaml
 
 __all__ = [
-    "PHANTOM_LUNGS",
     "STANDARD",
     "SUPPORT",
     "WORKFLOW",

@@ -6,6 +6,7 @@ import functools
 import os
 from pathlib import Path
 
+from covidseg import lungs as lung_masks
 from covidseg.base.errors import UserError, nearest
 from covidseg.base.files import need
 from covidseg.data import splits
@@ -188,8 +189,8 @@ class Catalogue:
         chosen = self.config.lungs.get(dataset)
         if chosen is None:
             chosen = self.dataset(dataset).lungs
-            if self.config.mode == "demo" and chosen in ("r231", "r231covidweb"):
-                chosen = "phantom"
+            if self.config.mode == "demo":
+                chosen = lung_masks.source(chosen)["in_demo"]
             parts = {name: self.lungs(name) for name in self.dataset(dataset).joins}
             bare = [name for name, source in parts.items() if source == "none"]
             if bare and chosen == "labels":
@@ -206,9 +207,9 @@ class Catalogue:
         parts = self.dataset(dataset).joins
         return parts if parts and self.lungs(dataset) == "labels" else [dataset]
 
-    def lung_network(self, dataset: str) -> bool:
-        """Return whether a data set's lung masks are made by a network."""
-        return self.lungs(dataset) not in ("labels", "threshold", "none")
+    def lung_source(self, dataset: str) -> lung_masks.Source:
+        """Return what is known of the source of a data set's lung masks."""
+        return lung_masks.source(self.lungs(dataset))
 
     def lungs_in_words(self, dataset: str) -> str:
         """Return where a data set's lung masks come from, for readers; by part where its parts' differ."""

@@ -113,6 +113,5 @@ class Fingerprints:
 
     def lung_modules(self, dataset: str) -> list[str]:
         """Return the modules behind a data set's lung masks."""
-        source = self.catalogue.lungs(dataset)
-        own = {"threshold": ["lungs.threshold"], "phantom": ["lungs.trained"]}
-        return ["lungs", *own.get(source, ["lungs.published"] if self.catalogue.lung_network(dataset) else [])]
+        trained = ["lungs.trained"] if self.catalogue.lung_source(dataset)["run"] else []
+        return ["lungs", f"lungs.sources.{self.catalogue.lungs(dataset)}", *trained]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from covidseg.base.paths import Paths
 from covidseg.plan.catalogue import Catalogue
-from covidseg.plan.names import PHANTOM_LUNGS, SUPPORT
+from covidseg.plan.names import SUPPORT
 from covidseg.plan.resolver import Resolver
 from covidseg.plan.targets import Targets
 
@@ -32,9 +32,7 @@ class JobGraph:
     def all_runs(self) -> list[str]:
         """Return the runs asked for, those that they refer to, and the models that their data's lung masks need."""
         runs = self.with_referenced()
-        if any(self.catalogue.lungs(name) == "phantom" for name in self.all_datasets()):
-            runs.append(PHANTOM_LUNGS)
-        return list(dict.fromkeys(runs))
+        return list(dict.fromkeys([*runs, *self._lung_runs(self.all_datasets())]))
 
     def all_datasets(self) -> list[str]:
         """Return the data sets that runs, their pools, tables and figures use, parts before what joins them."""
@@ -45,9 +43,13 @@ class JobGraph:
             names += exhibit.wanted_datasets(self.targets)
         names = [part for name in names for part in (*self.catalogue.dataset(name).joins, name)]
         names = [part for name in names for part in (self.catalogue.files_of(name), name)]
-        if any(self.catalogue.lungs(name) == "phantom" for name in names):
-            names.append(self.resolver.run(PHANTOM_LUNGS).spec.dataset)
+        names += [self.resolver.run(run).spec.dataset for run in self._lung_runs(names)]
         return list(dict.fromkeys(names))
+
+    def _lung_runs(self, datasets: list[str]) -> list[str]:
+        """Return the runs whose models make the lung masks of data sets."""
+        found = (self.catalogue.lung_source(name)["run"] for name in datasets)
+        return list(dict.fromkeys(run for run in found if run is not None))
 
     def tensor_sets(self) -> list[tuple[str, int]]:
         """Return (data set, size) of the tensors that runs need."""

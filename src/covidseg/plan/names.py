@@ -12,7 +12,6 @@ from covidseg.base.errors import UserError, nearest
 
 WORKFLOW = Path("workflow")
 SUPPORT = "lungmask"  # a paper file without tables: the models that make lung masks
-PHANTOM_LUNGS = f"{SUPPORT}/phantom"
 STANDARD = "standard"  # the protocol under which every prediction is scored, besides its table's own
 
 

@@ -6,7 +6,7 @@ import copy
 import functools
 from typing import Any
 
-from covidseg import losses, nets
+from covidseg import losses, lungs, nets
 from covidseg.base.errors import UserError, nearest
 from covidseg.data import splits
 from covidseg.nets import published
@@ -120,7 +120,7 @@ class Resolver:
                 "values": self.catalogue.class_values(dataset, spec.classes, f"{where}.classes"),
             }
         )
-        if spec.input.mode != "slice" and spec.lungs == "phantom" and () in spec.values.values():
+        if spec.input.mode != "slice" and lungs.source(spec.lungs)["run"] == run:
             raise UserError(f"{where}: the lung network cannot take lung masks as input; use input.mode: slice")
         if (needed := training_memory(spec)) > MOST_MEMORY:
             raise UserError(f"{where}: would need {needed >> 20} TiB; lower net.width, input.size or train.batch")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
@@ -13,7 +13,10 @@ from covidseg.base.errors import redacted
 
 Mode = Literal["demo", "paper"]
 Follow = Literal["described", "released"]
-LungSource = Literal["labels", "r231", "r231covidweb", "threshold", "phantom", "none"]
+if TYPE_CHECKING:
+    LungSource = str
+else:  # read from the folder, because importing covidseg.lungs would load numpy and the data stores
+    LungSource = Literal[tuple(sorted(p.stem for p in Path(__file__).parents[1].glob("lungs/sources/[!_]*.py")))]
 InputMode = Literal["slice", "slice+lung", "masked"]
 Init = Literal["imagenet", "random"]
 

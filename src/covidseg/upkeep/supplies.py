@@ -59,12 +59,11 @@ def _host(source: Source, url: str) -> str:
 
 def _weights(plan: Plan) -> Iterator[str]:
     """Yield the addresses of the published weights that encoders and lung masks start from."""
-    from covidseg.lungs import published as lungs
     from covidseg.nets import published as encoders
 
     for run in plan.graph.all_runs():
         if encoder := encoders.encoder_of(plan.run(run).spec.net):
             yield encoders.WEIGHTS[encoder]
     for name in plan.graph.all_datasets():
-        if (source := plan.catalogue.lungs(name)) in lungs.WEIGHTS:
-            yield lungs.URL + lungs.WEIGHTS[source]
+        if (address := plan.catalogue.lung_source(name)["weights"]) is not None:
+            yield address

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from covidseg import lungs
 from covidseg.base.errors import UserError
 from covidseg.data import canonical
 from covidseg.data.canonical import Case, Store
@@ -91,28 +92,49 @@ def test_masks_that_cannot_be_made(store, tmp_path):
     assert not (store / "x.h5").exists()
 
 
-def test_weights_with_a_wrong_hash_or_name(tmp_path):
-    (tmp_path / published.WEIGHTS["r231"]).write_bytes(b"not the weights")
+def test_weights_with_a_wrong_hash(tmp_path):
+    address = lungs.source("r231")["weights"]
+    (tmp_path / "unet_r231-d5d2fc3d.pth").write_bytes(b"not the weights")
     with pytest.raises(UserError, match="expected d5d2fc3d; delete it and fetch again"):
-        published.fetch_weights("r231", tmp_path, None)
-    with pytest.raises(UserError, match="did you mean 'r231'"):
-        published.fetch_weights("r23", tmp_path, None)
+        published.fetch_weights(address, tmp_path, None)
 
 
-def test_weights_that_are_missing(tmp_path, monkeypatch):
-    monkeypatch.setattr(published, "URL", "http://127.0.0.1:9/")  # nothing answers there
+def test_an_unknown_source_is_refused():
+    with pytest.raises(UserError, match="unknown source of lung masks 'r23'; did you mean 'r231'"):
+        lungs.predictor("r23", lungs.Request())
+
+
+def test_weights_that_are_missing(tmp_path):
+    nobody = "http://127.0.0.1:9/unet_r231covid-0de78a7e.pth"  # nothing answers there
     with pytest.raises(UserError, match=r"unet_r231covid-0de78a7e.pth: cannot be downloaded .* lungs: threshold") as e:
-        published.fetch_weights("r231covidweb", tmp_path, tmp_path / "mirror")
+        published.fetch_weights(nobody, tmp_path, tmp_path / "mirror")
     assert "\n" not in str(e.value)
 
 
-def test_weights_are_looked_up_in_the_mirror(tmp_path, monkeypatch):
+def test_weights_are_looked_up_in_the_mirror(tmp_path):
     content = b"weights"
-    monkeypatch.setitem(published.WEIGHTS, "r231", "net-9e8b6e.pth".replace("9e8b6e", _start(content)))
+    name = f"net-{_start(content)}.pth"
     (tmp_path / "mirror" / "weights").mkdir(parents=True)
-    path = tmp_path / "mirror" / "weights" / published.WEIGHTS["r231"]
-    path.write_bytes(content)
-    assert published.fetch_weights("r231", tmp_path / "own", tmp_path / "mirror") == path
+    (tmp_path / "mirror" / "weights" / name).write_bytes(content)
+    path = published.fetch_weights(f"http://127.0.0.1:9/{name}", tmp_path / "own", tmp_path / "mirror")
+    assert path == tmp_path / "mirror" / "weights" / name
+
+
+def test_a_source_is_one_file(tmp_path, monkeypatch):
+    (tmp_path / "half.py").write_text(
+        'SOURCE = {"network": True, "weights": None, "run": None, "in_demo": "none", "any_scan": True}\n'
+    )
+    monkeypatch.setattr(lungs, "_folder", lambda: tmp_path)
+    assert lungs.names() == ["half"]
+    assert lungs.source("half")["in_demo"] == "none"
+
+
+def test_sources_say_what_jobs_ask_for():
+    assert {name: lungs.source(name)["network"] for name in lungs.names()} == {
+        "labels": False, "none": False, "phantom": True, "r231": True, "r231covidweb": True, "threshold": False,
+    }  # fmt: skip
+    assert [name for name in lungs.names() if lungs.source(name)["any_scan"]] == ["r231", "r231covidweb", "threshold"]
+    assert [name for name in lungs.names() if lungs.source(name)["in_demo"] != name] == ["r231", "r231covidweb"]
 
 
 def _start(content):
