@@ -10,7 +10,7 @@ import pandas as pd
 from covidseg.base.errors import UserError
 from covidseg.claims.bootstrap import Estimate, estimate
 from covidseg.plan import Plan, qualified
-from covidseg.schema import Claim
+from covidseg.schema import Comparison
 from covidseg.tables.cell import NOT_FOUND, NOT_RUN
 from covidseg.tables.results import run_scores, shown_class, tested
 
@@ -55,7 +55,7 @@ class Finding:
 
 def findings(plan: Plan, paper: str) -> Iterator[Finding]:
     """Yield what came of each claim of a paper. Raises UserError for a result of another spec."""
-    for claim in plan.papers[paper].claims:
+    for claim in plan.papers[paper].tested:
         metric = plan.catalogue.protocol(claim.protocol).metrics[claim.metric]
         found, why, verdict = None, "", NOT_RUN
         pairs = pd.DataFrame(columns=[*KEYS, "difference"])
@@ -100,7 +100,7 @@ def findings(plan: Plan, paper: str) -> Iterator[Finding]:
         )
 
 
-def differences(plan: Plan, paper: str, claim: Claim) -> pd.DataFrame:
+def differences(plan: Plan, paper: str, claim: Comparison) -> pd.DataFrame:
     """Return a line per fold, seed and slice (or case, as the protocol counts): by how much the claim's run is better.
 
     There is a line for each class, or only for the one that the claim names; none where a run's maps were not found.
@@ -142,7 +142,7 @@ def judge(found: Estimate | None, cases: int, printed: float | None, digits: int
     )
 
 
-def beside(plan: Plan, paper: str, claim: Claim, seeds: int, without: int) -> list[str]:
+def beside(plan: Plan, paper: str, claim: Comparison, seeds: int, without: int) -> list[str]:
     """Return what a reader of the verdict has to know; what the preset changes stands in the caption."""
     runs = [plan.run(qualified(paper, name)) for name in claim.runs]
     out = list(dict.fromkeys(c for run in runs for c in plan.resolver.caveats(run) if c not in run.scaled))

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from covidseg.base.errors import UserError
+from covidseg.base.errors import UserError, nearest
 from covidseg.base.files import need, sha256
 from covidseg.evaluate.score import Slice
 from covidseg.jobs import record
 from covidseg.plan import Plan, Run
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 def test_slices(plan: Plan, run: Run, fold: int, seed: int) -> Iterator[Slice]:
@@ -26,10 +32,7 @@ def test_slices(plan: Plan, run: Run, fold: int, seed: int) -> Iterator[Slice]:
     from covidseg.data.tensors import Window, resize
     from covidseg.metrics.overlap import label_map
 
-    path = need(plan.paths.job(run.id, fold, seed) / "predictions.h5", f"train {run.id} --fold {fold} --seed {seed}")
-    made = record.read(path.parent / "run.json")
-    if made.get("outputs", {}).get("predictions.h5") != sha256(path):
-        raise UserError(f"{path}: not the file that run.json names; delete its folder and run snakemake again")
+    path = _checked(plan, run, fold, seed)
     values = plan.catalogue.class_values(run.spec.dataset, run.spec.classes)
     with h5py.File(path) as file, Store(plan.paths.canonical(run.spec.dataset)) as store:
         prob, index = file["prob"], file["index"][()].tolist()
@@ -59,3 +62,34 @@ def test_slices(plan: Plan, run: Run, fold: int, seed: int) -> Iterator[Slice]:
                     spacing=(row["dz"], row["dy"], row["dx"]),
                     mask=None if found is None else found == cls + 1,
                 )
+
+
+def test_maps(
+    plan: Plan, run: Run, fold: int, seed: int, name: str, slices: list[str]
+) -> dict[str, npt.NDArray[np.uint8]]:
+    """Return slice id -> a further map of it, uint8 (h, w), that the training wrote beside its predictions.
+
+    Raises UserError where it wrote none of this name.
+    """
+    import h5py
+
+    from covidseg.data.canonical import read_table
+
+    path = _checked(plan, run, fold, seed)
+    rows = list(read_table(plan.paths.tensors(run.spec.dataset, run.spec.input.size) / "slices.csv"))
+    with h5py.File(path) as file:
+        there = [key for key in file if key not in ("prob", "index", "size")]
+        if name not in there:
+            said = nearest(name, there) if there else "its method makes none; remove the column"
+            raise UserError(f"{path}: holds no map {name!r}; {said}")
+        at = {rows[i]["slice"]: k for k, i in enumerate(file["index"][()].tolist())}
+        return {slice_: file[name][at[slice_]] for slice_ in slices}
+
+
+def _checked(plan: Plan, run: Run, fold: int, seed: int) -> Path:
+    """Return the file of a training's predictions. Raises UserError when it is missing or not what its record names."""
+    path = need(plan.paths.job(run.id, fold, seed) / "predictions.h5", f"train {run.id} --fold {fold} --seed {seed}")
+    made = record.read(path.parent / "run.json")
+    if made.get("outputs", {}).get("predictions.h5") != sha256(path):
+        raise UserError(f"{path}: not the file that run.json names; delete its folder and run snakemake again")
+    return path

@@ -9,10 +9,13 @@ if TYPE_CHECKING:
 
 
 def write(plan: Plan, paper: str, name: str) -> None:
-    """Draw one figure of a paper as PNG and PDF."""
-    from covidseg.figures.page import save
+    """Draw one figure of a paper as PNG and PDF; one without anything to show says so in its place."""
+    from covidseg.figures.page import NothingToShowError, blank, save
 
-    drawing = plan.papers[paper].figures[name].draw(plan, paper)
+    try:
+        drawing = plan.papers[paper].figures[name].draw(plan, paper)
+    except NothingToShowError as e:
+        drawing = blank(f"{e}.")
     for suffix in ("png", "pdf"):
         save(drawing, plan.paths.figure(paper, name, suffix))
 

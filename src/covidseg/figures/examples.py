@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from covidseg.base.errors import UserError
 from covidseg.data.canonical import Store
 from covidseg.data.imported import imported
-from covidseg.figures.page import Panel, Row
+from covidseg.figures.page import NothingToShowError, Panel, Row
 from covidseg.plan import Plan
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ LESIONS = "True lesions"
 
 
 def rows(plan: Plan, figure: ExamplesFigure) -> list[Row]:
-    """Return a figure's rows, group by group. Raises UserError when a data set has no slice with all classes."""
+    """Return a figure's rows, group by group. Raises NothingToShowError without a slice of all classes."""
     return [row for group in figure.groups for row in _group(plan, group)]
 
 
@@ -33,7 +32,7 @@ def _group(plan: Plan, group: ExampleGroup) -> list[Row]:
     ]
     chosen = choose(counted, group.classes, group.slices)
     if not chosen:
-        raise UserError(f"{name}: no slice shows {' and '.join(group.classes)}; name other classes for the figure")
+        raise NothingToShowError(f"{name}: no slice shows {' and '.join(group.classes)}; name other classes")
     shown_as = plan.catalogue.label_of(group.label, name, name != group.dataset)
     out = []
     with Store(folder) as store:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import numpy as np
 import numpy.typing as npt
 
+from covidseg.base.errors import UserError
 from covidseg.base.files import replacing
 
 if TYPE_CHECKING:
@@ -47,12 +48,18 @@ Masks = Sequence[tuple[str, Mask]]  # class, mask
 Box = tuple[int, int, int, int]  # top, left, bottom, right
 
 
+class NothingToShowError(UserError):
+    """A figure has no slice or score to show: its place says so, and the report comes nevertheless."""
+
+
 @dataclass(frozen=True)
 class Panel:
     """A slice's masks by one method, and what to say of them."""
 
     masks: Masks
     note: str = ""
+    heat: npt.NDArray[np.uint8] | None = None  # a map (h, w) of the slice, shown in place of CT and masks
+    grey: bool = False  # the map is a picture
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,8 @@ def draw(rows: list[Row], shares: bool, note: str = "") -> Any:
     bars_at = starts[-1] + width + indent
     if shares:
         sheet.text(bars_at + BARS / 2, top - 0.04, "Class shares", fontsize=TITLE, va="bottom")
-    longest = max(share(mask) for row in rows for panel in row.panels.values() for _, mask in panel.masks)
+    shares_of = [share(mask) for row in rows for panel in row.panels.values() for _, mask in panel.masks]
+    longest = max(shares_of, default=0.0)
     y = top
     for row, high, bar_high, words, step in zip(rows, heights, bars_high, notes, steps, strict=True):
         for x, heading, said in zip(starts, (CT, *headings), words, strict=True):
@@ -149,6 +157,15 @@ def draw(rows: list[Row], shares: bool, note: str = "") -> Any:
     _groups(sheet, rows, steps, top)
     _legend(sheet, rows, styles, y + 0.06)
     sheet.text(sheet.width / 2, sheet.height - 0.17, note, style="italic")
+    return sheet.drawing
+
+
+@in_our_look
+def blank(words: str) -> Any:
+    """Return a drawing that says why there is nothing to show."""
+    sheet = _Sheet(PAGE * 0.7, 1.2)
+    text = wrap(words, sheet.width - 0.4, TITLE)
+    sheet.text(sheet.width / 2, sheet.height / 2, f"Nothing to show\n{text}", fontsize=TITLE, va="center")
     return sheet.drawing
 
 
@@ -232,6 +249,11 @@ def _show(axis: Any, row: Row, heading: str, styles: dict[str, Style]) -> None:
     axis.set_axis_off()
     if heading != CT and heading not in row.panels:
         axis.text(0.5, 0.5, "not run", transform=axis.transAxes, ha="center", va="center", fontsize=TEXT, color="0.4")
+        return
+    if heading != CT and (heat := row.panels[heading].heat) is not None:
+        height, width = row.image.shape
+        look = "gray" if row.panels[heading].grey else "magma"
+        axis.imshow(heat, cmap=look, vmin=0, vmax=255, extent=(-0.5, width - 0.5, height - 0.5, -0.5))
         return
     axis.imshow(row.image, cmap="gray", vmin=0, vmax=255)
     if heading == CT:

@@ -6,16 +6,15 @@ Slices are chosen by ``RULE``, not by hand. The box marks the largest region whe
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from covidseg.base.errors import UserError
 from covidseg.data.canonical import Store
-from covidseg.evaluate.predictions import test_slices
-from covidseg.figures.page import TRUTH, Box, Masks, Panel, Row
+from covidseg.evaluate.predictions import test_maps, test_slices
+from covidseg.figures.page import TRUTH, Box, Masks, NothingToShowError, Panel, Row
 from covidseg.metrics.overlap import count
 from covidseg.plan import Plan, Run
 
@@ -38,26 +37,45 @@ class Scored:
     dice: float
 
 
-def rows(plan: Plan, paper: str, figure: QualitativeFigure) -> list[Row]:
-    """Return a figure's rows, group by group. Raises UserError when no slice of a group qualifies."""
-    return [row for group in figure.groups for row in _group(plan, paper, group)]
+def rows(plan: Plan, paper: str, figure: QualitativeFigure) -> tuple[list[Row], list[str]]:
+    """Return a figure's rows, group by group, and sentences on groups that have none.
+
+    Raises NothingToShowError when no slice of any group qualifies.
+    """
+    found: list[Row] = []
+    missing = []
+    for group in figure.groups:
+        try:
+            found += _group(plan, paper, group)
+        except NothingToShowError as e:
+            missing.append(str(e))
+    if not found:
+        raise NothingToShowError("; ".join(missing))
+    return found, missing
 
 
 def _group(plan: Plan, paper: str, group: Group) -> list[Row]:
-    jobs = group.jobs(plan.targets, paper)
+    every = group.jobs(plan.targets, paper)
+    jobs = {heading: job for heading, job in every.items() if heading not in group.maps}
     # Predictions are read twice: all of them at the slices' own size would fill the memory.
     chosen = choose({heading: scored(test_slices(plan, *job)) for heading, job in jobs.items()}, group.slices)
+    run, fold, _ = next(iter(jobs.values()))
     if not chosen:
-        run, fold, _ = next(iter(jobs.values()))
-        raise UserError(f"{run.id} fold {fold}: no test slice shows a lesion; name another fold for the figure")
+        raise NothingToShowError(f"{group.label or run.id}, fold {fold}: no test slice shows a lesion")
     found = {heading: by_slice(test_slices(plan, *job), chosen) for heading, job in jobs.items()}
-    run = next(iter(jobs.values()))[0]
+    heat = {
+        heading: (test_maps(plan, *every[heading], shown.map, chosen), shown.grey)
+        for heading, shown in group.maps.items()
+    }
     used = run.spec.dataset
     label = plan.catalogue.label_of(group.label, used, any(used == stand_in for _, stand_in in run.stand_ins))
-    return [
-        row_of(name, ct(plan, run, name), {heading: parts[name] for heading, parts in found.items()}, label)
-        for name in chosen
-    ]
+    out = []
+    for name in chosen:
+        row = row_of(name, ct(plan, run, name), {heading: parts[name] for heading, parts in found.items()}, label)
+        maps = {heading: Panel((), heat=maps[name], grey=grey) for heading, (maps, grey) in heat.items()}
+        panels = {heading: row.panels.get(heading) or maps[heading] for heading in every}
+        out.append(replace(row, panels=panels | {TRUTH: row.panels[TRUTH]}))
+    return out
 
 
 def scored(slices: Iterable[Slice]) -> dict[str, Scored]:

@@ -10,7 +10,7 @@ from covidseg.plan.names import WORKFLOW, check_known, qualified
 from covidseg.plan.resolver import Resolver
 from covidseg.plan.settings import Settings
 from covidseg.plan.targets import Targets
-from covidseg.schema import Claim
+from covidseg.schema import Comparison
 
 
 class Checks:
@@ -46,7 +46,7 @@ class Checks:
             for name in paper.masks or []:
                 if self.resolver.run(f"{paper_name}/{name}").spec.maps:
                     raise UserError(f"{where}: masks: {name} has no model, others released its maps; name another run")
-            self._check_claims(paper_name, paper.claims, where)
+            self._check_claims(paper_name, paper.tested, where)
         for dataset, split in self.graph.leak_sets():
             self._check_cases(dataset, split)
         asked = [self.resolver.run(run).all_folds for run in self.targets.runs()]
@@ -85,7 +85,7 @@ class Checks:
                     f"{self.catalogue.split_path(split)}: {folder} has no case {name!r}; {nearest(name, there)}"
                 )
 
-    def _check_claims(self, paper: str, claims: list[Claim], where: str) -> None:
+    def _check_claims(self, paper: str, claims: list[Comparison], where: str) -> None:
         """Check the runs and metrics of claims, and that runs compared have the same test slices."""
         for k, claim in enumerate(claims):
             at = f"{where}: claims.{claim.id}"

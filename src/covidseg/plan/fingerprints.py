@@ -91,10 +91,10 @@ class Fingerprints:
 
     def claims(self, paper: str) -> str:
         about = [self.resolver.caveats(self.resolver.run(run)) for run in self.targets.claim_runs(paper)]
-        claims = [claim.model_dump(mode="json") for claim in self._papers[paper].claims]
+        claims = [asdict(claim) for claim in self._papers[paper].tested]
         metrics = [
             self.catalogue.protocol(c.protocol).metrics[c.metric].model_dump(mode="json")
-            for c in self._papers[paper].claims
+            for c in self._papers[paper].tested
         ]
         return fingerprint_of([claims, metrics, about, self._config.mode, self._preset_name])
 

@@ -109,6 +109,7 @@ class Resolver:
             split_name = f"{dataset}-{split_name}"
         self.catalogue.split_path(split_name, f"{where}.split")
         spec = self._with_init(spec, where)
+        described = spec.net
         scaled, changes = scale_maps(spec, self._preset) if spec.maps else scale(spec, self._preset)
         spec = scaled.model_copy(
             update={
@@ -145,6 +146,7 @@ class Resolver:
             scaled=tuple(changes),
             stand_ins=tuple((name, used) for name in asked if (used := self.catalogue.stands_for(name)) != name),
             released=tuple(released),
+            net=described,
         )
 
     def _with_init(self, spec: RunSpec, where: str) -> RunSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from covidseg.plan.names import fingerprint_of, qualified
 from covidseg.schema import RunSpec
@@ -21,11 +22,17 @@ class Run:
     scaled: tuple[str, ...] = field(default=(), metadata={"what": "settings the preset changed"})
     stand_ins: tuple[tuple[str, str], ...] = ()  # (the paper's data set, the one used in its place)
     released: tuple[str, ...] = ()  # deviations that follow the released code
+    net: dict[str, Any] = field(default_factory=dict, metadata={"what": "the network before the preset scaled it"})
 
     @property
     def jobs(self) -> list[tuple[int, int]]:
         """Return (fold, seed) of every training."""
         return [(fold, seed) for fold in self.folds for seed in self.seeds]
+
+    @property
+    def outputs(self) -> int:
+        """Return the number of channels that the network predicts: one, or background and one a class."""
+        return len(self.spec.classes) + (len(self.spec.classes) > 1)
 
     @property
     def hash(self) -> str:

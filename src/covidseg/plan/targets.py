@@ -9,7 +9,7 @@ from covidseg.plan.catalogue import Catalogue
 from covidseg.plan.names import STANDARD, qualified
 from covidseg.plan.resolver import Resolver
 from covidseg.plan.settings import Settings
-from covidseg.schema import Claim, Exhibit, Figure, Table
+from covidseg.schema import Comparison, Exhibit, Figure, Table
 
 
 class Targets:
@@ -52,10 +52,10 @@ class Targets:
 
     def claim_runs(self, paper: str) -> list[str]:
         """Return the ids of the runs that a paper's testable claims compare."""
-        claims = [claim for claim in self._papers[paper].claims if self.testable(paper, claim)]
+        claims = [claim for claim in self._papers[paper].tested if self.testable(paper, claim)]
         return list(dict.fromkeys(qualified(paper, run) for claim in claims for run in claim.runs))
 
-    def testable(self, paper: str, claim: Claim) -> bool:
+    def testable(self, paper: str, claim: Comparison) -> bool:
         """Return whether all runs of a claim are asked for."""
         return all(self.resolver.wanted(qualified(paper, run)) for run in claim.runs)
 
@@ -92,7 +92,7 @@ class Targets:
                 for run, protocols in exhibit.protocols.items():
                     found.setdefault(qualified(paper, run), []).extend(protocols)
         for paper, model in self._papers.items():
-            for claim in model.claims:
+            for claim in model.tested:
                 for run in claim.runs:
                     found.setdefault(qualified(paper, run), []).append(claim.protocol)
         return found

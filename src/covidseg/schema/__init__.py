@@ -9,13 +9,14 @@ from covidseg.schema.config import Config
 from covidseg.schema.dataset import Dataset, OwnScans, Phantom, Source
 from covidseg.schema.exhibit import Exhibit, Figure, Job, Reads, Table
 from covidseg.schema.loading import json_schemas, load, parse, read_yaml
-from covidseg.schema.paper import Claim, Deviation, Paper
+from covidseg.schema.paper import Claim, Comparison, Deviation, Paper
 from covidseg.schema.protocol import Preset, Protocol
 from covidseg.schema.run import RunSpec
 from covidseg.schema.training import Optimizer, Pool, Training
 
 __all__ = [
     "Claim",
+    "Comparison",
     "Config",
     "Dataset",
     "Deviation",

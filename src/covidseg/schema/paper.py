@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from covidseg.schema.base import Finite, Name, RunId, ShownClass, Strict, Unique
 from covidseg.schema.dataset import OwnScans
@@ -29,22 +30,20 @@ else:
     AnyFigure = union("covidseg.figures.kinds", Figure, "qualitative")
 
 
-class Claim(Strict):
-    """A sentence of a paper that our runs can test: ``better`` scores better than ``than``.
+@dataclass(frozen=True)
+class Comparison:
+    """What tests a claim in one metric: ``better`` against ``than``; ``by`` is the printed difference."""
 
-    With ``beyond: [a, b]`` it does so by more than a scores better than b: "A helps only together with B".
-    """
-
-    id: str = Field(pattern="^[a-z0-9-]+$")
-    says: str = Field(description="What the paper claims, in our words.")
-    where: str = Field(description="Section and table of the paper.")
-    better: RunId = Field(description="A run.")
-    than: RunId = Field(description="A run.")
-    beyond: tuple[RunId, RunId] | None = Field(None, description="Two runs whose difference has to be exceeded.")
-    protocol: Name
-    metric: Name
-    cls: ShownClass = None
-    by: Finite | None = Field(None, description="The printed difference; above zero is in the claim's favour.")
+    id: str
+    says: str
+    where: str
+    better: str
+    than: str
+    beyond: tuple[str, str] | None
+    protocol: str
+    metric: str
+    cls: str | None
+    by: float | None
 
     @property
     def runs(self) -> list[str]:
@@ -56,6 +55,64 @@ class Claim(Strict):
         """Return which runs are compared, as ``m3 over m1``."""
         beyond = f", beyond {self.beyond[0]} over {self.beyond[1]}" if self.beyond else ""
         return f"{self.better} over {self.than}{beyond}"
+
+
+class Claim(Strict):
+    """A sentence of a paper that our runs can test: ``better`` scores better than ``than``.
+
+    With ``beyond: [a, b]`` it does so by more than a scores better than b: "A helps only together with B". A claim that
+    names several ``metrics`` is tested in each of them.
+    """
+
+    id: str = Field(pattern="^[a-z0-9-]+$")
+    says: str = Field(description="What the paper claims, in our words.")
+    where: str = Field(description="Section and table of the paper.")
+    better: RunId = Field(description="A run.")
+    than: RunId = Field(description="A run.")
+    maps: tuple[RunId, RunId] | None = Field(
+        None, description="Runs of the authors' own maps of better and than: tested too, with the same printed numbers."
+    )
+    beyond: tuple[RunId, RunId] | None = Field(None, description="Two runs whose difference has to be exceeded.")
+    protocol: Name
+    metric: Name | None = Field(None, description="One metric; or metrics.")
+    metrics: dict[Name, Finite | None] | None = Field(
+        None, min_length=1, description="Metric -> the printed difference, as by."
+    )
+    cls: ShownClass = None
+    by: Finite | None = Field(None, description="The printed difference; above zero is in the claim's favour.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Claim:
+        if (self.metric is None) == (self.metrics is None):
+            raise ValueError("needs metric or metrics, one of them")
+        if self.metrics is not None and self.by is not None:
+            raise ValueError("by: belongs to metric; write metrics: {metric: difference}")
+        if self.maps and self.beyond:
+            raise ValueError("maps: a claim with beyond has none")
+        return self
+
+    def tests(self) -> list[Comparison]:
+        """Return what tests the claim, metric by metric; where there are several, ids end with the metric's name."""
+        metrics = self.metrics or {str(self.metric): self.by}
+        pairs = [("", "", self.better, self.than)]
+        if self.maps:
+            pairs.append(("maps-", ", by the authors' maps", *self.maps))
+        return [
+            Comparison(
+                id=prefix + self.id + (f"-{metric.replace('_', '-').lower()}" if self.metrics else ""),
+                says=self.says + said,
+                where=self.where,
+                better=better,
+                than=than,
+                beyond=self.beyond,
+                protocol=self.protocol,
+                metric=metric,
+                cls=self.cls,
+                by=by,
+            )
+            for prefix, said, better, than in pairs
+            for metric, by in metrics.items()
+        ]
 
 
 class PaperHead(Strict):
@@ -79,6 +136,7 @@ class Paper(Strict):
     paper: PaperHead
     dataset: OwnScans | None = Field(None, description="Scans of your own: no file in workflow/datasets is needed.")
     defaults: dict[str, Any]
+    protocol: Name | None = Field(None, description="Of tables and claims that name none.")
     deviations: dict[str, Deviation] = {}
     runs: dict[Name, dict[str, Any] | None] = {}
     masks: Annotated[list[Name], Unique] | None = Field(
@@ -87,3 +145,28 @@ class Paper(Strict):
     tables: dict[Name, AnyTable] = {}
     figures: dict[Name, AnyFigure] = {}
     claims: list[Claim] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_protocol(cls, value: Any) -> Any:
+        """Give the paper's protocol to tables of scores and claims that name none."""
+        if not isinstance(value, dict) or not value.get("protocol"):
+            return value
+        default = {"protocol": value["protocol"]}
+
+        def filled(part: Any) -> Any:
+            scored = isinstance(part, dict) and part.get("kind", "results") == "results"
+            return default | part if scored else part
+
+        tables, claims = value.get("tables"), value.get("claims")
+        changes: dict[str, Any] = {}
+        if isinstance(tables, dict):
+            changes["tables"] = {name: filled(table) for name, table in tables.items()}
+        if isinstance(claims, list):
+            changes["claims"] = list(map(filled, claims))
+        return value | changes
+
+    @property
+    def tested(self) -> list[Comparison]:
+        """Return what tests the paper's claims, in order."""
+        return [test for claim in self.claims for test in claim.tests()]

@@ -38,9 +38,13 @@ def results_in_words(plan: Plan, paper: str, table: ResultTable) -> list[str]:
     if several := {run.id for run in runs if len(run.spec.classes) > 1}:
         where = "" if protocol.engine == "masks" else ", but for the printed columns' metrics, which take each map"
         parts.append(f"Each pixel belongs to the most probable of background and classes{where}")
-        if any(row.run and not row.cls and qualified(paper, row.run) in several for row in table.rows):
+        if any(line.run and not line.cls and qualified(paper, line.run) in several for line in table.lines):
             parts.append("Average: over slices and classes")
     metrics = protocol.metrics
+    if table.facts:
+        parts.append(f"{', '.join(table.facts)}: parameters in million, of the networks that the paper describes")
+    if any(line.spread for line in table.lines):
+        parts.append("Printed ± as printed; it counts in the verdict")
     for column, key in table.metrics.items():
         if column != metrics[key].title:
             parts.append(f"{column} is {metrics[key].title} of protocol {table.protocol}")

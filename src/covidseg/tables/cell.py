@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 INSIDE = "inside our spread"
@@ -19,7 +20,7 @@ SPREADS = 2.0  # a printed value within mean +- 2 standard deviations over folds
 class Cell:
     """One number of a table. ``ours`` is the mean over slices, ``sd`` the deviation over folds and seeds.
 
-    ``cls`` is the class scored, or AVERAGE; files name it ``class``.
+    ``cls`` is the class scored, or AVERAGE; files name it ``class``. ``printed_sd`` is the printed spread.
     """
 
     row: str
@@ -38,14 +39,21 @@ class Cell:
     seeds: int
     slices: int
     digits: int = 4
+    printed_sd: float | None = None
 
 
 def judge(
-    printed: float | None, ours: float, sd: float | None, reasons: list[str], exact: int | None = None
+    printed: float | None,
+    ours: float,
+    sd: float | None,
+    reasons: list[str],
+    exact: int | None = None,
+    printed_sd: float | None = None,
 ) -> tuple[str, str]:
     """Return (verdict, why): comparable only when nothing but chance can tell ours from the printed value.
 
-    ``exact``: chance has no part, as the authors' own maps are scored; equal to so many digits or not.
+    ``exact``: chance has no part, as the authors' own maps are scored; equal to so many digits or not. A printed
+    spread adds to ours; where ours has none, it decides alone.
     """
     if printed is None:
         return "", "nothing printed"
@@ -53,7 +61,12 @@ def judge(
         return NOT_COMPARABLE, "; ".join(reasons)
     if exact is not None:
         return (EQUAL if abs(ours - printed) <= 0.5 * 10**-exact + 1e-9 else DIFFERS), "the maps behind the print"
-    if sd is None:
+    if sd is None and printed_sd is None:
         return NOT_COMPARABLE, "one fold and one seed have no spread; set more seeds in config.yaml"
-    inside = abs(printed - ours) <= SPREADS * sd
-    return (INSIDE if inside else OUTSIDE), f"|difference| {abs(printed - ours):.4f}, {SPREADS:g} sd {SPREADS * sd:.4f}"
+    spread = math.hypot(sd or 0.0, printed_sd or 0.0)
+    inside = abs(printed - ours) <= SPREADS * spread
+    of = " of ours and the printed" if sd is not None and printed_sd is not None else ""
+    return (
+        (INSIDE if inside else OUTSIDE),
+        f"|difference| {abs(printed - ours):.4f}, {SPREADS:g} sd{of} {SPREADS * spread:.4f}",
+    )

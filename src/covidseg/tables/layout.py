@@ -42,7 +42,10 @@ def grid(cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
             if cell.verdict == NOT_RUN:
                 ours = NOT_RUN
             difference = number(cell.difference, cell.digits)
-            line += [number(cell.printed, cell.digits), ours, difference] if printed else [ours]
+            by_paper = number(cell.printed, cell.digits)
+            if cell.printed_sd is not None:
+                by_paper += f" ± {number(cell.printed_sd, cell.digits)}"
+            line += [by_paper, ours, difference] if printed else [ours]
         verdicts = [c.verdict for c in found.values() if c.verdict]
         if printed:
             line.append(_together(verdicts, found))

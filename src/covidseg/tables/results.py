@@ -9,7 +9,7 @@ import pandas as pd
 from covidseg.base.errors import UserError
 from covidseg.jobs import record
 from covidseg.plan import STANDARD, Plan, Run, qualified
-from covidseg.tables.cell import AVERAGE, NOT_FOUND, NOT_RUN, Cell, judge
+from covidseg.tables.cell import AVERAGE, DIFFERS, EQUAL, NOT_FOUND, NOT_RUN, Cell, judge
 from covidseg.upkeep.freshness import scores_problem, training_problem
 
 if TYPE_CHECKING:
@@ -19,47 +19,67 @@ TESTED = ["fold", "case", "slice"]  # what says which slice a score is of; a cas
 
 
 def result_cells(plan: Plan, paper: str, table: ResultTable) -> list[Cell]:
-    """Return the cells of a table of scores: its own protocol, then the standard one where we have results."""
+    """Return the cells of a table of scores: its own protocol and facts, then the standard protocol."""
     cells = []
-    by_class = any(row.cls for row in table.rows)
+    by_class = any(line.cls for line in table.lines)
     for protocol_name in dict.fromkeys([table.protocol, STANDARD]):
         protocol = plan.catalogue.protocol(protocol_name)
         own = protocol_name == table.protocol
         named = {m.title + f" ({m.unit})" * bool(m.unit): key for key, m in protocol.metrics.items()}
         columns = table.metrics if own else named
-        for row in table.rows:
-            run_id = qualified(paper, row.run) if row.run else ""
+        for line in table.lines:
+            run_id = qualified(paper, line.run) if line.run else ""
             run = plan.run(run_id) if run_id and plan.resolver.wanted(run_id) else None
             if run is None and not own:
                 continue
-            scores = run_scores(plan, run, protocol_name, protocol.unit, row.cls) if run else None
-            cls = row.cls or (
-                shown_class(plan.run(run_id)) if plan.resolver.known(run_id) else AVERAGE if by_class else ""
-            )
+            scores = run_scores(plan, run, protocol_name, protocol.unit, line.cls) if run else None
+            known = plan.resolver.known(run_id)
+            cls = line.cls or (shown_class(plan.run(run_id)) if known else AVERAGE if by_class else "")
+            caveats = plan.resolver.caveats(run) if run else []
+            about: dict[str, Any] = {"row": line.label, "run": run_id, "cls": cls, "protocol": protocol_name}
             for column, key in columns.items():
                 metric = protocol.metrics[key]
-                printed = row.printed.get(column) if own else None
                 cells.append(
                     _cell(
-                        row=row.label,
-                        run=run_id,
-                        cls=cls,
-                        protocol=protocol_name,
+                        **about,
                         column=column,
                         metric=key,
-                        printed=float(printed) if printed is not None else None,
+                        printed=line.printed.get(column) if own else None,
+                        printed_sd=line.spread.get(column) if own else None,
                         values=scores[[*TESTED, "seed", key]].dropna(subset=key) if scores is not None else None,
-                        reasons=[
-                            *([metric.not_comparable] if metric.not_comparable else []),
-                            *plan.resolver.caveats(run),
-                        ]
-                        if run
-                        else [],
+                        reasons=[*([metric.not_comparable] if metric.not_comparable else []), *caveats],
                         digits=metric.digits,
                         maps=bool(run and run.spec.maps),
                     )
                 )
+            for column, fact in (table.facts if own else {}).items():
+                net = plan.run(run_id) if known else None
+                cells.append(_fact(net, column=column, metric=fact, printed=line.printed.get(column), **about))
     return cells
+
+
+def _fact(resolved: Run | None, *, printed: float | None, **about: Any) -> Cell:
+    """Return the cell of a run's number of parameters, in million: of its network before the preset scaled it."""
+    from covidseg import nets
+
+    ours = None
+    if resolved and resolved.net:
+        ours = nets.count(resolved.net, resolved.spec.input.channels, resolved.outputs) / 1e6
+    equal = ours is not None and printed is not None and abs(ours - printed) <= 0.005 + 1e-9
+    verdict = "" if ours is None or printed is None else EQUAL if equal else DIFFERS
+    return Cell(
+        printed=printed,
+        ours=ours,
+        sd=None,
+        difference=None if ours is None or printed is None else ours - printed,
+        verdict=verdict,
+        why="counted on the network, which no data change" if verdict else "",
+        folds=0,
+        seeds=0,
+        slices=0,
+        digits=2,
+        **about,
+    )
 
 
 def shown_class(run: Run, cls: str | None = None) -> str:
@@ -99,6 +119,7 @@ def _cell(
     values: pd.DataFrame | None,
     reasons: list[str],
     printed: float | None,
+    printed_sd: float | None,
     metric: str,
     maps: bool = False,
     **about: Any,
@@ -108,6 +129,7 @@ def _cell(
         return Cell(
             metric=metric,
             printed=printed,
+            printed_sd=printed_sd,
             ours=None,
             sd=None,
             difference=None,
@@ -121,10 +143,11 @@ def _cell(
     jobs = values.groupby(["fold", "seed"])[metric].mean()
     ours = float(values.groupby("seed")[metric].mean().mean())
     sd = float(jobs.std(ddof=1)) if len(jobs) > 1 else None
-    verdict, why = judge(printed, ours, sd, reasons, about["digits"] if maps else None)
+    verdict, why = judge(printed, ours, sd, reasons, about["digits"] if maps else None, printed_sd)
     return Cell(
         metric=metric,
         printed=printed,
+        printed_sd=printed_sd,
         ours=ours,
         sd=sd,
         difference=ours - printed if printed is not None else None,
@@ -139,6 +162,9 @@ def _cell(
 
 def origin(plan: Plan, cell: Any) -> list[str]:
     """Return where the number of a line of a table's CSV comes from: cases, records of folds and seeds, commands."""
+    if cell.metric == "parameters":
+        net = plan.run(cell.run).net
+        return [f"counted on the network {net.get('name')}, as the paper describes it: {net}"]
     if cell.verdict == NOT_RUN:
         return [f"{cell.run or 'this row has no run'} is left out by only: in {plan.source}"]
     run, cls = plan.run(cell.run), cell["class"]

@@ -98,7 +98,7 @@ def test_pairs_go_by_slice_not_by_line(tmp_path: Path) -> None:
     path = plan.paths.run("ssanet/m1") / "cases.csv"
     pd.read_csv(path).iloc[::-1].to_csv(path, index=False)
     seal(plan, plan.run("ssanet/m1"))
-    assert differences(plan, "ssanet", claim()).difference.tolist() == pytest.approx([0.01] * 20)
+    assert differences(plan, "ssanet", *claim().tests()).difference.tolist() == pytest.approx([0.01] * 20)
 
 
 def test_beyond_takes_off_the_other_gain(tmp_path: Path) -> None:
@@ -257,18 +257,33 @@ def test_a_claim_of_unknown_names_is_refused(
     assert "\n" not in str(e.value)
 
 
+def test_a_claim_in_several_metrics_is_tested_in_each(tmp_path: Path) -> None:
+    several = {"metric": None, "metrics": {"dsc": 0.03, "mae": None}, "maps": ["m4", "m2"]}
+    plan = plan_with(tmp_path, [claim(**several)], only=["ssanet/m2"])
+    found = [(f.claim, f.says, f.runs, f.metric, f.printed) for f in findings(plan, "ssanet")]
+    assert found == [
+        ("a-dsc", "s", "m3 over m1", "dsc", 0.03),
+        ("a-mae", "s", "m3 over m1", "mae", None),
+        ("maps-a-dsc", "s, by the authors' maps", "m4 over m2", "dsc", 0.03),
+        ("maps-a-mae", "s, by the authors' maps", "m4 over m2", "mae", None),
+    ]
+    for wrong in ({"metrics": {"dsc": 0.03}}, {"metric": None}, several | {"by": 0.1}):
+        with pytest.raises(ValueError, match="metric"):
+            claim(**wrong)
+
+
 def test_printed_differences_are_those_of_the_printed_tables() -> None:
     for name in Plan.load({}).config.papers:
         paper = Plan.load({}).papers[name]
         printed = {
-            (row.run, row.cls, table.protocol, table.metrics[column]): float(value)
+            (line.run, line.cls, table.protocol, table.metrics[column]): value
             for table in paper.tables.values()
             if table.kind == "results"
-            for row in table.rows
-            for column, value in row.printed.items()
-            if value is not None
+            for line in table.lines
+            for column, value in line.printed.items()
+            if column in table.metrics
         }
-        for c in (c for c in paper.claims if c.by is not None):
+        for c in (c for c in paper.tested if c.by is not None):
             sign = 1 if Plan.load({}).catalogue.protocol(c.protocol).metrics[c.metric].better == "higher" else -1
             values = [printed[run, c.cls, c.protocol, c.metric] for run in c.runs]
             gain = values[0] - values[1] - (values[2] - values[3] if c.beyond else 0)

@@ -9,13 +9,15 @@ import pytest
 
 from covidseg.base.errors import UserError
 from covidseg.plan import Plan
-from covidseg.tables import rows
+from covidseg.tables import results, rows
 from covidseg.tables.caption import differences
 from covidseg.tables.cell import DIFFERS, EQUAL, INSIDE, NOT_COMPARABLE, NOT_FOUND, OUTSIDE, Cell, judge
+from covidseg.tables.kinds.results import Line, ResultTable
 from covidseg.tables.layout import grid, latex, markdown, number
 from covidseg.tables.results import _cell
 
 ABOUT = {"row": "(M1) a_b", "run": "p/m1", "cls": "infection", "protocol": "ssanet", "column": "DSC", "digits": 4}
+ABOUT |= {"printed_sd": None}
 
 
 def scores(values: dict[tuple[int, int], list[float]]) -> pd.DataFrame:
@@ -173,3 +175,57 @@ def test_a_caption_names_the_runs_of_what_not_all_share() -> None:
     assert differences(plan, runs[:2]) == [
         "Differs from the paper: zenodo20-slices stands in for covid-ct-seg; 1 of 5 folds (0)."
     ]
+
+
+TABLE = {"caption": "x", "protocol": "ssanet", "metrics": {"DSC": "dsc", "MAE": "mae"}}
+
+
+def lines_of(*rows: dict, **more: object) -> list[Line]:
+    return ResultTable.model_validate(TABLE | {"rows": rows} | more).lines
+
+
+def test_a_row_stands_for_a_line_a_class_and_for_the_authors_maps() -> None:
+    assert lines_of({"label": "a", "run": "m1", "printed": {"MAE": 0.1, "DSC": None}}) == [
+        Line("a", "m1", None, {"MAE": 0.1}, {})
+    ]
+    assert lines_of(
+        {"label": "a", "run": "m1", "maps": "m2", "classes": {"ggo": [0.5, [0.1, 0.02]], "average": {}}}
+    ) == [
+        Line("a", "m1", "ggo", {"DSC": 0.5, "MAE": 0.1}, {"MAE": 0.02}),
+        Line("a", "m1", None, {}, {}),
+        Line("a, authors' maps", "m2", "ggo", {"DSC": 0.5, "MAE": 0.1}, {"MAE": 0.02}),
+        Line("a, authors' maps", "m2", None, {}, {}),
+    ]
+    with pytest.raises(ValueError, match="3 printed values of 'a' for 2 columns"):
+        lines_of({"label": "a", "printed": [1, 2, 3]})
+    with pytest.raises(ValueError, match="stands in place of class and printed"):
+        lines_of({"label": "a", "classes": {"ggo": [1, 2]}, "printed": [1, 2]})
+
+
+def test_a_printed_spread_is_shown_and_counts_in_the_verdict() -> None:
+    # ours 0.65 with sd 0.3 / 2**0.5 = 0.2121 over two folds: 2 sd are 0.4243; with a printed 0.3, 2 sd are 0.7348.
+    values = scores({(0, 0): [0.5], (1, 0): [0.8]})
+    assert cell(values=values, printed=0.2).verdict == OUTSIDE
+    found = cell(values=values, printed=0.2, printed_sd=0.3)
+    assert (found.verdict, found.why) == (INSIDE, "|difference| 0.4500, 2 sd of ours and the printed 0.7348")
+    assert grid([found])[1][0][1] == "0.2000 ± 0.3000"
+    one = scores({(0, 0): [0.5]})
+    assert cell(values=one, printed=0.48).verdict == NOT_COMPARABLE
+    assert cell(values=one, printed=0.48, printed_sd=0.03).verdict == INSIDE
+    assert cell(values=one, printed=0.43, printed_sd=0.03).verdict == OUTSIDE
+
+
+def test_parameters_are_those_of_the_full_network_in_demo_mode_too() -> None:
+    plan = Plan.load({})
+    table = {**TABLE, "metrics": {}, "facts": {"Params": "parameters"}}
+    printed = (["m4", 31.12], ["m4", 31.10], ["m1", None])
+    rows = [{"label": f"{run} {value}", "run": run, "printed": [value]} for run, value in printed]
+    for run in ("m1", "m4"):  # a table's scores are read first
+        assert plan.run(f"ssanet/{run}").net.get("width", 1.0) == 1.0 != plan.run(f"ssanet/{run}").spec.net["width"]
+    cells = [
+        results._fact(plan.run(f"ssanet/{row['run']}"), row=row["label"], run="", cls="", protocol="", column="Params",
+                      metric="parameters", printed=line.printed.get("Params"))
+        for row, line in zip(rows, ResultTable.model_validate(table | {"rows": rows}).lines, strict=True)
+    ]  # fmt: skip
+    assert [cell.verdict for cell in cells] == [EQUAL, DIFFERS, ""]
+    assert number(cells[0].ours, cells[0].digits) == "31.12"

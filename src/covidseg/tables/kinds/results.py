@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from covidseg.schema.base import Finite, Name, RunId, ShownClass, Strict
 from covidseg.schema.exhibit import Reads, Table
@@ -15,13 +16,62 @@ if TYPE_CHECKING:
     from covidseg.tables.cell import Cell
 
 
+PrintedValue = Finite | None | Annotated[list[Finite], Field(min_length=2, max_length=2)]
+Printed = dict[str, PrintedValue] | list[PrintedValue]
+AVERAGE = "average"
+AUTHORS = ", authors' maps"
+FACTS = ("parameters",)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table: a run, the class scored (None: the average), and what the paper printed, with spreads."""
+
+    label: str
+    run: str | None
+    cls: str | None
+    printed: dict[str, float]
+    spread: dict[str, float]
+
+
 class Row(Strict):
-    """One table row: a run and what the paper printed for it."""
+    """A run and what the paper printed for it: one line, or one for each class, or these again for a second run."""
 
     label: str
     run: RunId | None = None
+    maps: RunId | None = Field(
+        None, description="A run of the authors' own maps: further lines with the same printed numbers."
+    )
     cls: ShownClass = None
-    printed: dict[str, Finite | None] = Field({}, description="Column heading -> what the paper printed.")
+    printed: Printed = Field(
+        {}, description="Column -> what the paper printed, or [mean, spread]; or a list in the order of the columns."
+    )
+    classes: dict[str, Printed] | None = Field(
+        None, description="In place of class and printed: class, or average -> printed, a line for each."
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Row:
+        if self.classes is not None and (self.cls or self.printed):
+            raise ValueError("classes: stands in place of class and printed; remove these")
+        return self
+
+    def lines(self, headings: list[str]) -> list[Line]:
+        """Return the lines of a table with these columns. Raises ValueError for a list of another length."""
+        parts = {self.cls: self.printed} if self.classes is None else self.classes
+        runs = {self.label: self.run} | ({self.label + AUTHORS: self.maps} if self.maps else {})
+        found = []
+        for label, run in runs.items():
+            for cls, given in parts.items():
+                if isinstance(given, list):
+                    if len(given) != len(headings):
+                        raise ValueError(f"{len(given)} printed values of {label!r} for {len(headings)} columns")
+                    given = dict(zip(headings, given, strict=True))
+                values = {column: value for column, value in given.items() if value is not None}
+                printed = {k: v[0] if isinstance(v, list) else v for k, v in values.items()}
+                spread = {k: v[1] for k, v in values.items() if isinstance(v, list)}
+                found.append(Line(label, run, None if cls == AVERAGE else cls, printed, spread))
+        return found
 
 
 class ResultTable(Table):
@@ -30,13 +80,27 @@ class ResultTable(Table):
     kind: Literal["results"] = "results"
     protocol: Name
     metrics: dict[str, str] = Field(description="Column heading -> metric of the protocol.")
+    facts: dict[str, Literal["parameters"]] = Field(
+        {},
+        description="Column heading -> fact: parameters, in million, of the run's network at its full width.",
+    )
     rows: list[Row]
     notes: list[str] = Field([], description="Sentences at the end of the caption.")
 
+    @model_validator(mode="after")
+    def _whole(self) -> ResultTable:
+        _ = self.lines
+        return self
+
+    @property
+    def lines(self) -> list[Line]:
+        """Return the table's lines in order."""
+        return [line for row in self.rows for line in row.lines(self.headings)]
+
     @property
     def runs(self) -> list[str]:
-        """Return the runs of the rows that have one."""
-        return [row.run for row in self.rows if row.run]
+        """Return the runs of the lines that have one."""
+        return [line.run for line in self.lines if line.run]
 
     @property
     def protocols(self) -> dict[str, list[str]]:
@@ -45,13 +109,13 @@ class ResultTable(Table):
 
     @property
     def headings(self) -> list[str]:
-        """Return the columns."""
-        return list(self.metrics)
+        """Return the columns: metrics, then facts."""
+        return [*self.metrics, *self.facts]
 
     @property
     def printed(self) -> list[tuple[str, list[str]]]:
-        """Return the columns that each row has a printed number for."""
-        return [(row.label, list(row.printed)) for row in self.rows]
+        """Return the columns that each line has a printed number for."""
+        return [(line.label, list(line.printed)) for line in self.lines]
 
     @property
     def scored_by(self) -> str:
@@ -66,16 +130,24 @@ class ResultTable(Table):
         targets.catalogue.check_protocol(self.protocol, f"{where}.protocol")
         check_known(self.metrics.values(), targets.catalogue.protocol(self.protocol).metrics, f"{where}.metrics")
         super().check(targets, paper, where)
-        ids = {row.run: qualified(paper, row.run) for row in self.rows if row.run}
-        known = {run: run_id for run, run_id in ids.items() if targets.resolver.known(run_id)}
+        both = [name for name in self.facts if name in self.metrics]
+        if both:
+            raise UserError(f"{where}.facts: {both[0]!r} is a metric's column too; rename one")
+        known = {run: run_id for run in self.runs if targets.resolver.known(run_id := qualified(paper, run))}
         classes = {run: targets.resolver.run(run_id).spec.classes for run, run_id in known.items()}
         every = list(dict.fromkeys(name for found in classes.values() for name in found))
+        seen = set()
         for k, row in enumerate(self.rows):
-            legal = classes.get(row.run, every) if row.run else every
-            if row.cls and legal:
-                check_known([row.cls], legal, f"{where}.rows.{k}.class")
-            if (row.label, row.cls) in [(other.label, other.cls) for other in self.rows[:k]]:
-                raise UserError(f"{where}.rows.{k}.label: two rows are {row.label!r}; rename one, or give it a class")
+            for line in row.lines(self.headings):
+                legal = classes.get(line.run, every) if line.run else every
+                if line.cls and legal:
+                    at = "class" if row.classes is None else "classes"
+                    check_known([line.cls], legal, f"{where}.rows.{k}.{at}")
+                if (line.label, line.cls) in seen:
+                    raise UserError(
+                        f"{where}.rows.{k}.label: two rows are {line.label!r}; rename one, or give it a class"
+                    )
+                seen.add((line.label, line.cls))
 
     def leaks(self, targets: Targets, paper: str) -> list[tuple[str, str]]:
         """Return (data set, split) of the runs."""
