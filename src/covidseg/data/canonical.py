@@ -36,7 +36,7 @@ class Case:
     ``image`` holds the file's own values, (S, H, W); ``label`` the values of ``Dataset.classes``, None when unlabelled;
     ``lung`` 0/1, None when the data set brings none; ``spacing`` (dz, dy, dx) in mm, NaN when unknown. ``affine`` and
     ``axcodes`` are those of the NIfTI file, so that a mask can be written back on its grid. ``hu`` overrides the guess
-    whether the values are raw HU, for cases cut out of a larger volume.
+    whether the values are raw HU, for cases cut out of a larger volume. ``day``: of a follow-up series.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Case:
     affine: npt.NDArray[np.float64] | None = None
     axcodes: str | None = None
     hu: bool | None = None
+    day: int | None = None
 
 
 def is_hu(image: npt.NDArray) -> bool:
@@ -93,7 +94,8 @@ def write(cases: Iterable[Case], dataset: Dataset, out: Path) -> None:
             store.check()
         if not rows and not (dataset.sources and all(source.optional for source in dataset.sources)):
             raise UserError(f"{dataset.title}: no cases found; check the data set's raw folder")
-    write_table(out / "slices.csv", COLUMNS + _pixel_columns(rows, dataset), rows)
+    day = ["day"] if any("day" in row for row in rows) else []
+    write_table(out / "slices.csv", COLUMNS + day + _pixel_columns(rows, dataset), rows)
 
 
 def _check(case: Case, dataset: Dataset) -> None:
@@ -129,6 +131,8 @@ def _add(store: Any, case: Case, dataset: Dataset) -> list[dict[str, Any]]:
     group.attrs["spacing"] = np.array(case.spacing, np.float64)
     group.attrs["patient"] = case.patient
     group.attrs["role"] = case.role
+    if case.day is not None:
+        group.attrs["day"] = case.day
     if case.affine is not None and case.axcodes is not None:
         group.attrs["affine"] = np.asarray(case.affine, np.float64)
         group.attrs["axcodes"] = case.axcodes
@@ -147,6 +151,7 @@ def _add(store: Any, case: Case, dataset: Dataset) -> list[dict[str, Any]]:
             "dz": dz,
             "dy": dy,
             "dx": dx,
+            **({} if case.day is None else {"day": case.day}),
         }
         if case.label is not None:
             counts = np.bincount(case.label[position].ravel(), minlength=256)
@@ -190,7 +195,7 @@ def kept(row: Mapping[str, Any], dataset: Dataset) -> bool:
     return not counts or None in counts or any(counts)
 
 
-_NUMBERS = {"index", "position", "native_height", "native_width", "top", "left", "height", "width"}
+_NUMBERS = {"index", "position", "day", "native_height", "native_width", "top", "left", "height", "width"}
 
 
 def read_table(path: Path) -> Iterator[dict[str, Any]]:

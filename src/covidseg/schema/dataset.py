@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from covidseg.schema.base import (
     Address,
@@ -49,6 +49,23 @@ class Phantom(Strict):
     lung: Share = Field(description="Share of lung pixels over the slices with lesion.")
     ggo: Share = Field(description="Share of ground-glass pixels over the slices with lesion.")
     consolidation: Share = Field(description="Share of consolidation pixels over the slices with lesion.")
+    days: list[Count] = Field(
+        [], exclude_if=lambda days: not days, description="importer series: the days on which each patient is scanned."
+    )
+    courses: list[list[Annotated[float, Field(gt=0, le=1)]]] = Field(
+        [],
+        exclude_if=lambda courses: not courses,
+        description="importer series: per patient, the size of the lesions on each day, relative to the largest.",
+    )
+    noise: Finite = Field(
+        38.0, gt=0, exclude_if=lambda noise: noise == 38, description="Deviation of the scanner's noise in HU."
+    )
+
+    @model_validator(mode="after")
+    def _one_course_per_day(self) -> Phantom:
+        if any(len(course) != len(self.days) for course in self.courses):
+            raise ValueError("courses: each needs one number per entry of days")
+        return self
 
 
 class Crop(Strict):

@@ -12,7 +12,7 @@ from covidseg.schema import Dataset
 
 IMPORTERS = [
     "covid_ct_seg", "covid_semiseg", "covid_semiseg_maps", "folder", "joined", "medseg_slices", "medseg_volumes",
-    "png_halves", "png_slices",
+    "png_halves", "png_slices", "series",
 ]  # fmt: skip
 
 

@@ -22,15 +22,16 @@ def write(name: str, dataset: Dataset, raw: Path) -> None:
 
     The layout is that of the data set's importer. Raises UserError when the data set has no phantom.
     """
-    from covidseg.data.phantom.layouts import LAYOUTS
+    from covidseg.data.phantom import layouts, series
 
-    if dataset.phantom is None or dataset.importer not in LAYOUTS:
+    made_by = {**layouts.LAYOUTS, "series": series.series_files}
+    if dataset.phantom is None or dataset.importer not in made_by:
         raise UserError(f"{name}: has no phantom twin; use mode: paper, or another data set")
     raw.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{raw.name}{files.MAKING}", dir=raw.parent))
     try:
         with clear_when_full(raw):
-            LAYOUTS[dataset.importer](dataset.phantom, temporary)
+            made_by[dataset.importer](dataset.phantom, temporary)
             made = sorted(path for path in temporary.rglob("*") if path.is_file())
             digest = hashlib.sha256("".join(f"{files.sha256(path)}  {path.name}\n" for path in made).encode())
             files.write_json(

@@ -41,7 +41,7 @@ def covid_ct_seg_files(phantom: Phantom, raw: Path) -> None:
     plans = [
         plan
         for case, name in enumerate(names)
-        for plan in _volume((phantom.seed, case), phantom.slices, _extent(name), empty=2 + case % 2)
+        for plan in volume_plans((phantom.seed, case), phantom.slices, _extent(name), empty=2 + case % 2)
     ]
     scans = iter(_maker(phantom, plans))
     for name in names:
@@ -50,7 +50,7 @@ def covid_ct_seg_files(phantom: Phantom, raw: Path) -> None:
         image = np.stack([scan.hu for scan in volume])
         lungs = np.stack([scan.left * np.uint8(1) + scan.right * np.uint8(2) for scan in volume])
         mask = np.where(np.stack([(scan.label == 1) | (scan.label == 2) for scan in volume]), 3, lungs).astype(np.uint8)
-        voxels = _hu(image) if name in CORONACASES else to_8bit(image, WINDOW, name, hu=True)
+        voxels = stored_hu(image) if name in CORONACASES else to_8bit(image, WINDOW, name, hu=True)
         for folder, array in ((covid_ct_seg.IMAGES, voxels), (covid_ct_seg.MASKS, mask)):
             nifti(raw / folder / f"{name}.nii.gz", array, axcodes, phantom)
     for folder in (covid_ct_seg.IMAGES, covid_ct_seg.MASKS):
@@ -68,7 +68,9 @@ def medseg_slices_files(phantom: Phantom, raw: Path) -> None:
 
 def medseg_volumes_files(phantom: Phantom, raw: Path) -> None:
     """Write nine windowed volumes, larger than the field that is cropped from them, and their masks."""
-    plans = [plan for k in range(9) for plan in _volume((phantom.seed, k), phantom.slices, LARGER, 1, phantom.healthy)]
+    plans = [
+        plan for k in range(9) for plan in volume_plans((phantom.seed, k), phantom.slices, LARGER, 1, phantom.healthy)
+    ]
     scans = iter(_maker(phantom, plans, effusion=0.3))
     for k in range(1, 10):
         image, mask = raw / medseg_volumes.IMAGES / f"{k}.nii.gz", raw / medseg_volumes.MASKS / f"{k}.nii.gz"
@@ -165,7 +167,7 @@ def _maker(phantom: Phantom, plans: Sequence[Plan], effusion: float = 0.0, crop:
     return Maker(plans, phantom.size, shares, effusion, crop=crop)
 
 
-def _volume(patient: tuple[int, ...], slices: int, extent: float, empty: int, healthy: int = 0) -> list[Plan]:
+def volume_plans(patient: tuple[int, ...], slices: int, extent: float, empty: int, healthy: int = 0) -> list[Plan]:
     """Plan a volume from foot to head; ``empty`` slices at its ends show no lesion.
 
     So do ``healthy`` more, half of them in the middle third, half at the ends: or a slice's height would tell whether
@@ -205,7 +207,8 @@ def _extent(name: str) -> float:
     return LARGER if name in RADIOPAEDIA else 1.0
 
 
-def _hu(image: npt.NDArray) -> npt.NDArray[np.int16]:
+def stored_hu(image: npt.NDArray) -> npt.NDArray[np.int16]:
+    """Return HU as a scanner stores them: whole, within 12 bits."""
     return np.rint(image).clip(-1024, 3071).astype(np.int16)
 
 
@@ -219,6 +222,6 @@ def _windowed(scan: Scan) -> npt.NDArray[np.uint8]:
 def _stack(image: Path, mask: Path | None, scans: Iterable[Scan], phantom: Phantom, hu: bool) -> None:
     made = list(scans)
     voxels = np.stack([scan.hu for scan in made])
-    nifti(image, _hu(voxels) if hu else to_8bit(voxels, WINDOW, image.name, hu=True), "LPS", phantom, len(made))
+    nifti(image, stored_hu(voxels) if hu else to_8bit(voxels, WINDOW, image.name, hu=True), "LPS", phantom, len(made))
     if mask:
         nifti(mask, np.stack([scan.label for scan in made]), "LPS", phantom, len(made))

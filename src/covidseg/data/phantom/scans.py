@@ -22,7 +22,10 @@ Crop = Callable[[npt.NDArray[np.bool_]], tuple[slice, slice]]
 
 @dataclass
 class Plan:
-    """One slice to make: whose, at which height, how large its lesion (relative), and on which grid."""
+    """One slice to make: whose, at which height, how large its lesion (relative), and on which grid.
+
+    ``day``, where it is not 0, is that of a follow-up: another draw of the grain and of what else is denser.
+    """
 
     patient: tuple[int, ...]
     position: int
@@ -30,6 +33,7 @@ class Plan:
     weight: float
     extent: float = 1.0
     dense: float = 0.0
+    day: int = 0
 
 
 @dataclass
@@ -112,14 +116,15 @@ class Maker:
         seed = (*plan.patient, plan.position)
         patient, chest = self._chest(plan, self.size)
         style = lesions.Style.draw(plan.patient)
-        image = lesions.distract(anatomy.paint(patient, chest, plan.height, plan.position), chest, seed)
+        today = (*seed, plan.day) if plan.day else seed
+        image = lesions.distract(anatomy.paint(patient, chest, plan.height, plan.position), chest, today)
         label = np.zeros(image.shape, np.uint8)
         if sum(pixels):
             found = lesions.lesion(chest, style, (patient.wide, patient.deep), plan.height, pixels, seed)
             image = lesions.paint(image, found, chest, style, seed)
             label = found.label
         label[(chest.effusion > 0.5) & (label == 0) & (chest.lung <= 0.5)] = 3
-        rng = np.random.default_rng([*seed, 11])
+        rng = np.random.default_rng([*today, 11])
         grain = ndimage.gaussian_filter(rng.standard_normal(image.shape, dtype=np.float32), 0.6)
         return Scan(plan, image + grain * np.float32(self.noise / 0.48), label, chest.right, chest.left)
 
