@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,14 +34,25 @@ def encoder_of(net: dict[str, Any]) -> str | None:
     return str(net.get("encoder", encoder))
 
 
-def fetch(encoder: str, folder: Path, mirror: Path | None, progress: Callable[[str], None] | None = None) -> Path:
+def fetch(
+    encoder: str,
+    folder: Path,
+    mirror: Path | None,
+    hashes: Mapping[str, str],
+    progress: Callable[[str], None] | None = None,
+) -> Path:
     """Return the file of an encoder's weights, from ``folder``, the mirror, or its address.
 
-    Raises UserError when it cannot be had or its sha256 does not start as its name ends.
+    Those of ResNet-38d have no address: they come from the mirror with a sha256 that ``hashes`` names. Raises UserError
+    when a file cannot be had, or its sha256 does not start as its name ends.
     """
     from covidseg.data.fetch import weights
+    from covidseg.data.unpublished import find
 
-    return weights(WEIGHTS[encoder], folder, mirror, "set init: random in config.yaml", progress)
+    remedy = "set init: random in config.yaml"
+    if encoder not in WEIGHTS:
+        return find(encoder, mirror, hashes, remedy)
+    return weights(WEIGHTS[encoder], folder, mirror, remedy, progress)
 
 
 def read(path: Path, what: str) -> dict[str, Tensor]:

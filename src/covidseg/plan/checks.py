@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from covidseg.base.errors import UserError, nearest
+from covidseg.data import unpublished
 from covidseg.data.importers.folder import names as names_below
 from covidseg.plan.catalogue import Catalogue
 from covidseg.plan.graph import JobGraph
@@ -32,6 +33,7 @@ class Checks:
             self.catalogue.described(name)
         for name in self._config.stand_ins:
             self.catalogue.stands_for(name)
+        check_known(self._config.weights, unpublished.KNOWN, f"{self._source}: weights")
         for paper_name, paper in self._papers.items():
             where = f"{WORKFLOW}/papers/{paper_name}.yaml"
             for name in paper.runs:
@@ -46,6 +48,10 @@ class Checks:
             for name in paper.masks or []:
                 if self.resolver.run(f"{paper_name}/{name}").spec.maps:
                     raise UserError(f"{where}: masks: {name} has no model, others released its maps; name another run")
+                if (train := self.resolver.run(f"{paper_name}/{name}").spec.train).LABELS_ONLY:
+                    raise UserError(
+                        f"{where}: masks: {name} only makes labels (method {train.method}); name a run that learns them"
+                    )
             self._check_claims(paper_name, paper.tested, where)
         for dataset, split in self.graph.leak_sets():
             self._check_cases(dataset, split)

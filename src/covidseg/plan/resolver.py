@@ -110,7 +110,11 @@ class Resolver:
         self.catalogue.split_path(split_name, f"{where}.split")
         spec = self._with_init(spec, where)
         described = spec.net
+        paper_saliency = getattr(spec.train, "saliency", None)
+        spec = self._with_saliency(spec)
         scaled, changes = scale_maps(spec, self._preset) if spec.maps else scale(spec, self._preset)
+        if (used := getattr(spec.train, "saliency", None)) != paper_saliency:
+            changes = [f"saliency: {used} instead of {paper_saliency}", *changes]
         spec = scaled.model_copy(
             update={
                 "dataset": dataset,
@@ -164,6 +168,14 @@ class Resolver:
                 f"{where}.net.init: ImageNet's weights take a picture; set input.mode: slice or masked, or init: random"
             )
         return spec
+
+    def _with_saliency(self, spec: RunSpec) -> RunSpec:
+        """Return the spec with the configuration's source of saliency; phantoms have lungs, no published network's."""
+        source = getattr(spec.train, "saliency", None)
+        used = self._config.saliency or ("lungs" if self._config.mode == "demo" else source)
+        if source is None or used == source:
+            return spec
+        return spec.model_copy(update={"train": spec.train.model_copy(update={"saliency": used})})
 
     def _check_maps(self, spec: RunSpec, where: str) -> None:
         """Check a run whose predictions are others' maps. Raises UserError."""

@@ -19,6 +19,7 @@ else:  # read from the folder, because importing covidseg.lungs would load numpy
     LungSource = Literal[tuple(sorted(p.stem for p in Path(__file__).parents[1].glob("lungs/sources/[!_]*.py")))]
 InputMode = Literal["slice", "slice+lung", "masked"]
 Init = Literal["imagenet", "random"]
+Saliency = Literal["poolnet", "contrast", "lungs"]
 
 
 # Names become parts of paths, of commands and of table rows.
@@ -74,6 +75,7 @@ Folder = Annotated[Path, AfterValidator(_folder)]
 Inside = Annotated[str, AfterValidator(_inside)]
 Address = Annotated[str, AfterValidator(_address)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Positive = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Pixels = Annotated[int, Field(ge=16, le=8192)]
 ShownClass = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from covidseg.schema.base import Count, Folder, Init, LungSource, Mode, Name, RunId, Strict, Unique
+from covidseg.schema.base import Count, Folder, Init, LungSource, Mode, Name, RunId, Saliency, Sha256, Strict, Unique
 
 
 class Config(Strict):
@@ -32,3 +32,9 @@ class Config(Strict):
     stand_ins: dict[Name, Name] = Field({}, description="Data set -> data set used in its place; said in captions.")
     lungs: dict[Name, LungSource] = Field({}, description="Data set -> where its lung masks come from.")
     init: Init = Field("imagenet", description="random: no encoder starts from ImageNet's weights; said in captions.")
+    saliency: Saliency | None = Field(
+        None, description="Where saliency comes from, in place of what each run says; said in captions."
+    )
+    weights: dict[Name, Sha256] = Field(
+        {}, description="Weights without a public hash: name -> sha256 of MIRROR/weights/NAME.pth."
+    )

@@ -58,6 +58,7 @@ class Training(Strict):
     RATES: ClassVar[tuple[str, ...]] = ()
     WRITES: ClassVar[tuple[str, ...]] = (MODEL,)
     ONE_CLASS: ClassVar[bool] = False  # whether the method knows one class and background only
+    LABELS_ONLY: ClassVar[bool] = False  # whether it makes labels for others, with a model that segments nothing
 
     if TYPE_CHECKING:  # each method says which it is
         method: str = ""

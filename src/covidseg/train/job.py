@@ -27,7 +27,8 @@ class Job:
     the source, so that a training killed before a change of code is not gone on with after it. pool: the folder of the
     unlabelled slices' tensors, and pool_values: which of their label values are lesion, as far as they have labels;
     references: role -> the finished training of another run, of which a file is read in that role, as ``start``. maps:
-    the store of others' maps of the test slices; weights: the file of published weights that the encoder starts from.
+    the store of others' maps of the test slices; weights: the file of published weights that the encoder starts from;
+    saliency_weights: that of the network that finds saliency.
     stream tells the trainings of one job apart: none is that of the first. No stream may end in 0, as numpy takes a
     missing number for a 0.
     """
@@ -46,6 +47,7 @@ class Job:
     references: dict[str, Job] = field(default_factory=dict)
     maps: Path | None = None
     weights: Path | None = None
+    saliency_weights: Path | None = None
     stream: tuple[int, ...] = ()
 
     @property

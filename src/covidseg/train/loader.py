@@ -139,8 +139,11 @@ class SliceLoader:
 
     def hold(self) -> None:
         """Put all slices on the device, a part at a time; batches then come from there."""
-        shape = (len(self), self.size, self.size)
-        self._held = {what: torch.empty(shape, dtype=torch.uint8, device=self.device) for what in self._wanted}
+        one = np.zeros(1, np.int64)
+        self._held = {
+            what: torch.empty((len(self), *self._gather(what, one).shape[1:]), dtype=torch.uint8, device=self.device)
+            for what in self._wanted
+        }
         for rows in in_batches(np.arange(len(self)), PART):
             for what, whole in self._held.items():
                 whole[rows[0] : rows[-1] + 1] = torch.from_numpy(self._gather(what, rows))

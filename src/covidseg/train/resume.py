@@ -58,14 +58,14 @@ class Resume:
         self.path.unlink(missing_ok=True)
 
 
-def clear(folder: Path) -> None:
+def clear(folder: Path, more: tuple[str, ...] = ()) -> None:
     """Remove what would look finished, the record first, and what a killed job left half-written.
 
-    The resume state stays.
+    ``more``: files that a method writes besides those of all. The resume state stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("run.json", *OUTPUTS):
+    for name in ("run.json", *OUTPUTS, *more):
         (folder / name).unlink(missing_ok=True)
-    for name in (*OUTPUTS, "run.json", "resume.pt"):
+    for name in (*OUTPUTS, *more, "run.json", "resume.pt"):
         for left in folder.glob(f".{name}.*"):
             left.unlink()

@@ -25,6 +25,7 @@ def job_of(
 
     Raises UserError for a fold that the split lacks, and for what is missing, damaged or was made from something else.
     """
+    from covidseg.data import unpublished
     from covidseg.nets import published
 
     if fold not in run.all_folds:
@@ -42,9 +43,14 @@ def job_of(
     for name in before:
         _check_stage(plan, run, fold, seed, name, inputs)
     encoder = published.encoder_of(run.spec.net)
-    weights = published.fetch(encoder, plan.config.data / "weights", plan.catalogue.mirror, say) if encoder else None
+    folder, mirror, hashes = plan.config.data / "weights", plan.catalogue.mirror, plan.config.weights
+    weights = published.fetch(encoder, folder, mirror, hashes, say) if encoder else None
+    salient = None
+    if getattr(run.spec.train, "saliency", None) == "poolnet":
+        salient = unpublished.find("poolnet", mirror, hashes, "set saliency: lungs or contrast in config.yaml")
+        inputs["saliency"] = sha256(salient)
     code = record.code_fingerprint(*plan.fingerprints.train_modules(run.spec))
-    return replace(job, weights=weights, code=code), inputs
+    return replace(job, weights=weights, saliency_weights=salient, code=code), inputs
 
 
 def _job(plan: Plan, run: Run, fold: int, seed: int) -> Job:

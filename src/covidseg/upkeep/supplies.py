@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from covidseg.base.errors import UserError
 from covidseg.plan import Plan
 from covidseg.schema import Source
 
@@ -27,6 +28,7 @@ def supplies(plan: Plan) -> Iterator[Supply]:
         dataset = plan.dataset(name)
         if not dataset.joins and dataset.folder is None and plan.catalogue.files_of(name) == name:
             yield _dataset(plan, name)
+    yield from _unpublished(plan)
     for url in dict.fromkeys(_weights(plan)):
         file = url.rpartition("/")[2]
         mirrors = (
@@ -57,12 +59,29 @@ def _host(source: Source, url: str) -> str:
     return "figshare.com" if url.startswith("figshare:") else urlsplit(url).netloc
 
 
+def _unpublished(plan: Plan) -> Iterator[Supply]:
+    """Yield the weights that only the mirror can give."""
+    from covidseg.data import unpublished
+    from covidseg.nets import published as encoders
+
+    specs = [plan.run(run).spec for run in plan.graph.all_runs()]
+    names = [encoders.encoder_of(spec.net) for spec in specs] + [
+        getattr(spec.train, "saliency", None) for spec in specs
+    ]
+    for name in dict.fromkeys(name for name in names if name in unpublished.KNOWN):
+        try:
+            unpublished.find(name, plan.catalogue.mirror, plan.config.weights, "see config.yaml")
+            yield Supply(True, True, f"{name}: in the mirror")
+        except UserError as e:
+            yield Supply(False, False, f"{name}: {e}")
+
+
 def _weights(plan: Plan) -> Iterator[str]:
     """Yield the addresses of the published weights that encoders and lung masks start from."""
     from covidseg.nets import published as encoders
 
     for run in plan.graph.all_runs():
-        if encoder := encoders.encoder_of(plan.run(run).spec.net):
+        if (encoder := encoders.encoder_of(plan.run(run).spec.net)) and encoder in encoders.WEIGHTS:
             yield encoders.WEIGHTS[encoder]
     for name in plan.graph.all_datasets():
         if (address := plan.catalogue.lung_source(name)["weights"]) is not None:

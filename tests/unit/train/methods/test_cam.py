@@ -1,0 +1,159 @@
+"""Labels from a classifier, labels from a random walk, and a training that learns them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from covidseg.base.errors import UserError
+from covidseg.jobs import record
+from covidseg.train import Job, run
+from tests.unit.train import blobs
+
+CAM: dict[str, Any] = {
+    "input": {"size": 32, "mode": "slice"},
+    "net": {"name": "classifier", "width": 0.125, "encoder": "resnet50", "init": "random"},
+    "losses": {"cross_entropy": {}},
+    "train": {"method": "cam", "epochs": 4, "batch": 6, "optimizer": {"lr": 3e-3}},
+}
+WALK: dict[str, Any] = CAM | {
+    "net": {"name": "irn", "width": 0.125, "init": "random"},
+    "losses": {"pixel_pairs": {"radius": 3}},
+    "train": {"method": "walk", "maps_of": "cls", "epochs": 2, "batch": 6, "steps": 8, "optimizer": {"lr": 3e-3}},
+}
+KILLING = """\
+import json, sys
+from tests.unit.train import blobs
+from covidseg.train.loop import Loop
+blobs.Loop = Loop
+blobs.SPEC.update(json.loads(sys.argv[1]))
+blobs.main(*sys.argv[2:])
+"""
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "run.json"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return tensors of slices, every second without lesion."""
+    folder = blobs.make(tmp_path_factory.mktemp("weak") / "data")
+    label, image, lung = (np.load(folder / f"{name}.npy") for name in ("label", "image", "lung"))
+    healthy = np.arange(len(label)) % 2 == 1
+    image[healthy] = np.where(label[healthy] > 0, np.roll(image, 7, 2)[healthy], image[healthy])
+    image[healthy] = np.where(label[healthy] > 0, image[lung > 0].min() + 20, image[healthy])
+    label[healthy] = 0
+    np.save(folder / "label.npy", label)
+    np.save(folder / "image.npy", image)
+    return folder
+
+
+def finish(job: Job, name: str) -> tuple[Job, dict[str, Any]]:
+    """Run a job and write its record, as the step does."""
+    facts = run(job, blobs.quiet)
+    record.write(job.out / "run.json", run=name, spec_hash="", **facts)
+    return job, facts
+
+
+@pytest.fixture(scope="module")
+def classified(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, dict[str, Any]]:
+    return finish(blobs.job(data, tmp_path_factory.mktemp("cls"), **CAM), "cls")
+
+
+def test_what_a_classifier_leaves(classified: tuple[Job, dict[str, Any]], data: Path) -> None:
+    job, facts = classified
+    assert sorted(contents(job.out)) == ["history.csv", "labels.h5", "maps.h5", "model.safetensors", "predictions.h5"]
+    assert facts["slices"] == {"train": 24, "val": 6, "test": 6}
+    assert facts["image_labels"] == {"train": 12, "val": 3, "test": 3}
+    assert facts["accuracy"] >= 0.5
+    with h5py.File(job.out / "maps.h5") as maps:
+        assert maps["index"].shape == (36,)
+        assert {key: maps[key].shape for key in ("average", "max", "last")} == dict.fromkeys(
+            ("average", "max", "last"), (36, 4, 4)
+        )
+        assert json.loads(maps.attrs["epochs"]) == [1, 2, 4]
+        assert maps["epochs"].shape == (36, 3, 4, 4)
+        assert (maps["max"][()] >= maps["average"][()]).all()
+        assert not maps["average"][1:24:2].any()  # training slices without lesion have no attention
+        assert maps["average"][0:24:2].any()
+    with h5py.File(job.out / "labels.h5") as labels:
+        assert labels["index"][()].tolist() == list(range(24))
+        found = labels["labels"][()]
+    assert not found[1::2].any()
+    assert set(np.unique(found[::2]).tolist()) <= {0, 1, 255}
+    lung = np.load(data / "lung.npy")[:24:2]
+    assert (found[::2][lung == 0] != 255).all()  # where nothing is salient, all is known
+    counted = {"background": 0, "lesion": 1, "without": 255}
+    assert facts["labels"]["pixels"] == {name: int((found == value).sum()) for name, value in counted.items()}
+    with h5py.File(job.out / "predictions.h5") as predictions:
+        assert predictions["index"][()].tolist() == list(range(30, 36))
+        assert predictions["prob"].shape == (6, 1, 32, 32)
+
+
+def test_a_killed_classifier_ends_in_the_same_bytes(
+    data: Path, tmp_path: Path, classified: tuple[Job, dict[str, Any]]
+) -> None:
+    points = ["batch:2", "resume.pt:3", "batch:7", "maps.h5:1", "labels.h5:1", "predictions.h5:1"]
+    command = [sys.executable, "-c", KILLING, json.dumps(CAM), str(data), str(tmp_path), *points]
+    subprocess.run(command, check=True)
+    facts = run(blobs.job(data, tmp_path, **CAM), blobs.quiet)
+    assert facts["resumed"]
+    assert contents(tmp_path) == contents(classified[0].out)
+
+
+def test_other_labels_from_the_same_maps(data: Path, tmp_path: Path, classified: tuple[Job, dict[str, Any]]) -> None:
+    first = classified[0]
+    changed = CAM | {"train": CAM["train"] | {"fusion": "max", "foreground": 0.9, "start": "cls"}}
+    job = replace(blobs.job(data, tmp_path, **changed), references={"start": first})
+    facts = run(job, blobs.quiet)
+    ours, theirs = contents(tmp_path), contents(first.out)
+    same = {name for name in ours if ours[name] == theirs[name]}
+    assert same == {"history.csv", "maps.h5", "model.safetensors"}
+    assert facts["taken_from"] == "cls"
+    assert facts["labels"]["fusion"] == "max"
+    assert facts["labels"]["pixels"]["lesion"] < classified[1]["labels"]["pixels"]["lesion"]
+
+
+def test_maps_walk_and_their_labels_are_learned(
+    data: Path, tmp_path: Path, classified: tuple[Job, dict[str, Any]]
+) -> None:
+    walked = replace(blobs.job(data, tmp_path / "walk", **WALK), references={"maps": classified[0]})
+    walked, facts = finish(walked, "walk")
+    with h5py.File(walked.out / "maps.h5") as maps:
+        assert maps["average"].shape == (36, 8, 8)
+        assert not maps["average"][1:24:2].any()
+    assert facts["labels"]["pixels"]["without"] == 0
+    learned = {
+        "net": {"name": "unet", "width": 0.0625},
+        "losses": {"tversky": {}},
+        "input": CAM["input"],
+        "train": {"epochs": 1, "batch": 6, "labels": {"run": "walk"}},
+    }
+    job = replace(blobs.job(data, tmp_path / "net", **learned), references={"labels": walked})
+    assert run(job, blobs.quiet)["slices"]["train"] == 24
+
+
+@pytest.mark.parametrize(("value", "words"), [(0, "are without lesion"), (1, "show lesion")])
+def test_labels_of_one_kind_are_refused(value: int, words: str, data: Path, tmp_path: Path) -> None:
+    own = tmp_path / "data"
+    own.mkdir()
+    for path in data.iterdir():
+        (own / path.name).write_bytes(path.read_bytes())
+    np.save(own / "label.npy", np.full_like(np.load(data / "label.npy"), value))
+    with pytest.raises(UserError, match=f"all 24 training slices of fold 0 {words}; a classifier also needs slices"):
+        run(blobs.job(own, tmp_path / "out", **CAM), blobs.quiet)
+
+
+def test_maps_of_another_split_are_refused(data: Path, tmp_path: Path, classified: tuple[Job, dict[str, Any]]) -> None:
+    job = replace(blobs.job(data, tmp_path, fold=1, **WALK), references={"maps": classified[0]})
+    with pytest.raises(UserError, match=r"maps\.h5: maps of other slices than this fold's"):
+        run(job, blobs.quiet)
