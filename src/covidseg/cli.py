@@ -153,7 +153,11 @@ def stage(
 
 
 @app.command()
-def masks(context: typer.Context, run: RunName, gpus: Gpus = 0) -> None:
+def masks(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(help="paper/run, or paper/run@dataset for the scans of another data set.")],
+    gpus: Gpus = 0,
+) -> None:
     """Predict whole scans with a run's models: masks on each scan's own grid, and volumes.csv. Goes on where it was."""
     from covidseg import steps
 

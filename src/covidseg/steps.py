@@ -217,12 +217,15 @@ def stage(plan: Plan, run_id: str, fold: int, seed: int, name: str, gpus: int = 
     record.write(path, stage=name, **about, outputs=outputs, gpus=held, **facts)
 
 
-def masks(plan: Plan, run_id: str, gpus: int = 0) -> None:
-    """Predict whole scans with a run's models, holding ``gpus`` GPUs, see ``leases.lease``."""
+def masks(plan: Plan, name: str, gpus: int = 0) -> None:
+    """Predict whole scans with a run's models, holding ``gpus`` GPUs, see ``leases.lease``.
+
+    ``name`` is the run, and after an @ the data set whose scans are predicted, if not its own.
+    """
     from covidseg.inference import masks as making
 
     with leases.lease(plan.config.device, gpus, _say):
-        making.write(plan, plan.run(run_id), _say)
+        making.write(plan, name, _say)
 
 
 def score(plan: Plan, run_id: str) -> None:

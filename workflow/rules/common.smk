@@ -65,6 +65,7 @@ wildcard_constraints:
     split=one_of(split for _, split in LEAKS),
     paper=one_of(PLAN.papers),
     run=one_of(name for paper in PLAN.papers.values() for name in paper.runs),
+    masks=one_of(masks.partition("/")[2] for masks in MASKS),
     fold=r"\d+",
     seed=r"\d+",
     stage=one_of(name for run in RUNS for name in PLAN.run(run).spec.stages),
@@ -84,6 +85,14 @@ def growing(amount):
 
 def run_of(wildcards):
     return PLAN.run(f"{wildcards.paper}/{wildcards.run}")
+
+
+def masks_of(wildcards):
+    return PLAN.targets.masks_of(f"{wildcards.paper}/{wildcards.masks}")
+
+
+def masks_needs(wildcards):
+    return PLAN.needs.masks(masks_of(wildcards)[0].spec)
 
 
 def needs_of(wildcards):

@@ -4,27 +4,27 @@
 
 rule masks:
     input:
-        lambda w: jobs_of(run_of(w).id, "run.json"),
-        lambda w: jobs_of(run_of(w).id, "model.safetensors"),
-        lambda w: P.canonical(run_of(w).spec.dataset) / "import.json",
-        lambda w: P.canonical(run_of(w).spec.dataset) / "lungs.json",
-        split=lambda w: PLAN.catalogue.split_path(run_of(w).spec.split),
+        lambda w: jobs_of(masks_of(w)[0].id, "run.json"),
+        lambda w: jobs_of(masks_of(w)[0].id, "model.safetensors"),
+        lambda w: P.canonical(masks_of(w)[1]) / "import.json",
+        lambda w: P.canonical(masks_of(w)[1]) / "lungs.json",
+        split=lambda w: PLAN.catalogue.split_path(masks_of(w)[0].spec.split),
     output:
-        record=P.masks("{paper}/{run}") / "masks.json",
-        volumes=P.masks("{paper}/{run}") / "volumes.csv",
+        record=P.masks("{paper}/{masks}") / "masks.json",
+        volumes=P.masks("{paper}/{masks}") / "volumes.csv",
     log:
-        LOGS / "masks" / "{paper}" / "{run}.log",
+        LOGS / "masks" / "{paper}" / "{masks}.log",
     conda:
         ENV
-    threads: lambda w: run_of(w).spec.threads
+    threads: lambda w: masks_of(w)[0].spec.threads
     resources:
         gpu=leases.gpus(PLAN.config.device),
-        mem_mb=lambda w, attempt: attempt * PLAN.needs.masks(run_of(w).spec).memory_mb,
-        runtime=lambda w: PLAN.needs.masks(run_of(w).spec).minutes,
+        mem_mb=lambda w, attempt: attempt * masks_needs(w).memory_mb,
+        runtime=lambda w: masks_needs(w).minutes,
     params:
-        spec=lambda w: PLAN.fingerprints.masks(run_of(w).id),
+        spec=lambda w: PLAN.fingerprints.masks(f"{w.paper}/{w.masks}"),
         code=code("inference.masks"),
     message:
-        "masks {wildcards.paper}/{wildcards.run}"
+        "masks {wildcards.paper}/{wildcards.masks}"
     shell:
-        "covidseg masks {wildcards.paper:q}/{wildcards.run:q} --gpus {resources.gpu} 2> {log:q}"
+        "covidseg masks {wildcards.paper:q}/{wildcards.masks:q} --gpus {resources.gpu} 2> {log:q}"

@@ -28,27 +28,29 @@ from covidseg.plan import Plan, Run, fingerprint_of
 from covidseg.upkeep.freshness import masks_made_from, usable_model
 
 
-def write(plan: Plan, run: Run, say: Callable[[str], None]) -> None:
-    """Write a mask per scan, ``volumes.csv`` and last ``masks.json`` into the run's folder of masks.
+def write(plan: Plan, name: str, say: Callable[[str], None]) -> None:
+    """Write a mask per scan, ``volumes.csv`` and last ``masks.json`` into the folder of the masks of this name.
 
-    NIfTI scans get ``<case>.nii.gz`` of their shape and affine, 8-bit slices ``<case>.png``. Raises UserError when a
-    training is missing or not today's row's.
+    The name is a run's, for the scans of its own data set, or ``run@dataset``. NIfTI scans get ``<case>.nii.gz`` of
+    their shape and affine, 8-bit slices ``<case>.png``. Raises UserError when a training is missing or not today's
+    row's.
     """
-    started, out = time.time(), plan.paths.masks(run.id)
-    canonical = plan.paths.canonical(run.spec.dataset)
+    started, out = time.time(), plan.paths.masks(name)
+    run, dataset = plan.targets.masks_of(name)
+    canonical = plan.paths.canonical(dataset)
     members = {job: member(plan, run, *job) for job in run.jobs}
-    crop = plan.dataset(run.spec.dataset).crop
-    made_from = masks_made_from(plan, run)
+    crop = plan.dataset(dataset).crop
+    made_from = masks_made_from(plan, name)
     (out / "masks.json").unlink(missing_ok=True)
-    values = mask_values(plan, run)
+    values, known = mask_values(plan, run, dataset), _known(plan, run, dataset)
     done = Done(out / "done.jsonl", fingerprint_of(made_from))
     rows, left_out = [], []
     with ExitStack() as stack:
         store = stack.enter_context(Store(canonical))
-        lungs = stack.enter_context(Store(canonical / "lungs.h5")) if run.spec.lungs != "none" else None
+        lungs = stack.enter_context(Store(canonical / "lungs.h5")) if plan.catalogue.lungs(dataset) != "none" else None
         cases = store.cases()
         for number, case in enumerate(cases, 1):
-            blind = _blind(plan, run, case)
+            blind = _blind(plan, run, case) if dataset == run.spec.dataset else run.jobs
             row = done.rows.get(case) if blind else None
             if not blind:
                 left_out.append(case)
@@ -58,27 +60,38 @@ def write(plan: Plan, run: Run, say: Callable[[str], None]) -> None:
                 image, side = store.image(case), crop.size if crop else None
                 found = predicted(image, lung, side, run.spec, [members[job] for job in blind])
                 files = write_mask(out, case, labelled(found, list(values.values())), store.attrs(case))
+                truth, spacing = _truth(known, store.label(case)), store.attrs(case)["spacing"]
                 row = {
                     "case": case,
                     "role": str(store.attrs(case)["role"]),
                     "slices": len(found),
                     "models": len(blind),
-                    **volumes(found, lung, _truth(run, store.label(case)), store.attrs(case)["spacing"], list(values)),
+                    **volumes(found, lung, truth, spacing, list(values)),
                     "files": {path.name: sha256(path) for path in files},
                 }
                 done.add(row)
             rows.append(row)
-            say(f"{run.id}: {number} of {len(cases)} scans, {case}")
+            say(f"{name}: {number} of {len(cases)} scans, {case}")
     if not rows:
-        raise UserError(f"{run.id}: its models trained on every scan; add unlabelled scans (imagesTs)")
+        raise UserError(f"{name}: its models trained on every scan; add unlabelled scans (imagesTs)")
     _finish(out, rows, made_from=made_from, labels=values, left_out=left_out, seconds=round(time.time() - started, 2))
 
 
-def mask_values(plan: Plan, run: Run) -> dict[str, int]:
-    """Return class -> value in the masks: the user's own where each class is one label, else 1..K."""
-    dataset = plan.dataset(run.spec.dataset)
-    joined = list(run.spec.values.values())
-    if any(len(values) != 1 for values in joined):
+def _known(plan: Plan, run: Run, dataset: str) -> dict[str, tuple[int, ...]]:
+    """Return class -> the label values that it joins in a data set; empty where that does not have all classes."""
+    known = plan.dataset(dataset)
+    there = {*known.classes, *known.unions}
+    return plan.catalogue.class_values(dataset, run.spec.classes) if {*run.spec.classes} <= there else {}
+
+
+def mask_values(plan: Plan, run: Run, of: str | None = None) -> dict[str, int]:
+    """Return class -> value in the masks of a data set's scans, the run's own if none is named: the user's own where
+    each class is one label, else 1..K.
+    """
+    name = of or run.spec.dataset
+    dataset = plan.dataset(name)
+    joined = list(_known(plan, run, name).values())
+    if not joined or any(len(values) != 1 for values in joined):
         return {name: k for k, name in enumerate(run.spec.classes, 1)}
     theirs = {value: value for value in dataset.classes.values()}
     if dataset.folder is not None:
@@ -112,12 +125,12 @@ def _blind(plan: Plan, run: Run, case: str) -> list[tuple[int, int]]:
     return [job for job in run.jobs if job[0] not in seen]
 
 
-def _truth(run: Run, label: U8 | None) -> U8 | None:
-    """Return a scan's labels as class numbers, None where it has none."""
-    if label is None:
+def _truth(known: dict[str, tuple[int, ...]], label: U8 | None) -> U8 | None:
+    """Return a scan's labels as class numbers, None where it has none or its data set lacks a class."""
+    if label is None or not known:
         return None
     numbers = np.zeros(256, np.uint8)
-    for k, values in enumerate(run.spec.values.values(), 1):
+    for k, values in enumerate(known.values(), 1):
         numbers[list(values)] = k
     return numbers[label]
 

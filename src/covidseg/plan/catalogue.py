@@ -89,6 +89,10 @@ class Catalogue:
         """Return the data set whose downloaded files a data set reads: itself, or one that it shares them with."""
         return (self.dataset(name).files_of if self.config.mode == "paper" else None) or name
 
+    def files(self, name: str) -> set[str]:
+        """Return the data sets whose files a data set reads: its parts', or its own."""
+        return {self.files_of(part) for part in self.dataset(name).joins or [name]}
+
     def check_dataset(self, name: str, where: str) -> None:
         """Raise UserError for an unknown data set, naming ``where`` it was asked for."""
         if (paper := self.papers.get(name)) is None or paper.dataset is None:

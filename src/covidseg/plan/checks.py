@@ -9,6 +9,7 @@ from covidseg.plan.catalogue import Catalogue
 from covidseg.plan.graph import JobGraph
 from covidseg.plan.names import WORKFLOW, check_known, qualified
 from covidseg.plan.resolver import Resolver
+from covidseg.plan.run import Run
 from covidseg.plan.settings import Settings
 from covidseg.plan.targets import Targets
 from covidseg.schema import Comparison
@@ -44,21 +45,36 @@ class Checks:
                 table.check(self.targets, paper_name, f"{where}: tables.{name}")
             for name, figure in paper.figures.items():
                 figure.check(self.targets, paper_name, f"{where}: figures.{name}")
-            check_known(paper.masks or [], paper.runs, f"{where}: masks")
-            for name in paper.masks or []:
-                if self.resolver.run(f"{paper_name}/{name}").spec.maps:
-                    raise UserError(f"{where}: masks: {name} has no model, others released its maps; name another run")
-                if (train := self.resolver.run(f"{paper_name}/{name}").spec.train).LABELS_ONLY:
-                    raise UserError(
-                        f"{where}: masks: {name} only makes labels (method {train.method}); name a run that learns them"
-                    )
+            for asked in paper.masks or []:
+                run, of = (asked, None) if isinstance(asked, str) else (asked.run, asked.dataset)
+                check_known([run], paper.runs, f"{where}: masks")
+                self._check_masks(self.resolver.run(f"{paper_name}/{run}"), of, f"{where}: masks")
             self._check_claims(paper_name, paper.tested, where)
         for dataset, split in self.graph.leak_sets():
             self._check_cases(dataset, split)
-        asked = [self.resolver.run(run).all_folds for run in self.targets.runs()]
+        all_folds = [self.resolver.run(run).all_folds for run in self.targets.runs()]
         for fold in self._config.folds if self._config.folds != "all" else []:
-            if asked and not any(fold in folds for folds in asked):
+            if all_folds and not any(fold in folds for folds in all_folds):
                 raise UserError(f"{self._source}: folds: no split that is used has a fold {fold}")
+
+    def _check_masks(self, run: Run, of: str | None, where: str) -> None:
+        """Check that a run has models, and that another data set's scans are not those that they learned from."""
+        name = run.id.partition("/")[2]
+        if run.spec.maps:
+            raise UserError(f"{where}: {name} has no model, others released its maps; name another run")
+        if run.spec.train.LABELS_ONLY:
+            method = run.spec.train.method
+            raise UserError(f"{where}: {name} only makes labels (method {method}); name a run that learns them")
+        if of is None:
+            return
+        self.catalogue.check_dataset(of, f"{where}.dataset")
+        theirs = self.catalogue.stands_for(of)
+        learned = {file for used, _ in run.tensors for file in self.catalogue.files(used)}
+        if shared := sorted(self.catalogue.files(theirs) & learned):
+            raise UserError(f"{where}: {name} learns from scans of {shared[0]}, as {theirs} has; name another data set")
+        if run.spec.input.mode != "slice" and self.catalogue.lungs(theirs) == "none":
+            remedy = f"set lungs: {{{theirs}: threshold}} in {self._source}"
+            raise UserError(f"{where}: {name} sees lung masks, and {theirs} has none; {remedy}")
 
     def _check_references(self, run: str, where: str) -> None:
         """Check that what a run takes from others can be made, and fits it."""

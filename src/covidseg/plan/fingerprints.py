@@ -83,11 +83,11 @@ class Fingerprints:
         made = self.catalogue.made_split(split)
         return fingerprint_of([made, self._dataset_hash(made[0], "keep", "classes", "unions")] if made else None)
 
-    def masks(self, run: str) -> str:
-        """Return the hash of what a run's masks of whole scans are made of, and how they are written."""
-        resolved = self.resolver.run(run)
-        reading = self._dataset_hash(resolved.spec.dataset, "crop", "classes", "importer")
-        return fingerprint_of([resolved.hash, resolved.jobs, reading])
+    def masks(self, masks: str) -> str:
+        """Return the hash of what masks of whole scans are made of, and how they are written."""
+        run, dataset = self.targets.masks_of(masks)
+        reading = self._dataset_hash(dataset, "crop", "classes", "importer")
+        return fingerprint_of([run.hash, run.jobs, reading])
 
     def claims(self, paper: str) -> str:
         about = [self.resolver.caveats(self.resolver.run(run)) for run in self.targets.claim_runs(paper)]

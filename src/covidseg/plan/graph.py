@@ -41,6 +41,7 @@ class JobGraph:
         names += [run.spec.maps for run in runs if run.spec.maps]
         for _, _, exhibit in self.targets.exhibits():
             names += exhibit.wanted_datasets(self.targets)
+        names += [self.targets.masks_of(masks)[1] for masks in self.targets.masks()]
         names = [part for name in names for part in (*self.catalogue.dataset(name).joins, name)]
         names = [part for name in names for part in (self.catalogue.files_of(name), name)]
         names += [self.resolver.run(run).spec.dataset for run in self._lung_runs(names)]
@@ -100,7 +101,7 @@ class JobGraph:
         for paper, title, exhibit in self.targets.exhibits():
             for run in exhibit.wanted_runs(self.targets, paper):
                 found.setdefault(run, []).append(title)
-        for run in dict.fromkeys(self.targets.masks()):
+        for run in dict.fromkeys(self.targets.masks_of(masks)[0].id for masks in self.targets.masks()):
             found.setdefault(run, []).append("masks")
         for paper in self.targets.claims():
             for run in self.targets.claim_runs(paper):

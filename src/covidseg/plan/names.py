@@ -51,6 +51,11 @@ def qualified(paper: str, run: str) -> str:
     return run if "/" in run else f"{paper}/{run}"
 
 
+def masks_id(run: str, dataset: str | None = None) -> str:
+    """Return the name of a run's masks: its id, and after an @ the data set whose scans they are, if not its own."""
+    return f"{run}@{dataset}" if dataset else run
+
+
 def fingerprint_of(value: Any) -> str:
     """Return 16 hex digits of the sha256 of a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

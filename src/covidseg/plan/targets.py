@@ -6,8 +6,9 @@ import functools
 from collections.abc import Iterable, Iterator
 
 from covidseg.plan.catalogue import Catalogue
-from covidseg.plan.names import STANDARD, qualified
+from covidseg.plan.names import STANDARD, masks_id, qualified
 from covidseg.plan.resolver import Resolver
+from covidseg.plan.run import Run
 from covidseg.plan.settings import Settings
 from covidseg.schema import Comparison, Exhibit, Figure, Table
 
@@ -59,15 +60,23 @@ class Targets:
         """Return whether all runs of a claim are asked for."""
         return all(self.resolver.wanted(qualified(paper, run)) for run in claim.runs)
 
-    def mask_runs(self, paper: str) -> list[str]:
-        """Return the ids of the runs of which a paper wants masks of whole scans, within ``only``."""
+    def paper_masks(self, paper: str) -> list[str]:
+        """Return the masks of whole scans that a paper wants, within ``only``: run ids, or ``run@dataset``."""
         model = self._papers[paper]
-        names = model.masks if model.masks is not None else model.runs if model.dataset else []
-        return [run for name in names if self.resolver.wanted(run := qualified(paper, name))]
+        asked = model.masks if model.masks is not None else model.runs if model.dataset else []
+        pairs = ((one, None) if isinstance(one, str) else (one.run, one.dataset) for one in asked)
+        wanted = ((qualified(paper, run), of) for run, of in pairs if self.resolver.wanted(qualified(paper, run)))
+        return list(dict.fromkeys(masks_id(run, of and self.catalogue.stands_for(of)) for run, of in wanted))
 
     def masks(self) -> list[str]:
-        """Return the ids of all runs of which masks are wanted."""
-        return [run for paper in self._config.papers for run in self.mask_runs(paper)]
+        """Return all masks of whole scans that are wanted: run ids, or ``run@dataset``."""
+        return [masks for paper in self._config.papers for masks in self.paper_masks(paper)]
+
+    def masks_of(self, masks: str) -> tuple[Run, str]:
+        """Return the run that makes masks, and the data set whose scans they are."""
+        run, _, dataset = masks.partition("@")
+        resolved = self.resolver.run(run)
+        return resolved, dataset or resolved.spec.dataset
 
     def runs(self) -> list[str]:
         """Return the ids of all runs that tables, figures, claims, masks and ``only`` ask for, each once."""
@@ -76,7 +85,7 @@ class Targets:
             found.update(dict.fromkeys(exhibit.wanted_runs(self, paper)))
         for paper in self.claims():
             found.update(dict.fromkeys(self.claim_runs(paper)))
-        found.update(dict.fromkeys(self.masks()))
+        found.update(dict.fromkeys(self.masks_of(masks)[0].id for masks in self.masks()))
         return list(found)
 
     def protocols(self, run: str) -> list[str]:

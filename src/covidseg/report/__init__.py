@@ -108,7 +108,7 @@ def _paper(plan: Plan, name: str) -> dict[str, Any]:
         "tables": tables,
         "figures": figures,
         "claims": _body(plan.paths.claims(name, "html")) if name in plan.targets.claims() else None,
-        "masks": [masks.section(plan, run) for run in plan.targets.mask_runs(name)],
+        "masks": [masks.section(plan, one) for one in plan.targets.paper_masks(name)],
         "deviations": paper.deviations,
     }
 

@@ -28,11 +28,11 @@ HEADINGS = {
 }
 
 
-def section(plan: Plan, run_id: str) -> dict[str, Any]:
+def section(plan: Plan, masks: str) -> dict[str, Any]:
     """Return run, table, chart and caption of a run's masks. Raises UserError when they are not today's models'."""
-    run, folder = plan.run(run_id), plan.paths.masks(run_id)
-    if problem := masks_problem(plan, run):
-        raise UserError(f"{folder / 'masks.json'}: {problem}; run covidseg masks {run_id} again (or snakemake)")
+    (run, dataset), folder = plan.targets.masks_of(masks), plan.paths.masks(masks)
+    if problem := masks_problem(plan, masks):
+        raise UserError(f"{folder / 'masks.json'}: {problem}; run covidseg masks {masks} again (or snakemake)")
     frame = pd.read_csv(folder / "volumes.csv", dtype={"case": str}, keep_default_na=False)
     for column in [c for c in frame.columns if c not in ("case", "role", "empty_because")]:
         frame[column] = pd.to_numeric(frame[column])
@@ -40,15 +40,15 @@ def section(plan: Plan, run_id: str) -> dict[str, Any]:
     blind = f"; {len(left_out)} on which all models trained have none" if left_out else ""
     rest = f" The first {SHOWN} scans; volumes.csv has all." if len(frame) > SHOWN else ""
     caption = (
-        f"{len(frame)} scans of {run.spec.dataset}{blind}. Each mask is from the mean probability of the models that "
+        f"{len(frame)} scans of {dataset}{blind}. Each mask is from the mean probability of the models that "
         f"did not train or validate on the scan, split {run.spec.split}. Volumes: voxels times spacing. Lesion in "
         "lung: lesion voxels inside the lungs by lung voxels. Chart: each scan's lesion; where there are labels, "
         "predicted minus true over their mean, with mean and 1.96 standard deviations. Lung masks: "
-        f"{run.spec.lungs}. Masks and volumes.csv: {folder}.{rest} Mode {plan.config.mode}, preset "
+        f"{plan.catalogue.lungs(dataset)}. Masks and volumes.csv: {folder}.{rest} Mode {plan.config.mode}, preset "
         f"{plan.preset_name}. {' '.join(differences(plan, [run]))} "
         f"{leak_finding(plan, run.spec.dataset, run.spec.split)}"
     )
-    return {"run": run_id, "table": _table(frame.head(SHOWN)), "chart": chart(frame), "caption": caption}
+    return {"run": masks, "table": _table(frame.head(SHOWN)), "chart": chart(frame), "caption": caption}
 
 
 def _table(frame: pd.DataFrame) -> str:

@@ -33,10 +33,10 @@ def used(plan: Plan) -> list[dict[str, Any]]:
         found = [job for fold, seed in run.jobs for job in jobs(plan, run, fold, seed)]
         step = "train" if not run.spec.stages else "train, stage"
         lines.append({"run": run_id, "step": step, **line(plan.needs.training(run.spec), found)})
-    for run_id in plan.targets.masks():
-        made = json.loads((plan.paths.masks(run_id) / "masks.json").read_text("utf-8"))
-        one = Job("", None, made["peak_memory_mb"], 0, 0)
-        lines.append({"run": run_id, "step": "masks", **line(plan.needs.masks(plan.run(run_id).spec), [one])})
+    for masks in plan.targets.masks():
+        made = json.loads((plan.paths.masks(masks) / "masks.json").read_text("utf-8"))
+        one, spec = Job("", None, made["peak_memory_mb"], 0, 0), plan.targets.masks_of(masks)[0].spec
+        lines.append({"run": masks, "step": "masks", **line(plan.needs.masks(spec), [one])})
     return lines
 
 

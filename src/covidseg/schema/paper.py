@@ -130,6 +130,13 @@ class PaperHead(Strict):
         return f"{self.authors} {self.venue}".strip() or self.title
 
 
+class MasksOf(Strict):
+    """Masks of another data set's scans by a run's models."""
+
+    run: Name
+    dataset: Name
+
+
 class Paper(Strict):
     """``workflow/papers/NAME.yaml``; ``defaults`` and ``runs`` are overrides of a RunSpec."""
 
@@ -139,7 +146,7 @@ class Paper(Strict):
     protocol: Name | None = Field(None, description="Of tables and claims that name none.")
     deviations: dict[str, Deviation] = {}
     runs: dict[Name, dict[str, Any] | None] = {}
-    masks: Annotated[list[Name], Unique] | None = Field(
+    masks: Annotated[list[Name | MasksOf], Unique] | None = Field(
         None, description="Runs whose masks of whole scans are wanted as files; absent: all of own scans, else none."
     )
     tables: dict[Name, AnyTable] = {}

@@ -82,9 +82,10 @@ def _states(plan: Plan) -> tuple[int, list[tuple[Path, str]]]:
         scores = plan.paths.run(run_id) / "cases.csv"
         if scores.is_file() and not stale and (problem := scores_problem(plan, run)):
             stale.append((scores, problem))
-        masks = plan.paths.masks(run_id) / "masks.json"
-        if masks.is_file() and not stale and (problem := masks_problem(plan, run)):
-            stale.append((masks, problem))
+        for masks in (name for name in plan.targets.masks() if plan.targets.masks_of(name)[0].id == run_id):
+            path = plan.paths.masks(masks) / "masks.json"
+            if path.is_file() and not stale and (problem := masks_problem(plan, masks)):
+                stale.append((path, problem))
     return done, stale
 
 

@@ -74,14 +74,14 @@ def scores_made_from(plan: Plan, run: Run) -> dict[str, Any]:
     return {"protocols": plan.fingerprints.score(run.id), "predictions": _outputs(plan, run, "predictions.h5")}
 
 
-def masks_problem(plan: Plan, run: Run) -> str | None:
-    """Return why a run's masks of whole scans are not those of its models and data, or None."""
-    folder = plan.paths.masks(run.id)
+def masks_problem(plan: Plan, masks: str) -> str | None:
+    """Return why masks of whole scans are not those of their run's models and of the data, or None."""
+    folder = plan.paths.masks(masks)
     try:
         made = json.loads((folder / "masks.json").read_text("utf-8"))
         whole = made["sha256"] == sha256(folder / "volumes.csv")
         whole = whole and all((folder / name).is_file() for name in made["files"])
-        same = made["made_from"] == masks_made_from(plan, run)
+        same = made["made_from"] == masks_made_from(plan, masks)
     except (OSError, ValueError, KeyError, TypeError):
         return "missing or damaged"
     if not whole:
@@ -89,14 +89,15 @@ def masks_problem(plan: Plan, run: Run) -> str | None:
     return None if same else "made from other models or data"
 
 
-def masks_made_from(plan: Plan, run: Run) -> dict[str, Any]:
-    """Return what decides a run's masks of whole scans: its models, the data, the split."""
-    data = plan.paths.canonical(run.spec.dataset)
+def masks_made_from(plan: Plan, masks: str) -> dict[str, Any]:
+    """Return what decides masks of whole scans: the run's models, the data, the split."""
+    run, dataset = plan.targets.masks_of(masks)
+    data = plan.paths.canonical(dataset)
     return {
-        "plan": plan.fingerprints.masks(run.id),
+        "plan": plan.fingerprints.masks(masks),
         "models": _outputs(plan, run, "model.safetensors"),
-        "data": sha256(need(data / "import.json", f"import {run.spec.dataset}")),
-        "lungs": sha256(need(data / "lungs.json", f"lungs {run.spec.dataset}")),
+        "data": sha256(need(data / "import.json", f"import {dataset}")),
+        "lungs": sha256(need(data / "lungs.json", f"lungs {dataset}")),
         "split": sha256(_split(plan, run)),
     }
 
