@@ -28,7 +28,7 @@ def write(plan: Plan, paper: str) -> None:
 
 def caption_of(plan: Plan, paper: str) -> str:
     """Return how claims are tested, then mode, preset, and everything that differs from the paper."""
-    head = plan.papers[paper].paper
+    head, about = plan.papers[paper].paper, {claim.about for claim in plan.papers[paper].claims}
     parts = [
         f"Claims of {head.cited}, in our words, tested on our runs.",
         "Differences are in the claim's favour: above zero is as the paper has it, also where lower is better.",
@@ -36,6 +36,7 @@ def caption_of(plan: Plan, paper: str) -> str:
         "cases where folds share them or test one), and of seeds where there are several; a case keeps its slices.",
         "Supported: the whole interval lies above zero; not supported: below; else inconclusive. p: two-sided, of the "
         f"sign, not corrected for the number of claims, of {FEWEST} cases or more.",
+        *(["Spread: standard deviation over seeds; interval and p of the F test."] if "spread" in about else []),
         f"Mode {plan.config.mode}, preset {plan.preset_name}.",
         *differences(plan, [plan.run(run) for run in plan.targets.claim_runs(paper)]),
     ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from covidseg.base.errors import UserError
+from covidseg.claims import spread
 from covidseg.claims.bootstrap import Estimate, estimate
 from covidseg.plan import Plan, qualified
 from covidseg.schema import Comparison
@@ -17,6 +18,8 @@ from covidseg.tables.results import run_scores, shown_class, tested
 SUPPORTED = "supported"
 NOT_SUPPORTED = "not supported"
 INCONCLUSIVE = "inconclusive"
+NEEDS_SEEDS = "needs more seeds"
+ONE_SEED = "one seed, so the chance of training is left out"
 PHANTOMS = "phantoms cannot support a claim"
 KEYS = ["fold", "seed", "case", "slice", "class"]
 FEWEST = 6  # cases behind a verdict and a p: with 5 even a unanimous sign has a two-sided p of 2 / 2**5 = 0.06
@@ -68,8 +71,14 @@ def findings(plan: Plan, paper: str) -> Iterator[Finding]:
             without = tested(pairs[pairs.difference.isna()])
             caveats = beside(plan, paper, claim, pairs.seed.nunique(), without)
             pairs = kept
-            found = estimate(pairs) if len(pairs) else None
+            if claim.about == "spread":
+                found = spread.estimate(*_by_seed(plan, paper, claim))
+                caveats = [caveat for caveat in caveats if caveat != ONE_SEED]
+            else:
+                found = estimate(pairs) if len(pairs) else None
             verdict, why = judge(found, pairs.case.nunique(), claim.by, metric.digits)
+            if claim.about == "spread" and found is None:
+                verdict, why = NEEDS_SEEDS, f"a spread takes {spread.FEWEST} or more; set seeds in config.yaml"
             if not there:
                 verdict, why = NOT_FOUND, ""
             if plan.config.mode == "demo":
@@ -82,7 +91,8 @@ def findings(plan: Plan, paper: str) -> Iterator[Finding]:
             cls=cls,
             protocol=claim.protocol,
             metric=claim.metric,
-            column=metric.title if len(run.spec.classes) == 1 else f"{metric.title}, {cls}",
+            column=("spread of " if claim.about == "spread" else "")
+            + (metric.title if len(run.spec.classes) == 1 else f"{metric.title}, {cls}"),
             better=metric.better,
             printed=claim.by,
             gain=found.mean if found else None,
@@ -126,6 +136,13 @@ def differences(plan: Plan, paper: str, claim: Comparison) -> pd.DataFrame:
     return (sign * total).rename("difference").reset_index()
 
 
+def _by_seed(plan: Plan, paper: str, claim: Comparison) -> list[pd.Series]:
+    """Return the mean score of each seed of the runs that a claim compares."""
+    unit = plan.catalogue.protocol(claim.protocol).unit
+    runs = [plan.run(qualified(paper, name)) for name in claim.runs]
+    return [spread.by_seed(run_scores(plan, run, claim.protocol, unit, claim.cls), claim.metric) for run in runs]
+
+
 def judge(found: Estimate | None, cases: int, printed: float | None, digits: int) -> tuple[str, str]:
     """Return (verdict, why): supported where the whole interval lies above zero, not supported where below."""
     if found is None:
@@ -149,7 +166,7 @@ def beside(plan: Plan, paper: str, claim: Comparison, seeds: int, without: int) 
     if any(run.scaled for run in runs):
         out.append(f"preset {plan.preset_name}")
     if seeds == 1:
-        out.append("one seed, so the chance of training is left out")
+        out.append(ONE_SEED)
     if without:
         out.append(f"{without} slices without a value left out")
     return out

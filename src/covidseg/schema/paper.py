@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -44,6 +44,7 @@ class Comparison:
     metric: str
     cls: str | None
     by: float | None
+    about: str
 
     @property
     def runs(self) -> list[str]:
@@ -61,7 +62,8 @@ class Claim(Strict):
     """A sentence of a paper that our runs can test: ``better`` scores better than ``than``.
 
     With ``beyond: [a, b]`` it does so by more than a scores better than b: "A helps only together with B". A claim that
-    names several ``metrics`` is tested in each of them.
+    names several ``metrics`` is tested in each of them. With ``about: spread`` the scores of ``better`` differ less
+    from seed to seed.
     """
 
     id: str = Field(pattern="^[a-z0-9-]+$")
@@ -80,6 +82,9 @@ class Claim(Strict):
     )
     cls: ShownClass = None
     by: Finite | None = Field(None, description="The printed difference; above zero is in the claim's favour.")
+    about: Literal["score", "spread"] = Field(
+        "score", description="spread: the standard deviation over seeds is compared, which is to be smaller."
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> Claim:
@@ -89,6 +94,8 @@ class Claim(Strict):
             raise ValueError("by: belongs to metric; write metrics: {metric: difference}")
         if self.maps and self.beyond:
             raise ValueError("maps: a claim with beyond has none")
+        if self.about == "spread" and (self.maps or self.beyond):
+            raise ValueError("about: spread compares two runs that were trained; remove maps and beyond")
         return self
 
     def tests(self) -> list[Comparison]:
@@ -109,6 +116,7 @@ class Claim(Strict):
                 metric=metric,
                 cls=self.cls,
                 by=by,
+                about=self.about,
             )
             for prefix, said, better, than in pairs
             for metric, by in metrics.items()

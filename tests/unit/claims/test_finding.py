@@ -316,3 +316,33 @@ def test_numbers_as_shown(tmp_path: Path) -> None:
     drawn = plot(found, 0.1)
     assert 'cx="172.0"' in drawn  # 0.1 on a scale of 0.1: 8 px from the right of 180
     assert 'd="M126.0 9.0L131.0' in drawn  # printed 0.05: half way, 90 + 41
+
+
+def test_a_claim_about_spread_needs_three_seeds(tmp_path: Path) -> None:
+    plan = plan_with(tmp_path, [claim(about="spread", by=0.03)], seeds=[0, 1])
+    for run in RUNS:
+        write_scores(plan, run, 0.5)
+    (found,) = findings(plan, "ssanet")
+    assert (found.verdict, found.gain, found.column) == ("needs more seeds", None, "spread of DSC")
+    assert found.why == "a spread takes 3 or more; set seeds in config.yaml"
+
+
+def test_a_claim_about_spread(tmp_path: Path) -> None:
+    """m3 scores 0.5 with all three seeds, m1 0.4, 0.5 and 0.6: a deviation of 0.1."""
+    plan = plan_with(tmp_path, [claim(about="spread", by=0.03)], seeds=[0, 1, 2])
+    for run, step in (("m1", 0.1), ("m3", 0.0)):
+        write_scores(plan, run, 0.5)
+        path = plan.paths.run(f"ssanet/{run}") / "cases.csv"
+        frame = pd.read_csv(path)
+        frame["dsc"] += step * (frame.seed - 1)
+        frame.to_csv(path, index=False)
+        seal(plan, plan.run(f"ssanet/{run}"))
+    (found,) = findings(plan, "ssanet")
+    assert (found.verdict, found.seeds) == (SUPPORTED, 3)
+    assert (found.gain, found.low, found.high) == pytest.approx((0.1, 0.1, 0.1))
+    assert found.why == "the printed difference +0.0300 lies outside the interval"
+
+
+def test_a_claim_about_spread_compares_two_runs_only() -> None:
+    with pytest.raises(ValueError, match="about: spread compares two runs that were trained; remove maps and beyond"):
+        claim(about="spread", beyond=("m1", "m3"))
