@@ -262,9 +262,9 @@ def score_folders(protocol: str, truth: Path, pred: Path, out: Path) -> str:
         raise UserError(
             f"unknown protocol {protocol!r}; {nearest(protocol, (p.stem for p in path.parent.glob('*.yaml')))}"
         )
-    summary = scoring.score_folders(schema.load(schema.Protocol, path), truth, pred, out)
-    values = "  ".join(f"{k} {v:.4f}" for k, v in summary.items() if isinstance(v, float))
-    return f"{values}\n{out / 'cases.csv'}"
+    found = schema.load(schema.Protocol, path)
+    summary = scoring.score_folders(found, truth, pred, out)
+    return f"{scoring.in_words(summary, found)}\n{out / 'cases.csv'}"
 
 
 # ---- new scans

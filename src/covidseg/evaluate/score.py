@@ -184,7 +184,7 @@ def _measure(
 ) -> tuple[Row, Totals]:
     """Return the values of the protocol's metrics, and what was counted for them on the way."""
     known = protocol.spacing == "mm" and all(math.isfinite(step) and step > 0 for step in spacing)
-    pair = Pair(masks, spacing if known else (1.0,) * len(spacing), protocol.tolerance, mae, parts)
+    pair = Pair(masks, spacing if known else (1.0,) * len(spacing), protocol.tolerance, mae, parts, known)
     row: Row = {key: measures.load(metric.measure or key)(pair) for key, metric in protocol.metrics.items()}
     return {**row, "length_unit": "mm" if known else "px"} if protocol.spacing == "mm" else row, pair.counted
 
@@ -251,14 +251,20 @@ def summarise(rows: Iterable[Row], protocol: Protocol) -> dict[str, dict[str, di
         if row["unit"] == protocol.unit:
             values.setdefault(row["class"], []).append(row)
     return {
-        cls: {key: _spread([row[key] for row in found]) for key in protocol.metrics} for cls, found in values.items()
+        cls: {key: _spread([row[key] for row in found], metric.summary) for key, metric in protocol.metrics.items()}
+        for cls, found in values.items()
     }
 
 
-def _spread(rows: list[float]) -> dict[str, float | int | None]:
+def _spread(rows: list[float], summary: str = "mean") -> dict[str, float | int | None]:
+    """Return mean, std and n of the values that are there; for a median also it and the quartiles, for a sum it."""
     values = [value for value in rows if not math.isnan(value)]
     std = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return {"mean": float(np.mean(values)) if values else None, "std": std, "n": len(values)}
+    found = {"mean": float(np.mean(values)) if values else None, "std": std, "n": len(values)}
+    if summary == "median":
+        quartiles = np.percentile(values, (25, 50, 75)).tolist() if values else (None, None, None)
+        found |= dict(zip(("q1", "median", "q3"), quartiles, strict=True))
+    return found | ({"sum": float(np.sum(values))} if summary == "sum" else {})
 
 
 def score_folders(protocol: Protocol, truth: Path, pred: Path, out: Path) -> Row:
@@ -274,7 +280,7 @@ def score_folders(protocol: Protocol, truth: Path, pred: Path, out: Path) -> Row
     if len(slices) > len(cases):
         write_rows(out / "slices.csv", slices)
     spread = summarise(rows, protocol)[LESION]
-    summary: Row = {key: found["mean"] for key, found in spread.items()}
+    summary: Row = {key: found[protocol.metrics[key].summary] for key, found in spread.items()}
     if protocol.engine == "toolbox":
         # The authors' order, images first and thresholds second, gives their numbers to the last bit.
         mean = np.mean(curves, axis=0)
@@ -286,10 +292,39 @@ def score_folders(protocol: Protocol, truth: Path, pred: Path, out: Path) -> Row
         "cases": len(cases),
         "slices": len(slices),
         "std": {key: found["std"] for key, found in spread.items()},
+        **({"quartiles": quartiles} if (quartiles := _quartiles(spread)) else {}),
         **_lengths(protocol, rows),
     }
     write_json(out / "summary.json", summary)
     return summary
+
+
+def _quartiles(spread: dict[str, dict[str, float | int | None]]) -> dict[str, dict[str, float | int | None]]:
+    return {key: {part: found[part] for part in ("q1", "q3", "n")} for key, found in spread.items() if "q1" in found}
+
+
+def in_words(summary: Row, protocol: Protocol) -> str:
+    """Return a summary of ``score_folders`` as a line that says of what each number is and in which unit."""
+    about = summary["about"]
+    count, unit = (about["cases"], "scans") if protocol.unit == "case" else (about["slices"], "slices")
+    parts = []
+    for key, value in summary.items():
+        if key == "about" or value is None:
+            continue
+        metric = protocol.metrics.get(key)
+        digits, name = (metric.digits, metric.title) if metric else (4, key)
+        length = metric.unit.replace("mm or px", about.get("length_unit", "px")) if metric else ""
+        if metric and metric.summary == "sum":
+            parts.append(f"{name} {value:.0f} of {count}")
+            continue
+        text = f"{name} {value:.{digits}f}" + f" {length}" * bool(length)
+        if metric and metric.summary == "median":
+            q = about["quartiles"][key]
+            text += f" (median, quartiles {q['q1']:.{digits}f} to {q['q3']:.{digits}f}, {q['n']} of {count})"
+        parts.append(text)
+    means = all(metric.summary == "mean" for metric in protocol.metrics.values())
+    where = "pooled over" if protocol.unit == "pooled" else "mean over" if means else "over"
+    return f"{where} {count} {unit}: {'  '.join(parts)}"
 
 
 def _lines(mean: Floats) -> list[list[float]]:

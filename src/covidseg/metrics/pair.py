@@ -26,10 +26,10 @@ NOTHING: Mask = np.zeros((0, 0), bool)
 class Pair:
     """Two masks of one shape: of a slice (2-D), or of a case (3-D) whose slices are ``parts``.
 
-    ``spacing`` is per axis and ``tolerance`` in its unit; ``mae`` is of the probability map. ``parts``: what was
-    counted on each slice, by the function that counted; a case adds that up, so that slices which were not predicted
-    do not count. ``masks`` may be None where only what slices count is asked for. Boundaries are found once, when the
-    first measure asks for them.
+    ``spacing`` is per axis, in mm where ``in_mm``, and ``tolerance`` in its unit; ``mae`` is of the probability map.
+    ``parts``: what was counted on each slice, by the function that counted; a case adds that up, so that slices which
+    were not predicted do not count. ``masks`` may be None where only what slices count is asked for. Boundaries are
+    found once, when the first measure asks for them.
     """
 
     masks: tuple[Mask, Mask] | None
@@ -37,6 +37,7 @@ class Pair:
     tolerance: float
     mae: float
     parts: Sequence[Totals] | None = None
+    in_mm: bool = False
     counted: dict[Callable[..., Any], Any] = field(default_factory=dict)
     _made: dict[Callable[..., Any], Any] = field(default_factory=dict)
 

@@ -7,6 +7,8 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
+
 from covidseg.base.errors import UserError
 from covidseg.base.files import write_text
 from covidseg.base.images import VOLUMES
@@ -28,18 +30,18 @@ defaults:
   net: {{name: ssanet}}
   input: {{size: {size}, mode: {mode}}}
   losses: {{dice: {{}}, self_attention: {{weight: 0.1}}}}
-  train: {{epochs: {epochs}, batch: {batch}}}
+  train: {{epochs: {epochs}, batch: {batch}, optimizer: {{step: {step}}}}} # the rate falls to a tenth after step epochs
 runs: {{ours: {{}}}}
 tables:
   "1":
     caption: Our scans
-    protocol: standard
-    metrics: {{Dice: dice, HD95: hd95}}
+    protocol: scans
+    metrics: {{Dice: dice, "HD95, {length}": hd95, missed: missed, invented: invented{volume}}}
     rows: [{{label: SSA-Net, run: ours}}]
   "2":
     caption: Our scans, slice by slice
     protocol: standard
-    metrics: {{Dice: dice, HD95: hd95}}
+    metrics: {{Dice: dice, "HD95, {length}": hd95}}
     rows: [{{label: SSA-Net, run: ours}}]
 figures:
   "1": {{caption: Our scans, groups: [{{runs: {{SSA-Net: ours}}}}]}}
@@ -140,6 +142,7 @@ def _paper(study: Study, name: str, data: Path, names: dict[str, int]) -> str:
     side = max(max(rows, columns) for _, rows, columns in study.seen.shapes)
     slices = sum(shape[0] for shape in study.seen.shapes) * labelled / len(study.pairs)
     epochs = max(EPOCHS[0], min(EPOCHS[1], round(STEPS * BATCH / slices)))
+    known = bool(np.isfinite(study.seen.spacings).all())
     masked = hu and not lung_only  # where lungs are what is to be found, their mask is no input
     text = PAPER.format(
         folder=study.folder,
@@ -150,7 +153,10 @@ def _paper(study: Study, name: str, data: Path, names: dict[str, int]) -> str:
         size=min(512, -(-side // 32) * 32),
         mode="slice+lung" if masked else "slice",
         epochs=epochs,
+        step=round(0.7 * epochs),
         batch=BATCH,
+        length="mm" if known else "px",
+        volume=', "volume error, ml": volume_error' if known else "",
     )
     return text + (POOL.format(count=bare, name=name, epochs=epochs, batch=BATCH) if bare else "")
 

@@ -12,7 +12,7 @@ from covidseg.plan.settings import Settings
 from covidseg.plan.targets import Targets
 from covidseg.schema import Exhibit, RunSpec
 
-METRIC_PROSE = {"title", "about", "better", "digits", "unit", "not_comparable"}
+METRIC_PROSE = {"title", "about", "better", "digits", "unit", "summary", "not_comparable"}
 
 
 class Fingerprints:

@@ -17,6 +17,9 @@ class Metric(Strict):
     digits: int = Field(4, ge=0, le=12)
     unit: str = ""
     about: str
+    summary: Literal["mean", "median", "sum"] = Field(
+        "mean", description="What a table prints of all values; median: with the quartiles."
+    )
     measure: str | None = Field(
         None, description="What computes it (a function in metrics/measures); absent: the metric's own name."
     )

@@ -33,13 +33,17 @@ def results_in_words(plan: Plan, paper: str, table: ResultTable) -> list[str]:
     released = {run.id: run.released for run in runs if run.released}
     parts += [f"{run} follows the released code in: {', '.join(names)}." for run, names in released.items()]
     spread = any(len(run.jobs) > 1 for run in runs)
-    parts.append("Ours: mean over test slices" + ", ± standard deviation over folds and seeds" * spread)
     protocol = plan.catalogue.protocol(table.protocol)
+    unit = {"slice": "slices", "case": "scans", "pooled": "pixels"}[protocol.unit]
+    parts.append(f"Ours: mean over test {unit}" + ", ± standard deviation over folds and seeds" * spread)
+    shown = {column: protocol.metrics[key].summary for column, key in table.metrics.items()}
+    words = {"median": f"median and quartiles over {unit} with a value", "sum": f"number of {unit}"}
+    parts += [f"{column}: {words[summary]}" for column, summary in shown.items() if summary in words]
     if several := {run.id for run in runs if len(run.spec.classes) > 1}:
         where = "" if protocol.engine == "masks" else ", but for the printed columns' metrics, which take each map"
         parts.append(f"Each pixel belongs to the most probable of background and classes{where}")
         if any(line.run and not line.cls and qualified(paper, line.run) in several for line in table.lines):
-            parts.append("Average: over slices and classes")
+            parts.append(f"Average: over {unit} and classes")
     metrics = protocol.metrics
     if table.facts:
         parts.append(f"{', '.join(table.facts)}: parameters in million, of the networks that the paper describes")

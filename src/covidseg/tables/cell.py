@@ -18,7 +18,8 @@ SPREADS = 2.0  # a printed value within mean +- 2 standard deviations over folds
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table. ``ours`` is the mean over slices, ``sd`` the deviation over folds and seeds.
+    """One number of a table. ``ours`` is the mean over what the protocol averages, slices or scans; ``sd`` is the
+    deviation over folds and seeds. Of a median, ``quartiles`` stands in its place.
 
     ``cls`` is the class scored, or AVERAGE; files name it ``class``. ``printed_sd`` is the printed spread.
     """
@@ -40,6 +41,7 @@ class Cell:
     slices: int
     digits: int = 4
     printed_sd: float | None = None
+    quartiles: str = ""
 
 
 def judge(

@@ -37,7 +37,7 @@ def grid(cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
         for column in columns:
             cell = found[column]
             ours = number(cell.ours, cell.digits) + (
-                f" ± {number(cell.sd, cell.digits)}" if cell.sd is not None else ""
+                f" ± {number(cell.sd, cell.digits)}" if cell.sd is not None else cell.quartiles
             )
             if cell.verdict == NOT_RUN:
                 ours = NOT_RUN

