@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from covidseg.inference.scan import Member
 
 FORMAT = 1
-KEY = "covidseg"
+KEY, TRAINING = "covidseg-model", "covidseg"  # the metadata of this file, and of one training's weights
 LARGEST = 4_000_000  # characters of the metadata
 LUNGS = "lungs"  # the lung network's tensors, beside those of member0, member1, ...
 Intensities = Literal["hu", "8-bit", "both", "unknown"]
@@ -131,7 +131,7 @@ def save(model: Model, path: Path) -> None:
     """Write a model as one file; equal models give equal bytes."""
     from safetensors.torch import save_file
 
-    metadata = {KEY: _text(model.settings), "sha256": model.sha256}
+    metadata = {KEY: sealed(_text(model.settings), model.sha256)}  # one key: the order of several would be random
     with replacing(path) as temporary:
         save_file({name: t.contiguous() for name, t in model.weights.items()}, temporary, metadata)
 
@@ -147,25 +147,36 @@ def load(path: Path) -> Model:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            if KEY in metadata and "sha256" in metadata:
-                settings = _settings(metadata[KEY], path)
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            else:
-                settings = None
+            if KEY not in metadata:
+                what = "the weights of one training" if TRAINING in metadata else "safetensors of another program"
+                raise UserError(f"{path}: {what}, no exported model; make one with covidseg export RUN --out FILE")
+            text, sha256 = _opened(metadata[KEY], path)
+            settings = _settings(text, path)
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (SafetensorError, OSError) as e:
         raise UserError(f"{path}: damaged, or no exported model ({e}); export it again, or copy it again") from e
-    if settings is None:
-        what = "the weights of one training" if KEY in metadata else "safetensors of another program"
-        raise UserError(f"{path}: {what}, no exported model; make one with covidseg export RUN --out FILE")
-    if metadata["sha256"] != _digest(metadata[KEY], weights):
+    if sha256 != _digest(text, weights):
         raise UserError(f"{path}: damaged: its content is not what its hash says; copy it again, or export it again")
-    return Model(settings, weights, metadata["sha256"])
+    return Model(settings, weights, sha256)
+
+
+def sealed(text: str, sha256: str) -> str:
+    """Return settings, as text, and the hash of the whole as the file's metadata."""
+    return json.dumps({"sha256": sha256, "settings": text}, sort_keys=True)
+
+
+def _opened(sealed_text: str, path: Path) -> tuple[str, str]:
+    try:
+        if len(sealed_text) > LARGEST:
+            raise ValueError(f"{len(sealed_text)} characters of settings")
+        value = json.loads(sealed_text)
+        return str(value["settings"]), str(value["sha256"])
+    except (ValueError, KeyError, TypeError, RecursionError) as e:
+        raise UserError(f"{path}: damaged settings ({e}); export it again") from e
 
 
 def _settings(text: str, path: Path) -> Settings:
     try:
-        if len(text) > LARGEST:
-            raise ValueError(f"{len(text)} characters of settings")
         value = json.loads(text)
         if value["format"] != FORMAT:
             raise UserError(f"{path}: format {value['format']}, and this version reads {FORMAT}; update covidseg")

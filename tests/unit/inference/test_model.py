@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from covidseg import nets
 from covidseg.base.errors import UserError
-from covidseg.inference.model import KEY, Model, Network, Settings, load, save
+from covidseg.inference.model import KEY, TRAINING, Model, Network, Settings, load, save, sealed
 
 NET = {"name": "unet", "width": 0.0625}
 
@@ -79,7 +79,7 @@ def resigned(model, change):
     text = json.dumps(value, sort_keys=True)
     from covidseg.inference.model import _digest
 
-    return {KEY: text, "sha256": _digest(text, model.weights)}
+    return {KEY: sealed(text, _digest(text, model.weights))}
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_foreign_files_are_refused_and_run_nothing(tmp_path):
     torch.save(small().weights, tmp_path / "torch")
     (tmp_path / "text").write_text("a model")
     save_file({"a": torch.zeros(1)}, tmp_path / "other")
-    save_file({"a": torch.zeros(1)}, tmp_path / "training", {KEY: "{}"})
+    save_file({"a": torch.zeros(1)}, tmp_path / "training", {TRAINING: "{}"})
     said = {
         "pickle": "damaged, or no exported model", "torch": "damaged, or no exported model",
         "text": "damaged, or no exported model", "other": "safetensors of another program",
