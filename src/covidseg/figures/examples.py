@@ -33,26 +33,43 @@ def _group(plan: Plan, group: ExampleGroup) -> list[Row]:
     chosen = choose(counted, group.classes, group.slices)
     if not chosen:
         raise NothingToShowError(f"{name}: no slice shows {' and '.join(group.classes)}; name other classes")
+    chosen = without(counted, group.classes, group.healthy) + chosen
     shown_as = plan.catalogue.label_of(group.label, name, name != group.dataset)
     out = []
     with Store(folder) as store:
         for line in chosen:
             image, labels = store.image(line["case"]), store.label(line["case"])
-            assert labels is not None  # it has pixels of each class
+            assert labels is not None  # its pixels were counted
             label = labels[line["position"]]
             masks = [(cls, np.isin(label, joined)) for cls, joined in values.items()]
             out.append(Row(line["slice"], image[line["position"]], {LESIONS: Panel(masks)}, group=shown_as))
     return out
 
 
-def rule(classes: list[str], wanted: int) -> str:
+def rule(classes: list[str], wanted: int, healthy: int = 0) -> str:
     """Return how slices are chosen, in words."""
     order = f"the share of {classes[0]} in the lesion" if len(classes) > 1 else "lesion area"
     which = {1: "the middle one", 2: "the first and the last"}.get(wanted, f"{wanted} evenly spaced")
+    without = "of the cases with most slices without lesion the middle one of these; then " if healthy else ""
     return (
-        f"of each case the slice with the largest lesion that shows {' and '.join(classes)}; of those with at least "
-        f"the median lesion area, ordered by {order}, {which}"
+        f"{without}of each case the slice with the largest lesion that shows {' and '.join(classes)}; of those with at "
+        f"least the median lesion area, ordered by {order}, {which}"
     )
+
+
+def without(table: list[dict[str, Any]], classes: list[str], wanted: int) -> list[dict[str, Any]]:
+    """Return at most ``wanted`` lines of slices that show none of the classes: of a case the middle one of these."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    labelled = [
+        line
+        for line in table
+        if all(line[key] is not None for key in line if key.startswith("px_") and key != "px_lung")
+    ]
+    for line in labelled:
+        if not any(line[name] for name in classes):
+            found.setdefault(line["case"], []).append(line)
+    large = sorted(found.values(), key=lambda lines: (-len(lines), lines[0]["case"]))  # volumes before single images
+    return [lines[len(lines) // 2] for lines in large[:wanted]]
 
 
 def choose(table: list[dict[str, Any]], classes: list[str], wanted: int) -> list[dict[str, Any]]:

@@ -55,17 +55,19 @@ class Plain(nn.Module):
 
     def __init__(self, in_channels: int, middle: int, out_channels: int, stride: int, dilation: int) -> None:
         super().__init__()
-        self.same = in_channels == out_channels and stride == 1
+        self.same, self.stride = in_channels == out_channels and stride == 1, stride
         self.bn_branch2a = nn.BatchNorm2d(in_channels)
         self.conv_branch2a = nn.Conv2d(in_channels, middle, 3, stride, dilation, dilation, bias=False)
         self.bn_branch2b1 = nn.BatchNorm2d(middle)
         self.conv_branch2b1 = nn.Conv2d(middle, out_channels, 3, 1, dilation, dilation, bias=False)
-        self.conv_branch1 = nn.Identity() if self.same else nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+        self.conv_branch1 = nn.Identity() if self.same else nn.Conv2d(in_channels, out_channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return convolutions(x) + shortcut(x)."""
         ready = F.relu(self.bn_branch2a(x))
-        shortcut = x if self.same else self.conv_branch1(ready)
+        # Every second place is taken before the 1x1 convolution and not by its stride, which comes to the same: the
+        # gradient of such a convolution of 8 channels writes past its memory on a CPU (torch 2.13, channels last).
+        shortcut = x if self.same else self.conv_branch1(ready[:, :, :: self.stride, :: self.stride])
         y = self.conv_branch2a(ready)
         return self.conv_branch2b1(F.relu(self.bn_branch2b1(y))) + shortcut  # type: ignore[no-any-return]
 

@@ -55,19 +55,21 @@ def dataset_cells(plan: Plan, table: DatasetTable) -> list[Cell]:
                     folds=0,
                     seeds=0,
                     slices=int(found.get("slices", 0)),
-                    digits=0 if key in ("slices", "classes") else 4,
+                    digits=0 if key in ("all", "cases", "slices", "classes") else 4,
                 )
             )
     return cells
 
 
 def count(plan: Plan, datasets: list[str], row: DatasetRow) -> dict[str, float]:
-    """Return slices with lesion, the number of classes, and the share of each class, of all lesions and of lung.
+    """Return labelled slices and their cases, slices with lesion, the number of classes, and shares: of each class, of
+    all lesions and of lung.
 
     A class counts when some slice shows it. Shares are means over the slices that count, of the class's pixels per
     pixel of the slice; where the data set's crop makes slices smaller, per pixel of the crop, which holds the lungs.
     """
-    slices = 0
+    slices = every = 0
+    cases: set[tuple[str, str]] = set()
     shares: dict[str, list[float]] = {}
     for name in datasets:
         lesion = plan.catalogue.class_values(name, [row.lesion])[row.lesion]
@@ -75,6 +77,9 @@ def count(plan: Plan, datasets: list[str], row: DatasetRow) -> dict[str, float]:
         lungs = lung_pixels(plan.paths.canonical(name))
         crop = plan.dataset(name).crop
         for line in imported(plan.paths.canonical(name), name):
+            if line[f"px_{next(iter(by_value.values()))}"] is not None:  # it has labels
+                every += 1
+                cases.add((name, line["case"]))
             pixels = {key: line[f"px_{key}"] or 0 for key in by_value.values()}
             infected = sum(pixels[by_value[value]] for value in lesion)
             if not infected:
@@ -89,7 +94,8 @@ def count(plan: Plan, datasets: list[str], row: DatasetRow) -> dict[str, float]:
                     shares.setdefault(key, []).append((infected if key == row.lesion else pixels[key]) / area)
     means = {key: float(np.mean(values)) for key, values in shares.items()}
     present = sum(1 for key in row.classes if means.get(key, 0) > 0)
-    return {**means, "slices": float(slices), "classes": float(present)}
+    counts = {"all": float(every), "cases": float(len(cases)), "slices": float(slices), "classes": float(present)}
+    return means | counts
 
 
 def lung_pixels(folder: Path) -> dict[str, int] | None:

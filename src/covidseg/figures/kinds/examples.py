@@ -21,6 +21,7 @@ class ExampleGroup(Strict):
     dataset: Name
     classes: Annotated[list[str], Unique] = Field(min_length=1)
     slices: int = Field(2, ge=1, le=20)
+    healthy: int = Field(0, ge=0, le=20, description="So many slices without any lesion stand before them.")
 
 
 class ExamplesFigure(Figure):
@@ -64,7 +65,7 @@ class ExamplesFigure(Figure):
         used = {group.dataset: plan.catalogue.stands_for(group.dataset) for group in self.groups}
         rules: dict[str, list[str]] = {}
         for group in self.groups:
-            rules.setdefault(rule(group.classes, group.slices), []).append(used[group.dataset])
+            rules.setdefault(rule(group.classes, group.slices, group.healthy), []).append(used[group.dataset])
         return [
             *(f"Slices of {', '.join(names)}: {how}" for how, names in rules.items()),
             "Bars: each class's share of the slice",

@@ -29,7 +29,9 @@ class DatasetTable(Table):
     """A table that counts slices, classes and pixel shares of data sets."""
 
     kind: Literal["datasets"]
-    columns: dict[str, str] = Field(description="Heading -> slices, classes, lung, or a class whose share is meant.")
+    columns: dict[str, str] = Field(
+        description="Heading -> all, cases, slices (with lesion), classes, lung, or a class."
+    )
     rows: list[DatasetRow]
     notes: list[str] = Field([], description="Sentences at the end of the caption.")
 
@@ -53,7 +55,7 @@ class DatasetTable(Table):
         from covidseg.plan.names import check_known
 
         shares = {"lung", *(key for row in self.rows for key in (row.lesion, *row.classes))}
-        check_known(self.columns.values(), {"slices", "classes", *shares}, f"{where}.columns")
+        check_known(self.columns.values(), {"all", "cases", "slices", "classes", *shares}, f"{where}.columns")
         for row in self.rows:
             for name in row.datasets:
                 targets.catalogue.check_classes(name, [row.lesion, *row.classes], f"{where}: classes of {row.label!r}")

@@ -1,0 +1,113 @@
+"""The attention fusion paper's file: every network is a run, and what may be wrong with labels and saliency."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from covidseg import nets
+from covidseg.base.errors import UserError
+from covidseg.plan import Plan
+
+REAL = {"mode": "paper", "papers": ["attnfusion"]}
+CYCLE = """\
+paper: {title: t}
+defaults:
+  dataset: medseg-all
+  split: attnfusion
+  classes: [infection]
+  input: {mode: slice}
+  net: {name: unet}
+  losses: {dice: {}}
+runs:
+  a: {train: {labels: {run: b}}}
+  b: {train: {method: walk, maps_of: c}, net: {name: irn}, losses: {dice: false, pixel_pairs: {}}}
+  c: {net: {name: classifier}, losses: {dice: false, cross_entropy: {}}, train: {method: cam}}
+"""
+
+
+def load(**config: Any) -> Plan:
+    return Plan.load({**REAL, **config})
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of workflow/ to write paper files into, in the working folder."""
+    shutil.copytree("workflow", tmp_path / "workflow")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "workflow" / "papers"
+
+
+def test_every_row_has_its_chain() -> None:
+    plan = load()
+
+    def behind(name: str) -> list[str]:
+        return [reference.run.partition("/")[2] for reference in plan.run(f"attnfusion/{name}").references.values()]
+
+    assert behind("ours") == ["cls"]
+    assert behind("ours-max") == ["cls-max"]
+    assert behind("cls-max") == ["cls"]
+    assert (behind("seam"), behind("seam-walk"), behind("seam-cls")) == (["seam-walk"], ["seam-cls"], [])
+    assert (behind("full"), behind("cls")) == ([], [])
+
+
+def test_parameters_of_the_ablation() -> None:
+    plan = load()
+    runs = {name: plan.run(f"attnfusion/{name}").spec.net for name in ("baseline", "fe", "fe-rc", "aspp", "full")}
+    assert {name: nets.count(net, 1, 1) for name, net in runs.items()} == {
+        "baseline": 1_008_810, "fe": 1_315_912, "fe-rc": 2_758_728, "aspp": 5_403_208, "full": 3_821_128,
+    }  # fmt: skip
+
+
+def test_what_survives_of_the_tables_is_there() -> None:
+    paper = load().papers["attnfusion"]
+    printed = [
+        (name, label, columns) for name, table in paper.tables.items() for label, columns in table.printed if columns
+    ]
+    assert ("5", "Baseline + FE + RC", ["DSC"]) in printed
+    assert {name for name, *_ in printed} == {"1", "5"}
+    claims = paper.tested
+    assert len(claims) >= 16
+    assert sorted(claim.by for claim in claims if claim.by) == [0.0108, 0.0176, 0.0312]
+
+
+def test_saliency_is_said_where_it_is_not_the_paper_s() -> None:
+    assert load().run("attnfusion/cls").spec.train.model_dump()["saliency"] == "poolnet"
+    for plan, used in ((load(saliency="contrast"), "contrast"), (Plan.load({"papers": ["attnfusion"]}), "lungs")):
+        run = plan.run("attnfusion/cls")
+        assert run.spec.train.model_dump()["saliency"] == used
+        assert f"saliency: {used} instead of poolnet" in plan.resolver.caveats(run)
+
+
+def test_the_stand_in_has_its_own_split() -> None:
+    plan = load(stand_ins={"medseg-all": "zenodo20-halves"})
+    spec = plan.run("attnfusion/ours").spec
+    assert (spec.dataset, spec.split, spec.values) == ("zenodo20-halves", "attnfusion-zenodo20", {"infection": (1,)})
+
+
+def test_only_known_weights_can_be_named() -> None:
+    with pytest.raises(UserError, match=r"weights: unknown name 'poolnett'; did you mean 'poolnet'\?"):
+        load(weights={"poolnett": "0" * 64})
+    with pytest.raises(UserError, match=r"weights\.poolnet: "):
+        load(weights={"poolnet": "123"})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("maps_of: c}", "maps_of: a}", r"runs\.a\.train\.labels\.run: runs refer to one another in a circle"),
+        ("labels: {run: b}", "labels: {run: d}", r"runs\.a\.train\.labels\.run: .*unknown run 'mine/d'"),
+        ("runs:\n", "masks: [c]\nruns:\n", r"masks: c only makes labels \(method cam\); name a run that learns them"),
+        ("maps_of: c}", "maps_of: c, steps: 0}", r"runs\.b: train\.steps: input should be"),
+        ("{dice: {}}", "{edge: {}}", r"losses\.edge: cannot ignore the pixels to which train\.method gives no label"),
+        ("[infection]", "[ggo, consolidation]", r"train\.method: walk is for one class \(found 2\); join them"),
+    ],
+)
+def test_labels_that_cannot_be_made_are_refused(project: Path, old: str, new: str, message: str) -> None:
+    assert CYCLE.count(old) == 1
+    (project / "mine.yaml").write_text(CYCLE.replace(old, new))
+    with pytest.raises(UserError, match=message):
+        Plan.load({"mode": "paper", "papers": ["mine"]}).checks.all()
