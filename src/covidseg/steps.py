@@ -18,7 +18,7 @@ from covidseg.base.files import need, sha256, write_json
 from covidseg.jobs import leases, record
 from covidseg.plan import WORKFLOW, Plan
 from covidseg.plan.names import in_project
-from covidseg.upkeep import prepare
+from covidseg.upkeep import content, prepare
 
 
 def _say(text: str) -> None:
@@ -80,6 +80,7 @@ def import_(plan: Plan, name: str) -> None:
     (out / "import.json").unlink(missing_ok=True)
     canonical.write(importers.cases(raw, dataset), dataset, out)
     _finish(out / "import.json", [out / "slices.h5", out / "slices.csv"], dataset=name)
+    content.note(plan, name)
 
 
 def lungs(plan: Plan, name: str, gpus: int = 0) -> None:
@@ -123,9 +124,9 @@ def tensors(plan: Plan, name: str, size: int) -> None:
     need(folder / "lungs.json", f"lungs {name}")
     masks = None if plan.catalogue.lungs(name) == "none" else folder / "lungs.h5"
     (out / "tensors.json").unlink(missing_ok=True)
-    building.build(folder, plan.dataset(name), size, masks, out)
+    cases = building.build(folder, plan.dataset(name), size, masks, out)
     files = [out / f for f in ("image.npy", "lung.npy", "label.npy", "slices.csv")]
-    _finish(out / "tensors.json", files, dataset=name, size=size, lungs=plan.catalogue.lungs(name))
+    _finish(out / "tensors.json", files, dataset=name, size=size, lungs=plan.catalogue.lungs(name), cases=cases)
 
 
 def split(plan: Plan, name: str) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from covidseg.jobs import leases
+from covidseg.upkeep import content
 from covidseg.upkeep import orphans
 from covidseg.jobs import record
 from covidseg.base.errors import UserError
@@ -105,6 +106,8 @@ def training_inputs(wildcards):
     run = run_of(wildcards)
     found = [P.tensors(*pair) / "tensors.json" for pair in run.tensors]
     found.append(PLAN.catalogue.split_path(run.spec.split))
+    if content.settled(PLAN, run, wildcards.fold, wildcards.seed):
+        found = [ancient(str(path)) for path in found]
     if run.spec.maps:
         found.append(P.canonical(run.spec.maps) / "import.json")
     stages = run.spec.stages

@@ -3,6 +3,7 @@ from."""
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -68,19 +69,24 @@ class Tensors:
         return len(self.image)
 
 
-def build(canonical: Path, dataset: Dataset, size: int, lungs: Path | None, out: Path) -> None:
+def build(canonical: Path, dataset: Dataset, size: int, lungs: Path | None, out: Path) -> dict[str, str]:
     """Write ``image.npy``, ``lung.npy``, ``label.npy`` and ``slices.csv`` under ``out``.
 
     Slices are chosen by ``dataset.keep`` (unlabelled ones always stay), cropped by ``dataset.crop`` round the lungs'
     centre of gravity (SSA-Net, section 4.2), and resized: images bilinear with antialiasing, masks to the nearest
     pixel. ``lungs`` is a ``lungs.h5``; without it lung.npy is 1 everywhere and crops go round the image's centre.
-    Labels of unlabelled slices are 0. One case is in memory at a time.
+    Labels of unlabelled slices are 0. Unlabelled cases of a user's folder come last, so that a new one moves no
+    other. One case is in memory at a time. Returns case -> hash of its arrays and its lines in the table.
     """
-    write_table(out / "slices.csv", COLUMNS, _written(canonical, dataset, size, lungs, out))
+    hashes: dict[str, str] = {}
+    write_table(out / "slices.csv", COLUMNS, _written(canonical, dataset, size, lungs, out, hashes))
+    return hashes
 
 
-def _written(canonical: Path, dataset: Dataset, size: int, lungs: Path | None, out: Path) -> Iterator[dict[str, Any]]:
-    """Write the arrays; yield a row of the table for each slice that is in them."""
+def _written(
+    canonical: Path, dataset: Dataset, size: int, lungs: Path | None, out: Path, hashes: dict[str, str]
+) -> Iterator[dict[str, Any]]:
+    """Write the arrays; yield a row of the table for each slice that is in them, and fill in each case's hash."""
     path = canonical / "slices.csv"
     number = sum(kept(row, dataset) for row in read_table(path))
     if not number:
@@ -91,16 +97,29 @@ def _written(canonical: Path, dataset: Dataset, size: int, lungs: Path | None, o
         masks = stack.enter_context(Store(lungs)) if lungs else None
         writers = {key: stack.enter_context(_npy(out / f"{key}.npy", number, size)) for key in ARRAYS}
         chosen = (row for row in read_table(path) if kept(row, dataset))
+        if dataset.folder is not None:  # of others the order is that of the results there are
+            chosen = (
+                row
+                for last in (False, True)
+                for row in read_table(path)
+                if (row["role"] == "unlabelled") == last and kept(row, dataset)
+            )
         for case, group in itertools.groupby(chosen, key=lambda row: row["case"]):
             image, lung = store.image(case), lung_of(masks, case)
             arrays = {"image": image, "label": store.label(case), "lung": lung}
             window = crop_window(image.shape, lung, dataset.crop.size if dataset.crop else None)
+            digest = hashlib.sha256()
             for row in group:
                 for key, array in arrays.items():
-                    writers[key].write(fit(array, row["position"], window, size, key).tobytes())
+                    piece = fit(array, row["position"], window, size, key).tobytes()
+                    writers[key].write(piece)
+                    digest.update(piece)
                 native = {"native_height": row["height"], "native_width": row["width"], "index": next(index)}
                 where = {"top": window.top, "left": window.left, "height": window.height, "width": window.width}
-                yield {key: _blank(value) for key, value in (row | native | where).items() if key in COLUMNS}
+                line = {key: _blank(value) for key, value in (row | native | where).items() if key in COLUMNS}
+                digest.update(repr(sorted(line.items())).encode())
+                yield line
+            hashes[case] = digest.hexdigest()[:16]
 
 
 def load(folder: Path) -> Tensors:

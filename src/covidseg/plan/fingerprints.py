@@ -32,9 +32,13 @@ class Fingerprints:
         """Return the hash of where a data set comes from, or of how its twin looks."""
         return self._dataset_hash(dataset, *(("phantom",) if self._config.mode == "demo" else ("sources", "folder")))
 
+    def reading(self, dataset: str) -> str:
+        """Return the hash of the settings by which a data set is read."""
+        return self._dataset_hash(dataset, "importer", "classes", "window", "folder", "joins")
+
     def import_(self, dataset: str) -> str:
         """Return the hash of how a data set is read; of a user's folder also of its files' names, sizes and times."""
-        own = self._dataset_hash(dataset, "importer", "classes", "window", "folder", "joins")
+        own = self.reading(dataset)
         folder = self.catalogue.dataset(dataset).folder
         files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder else []
         return fingerprint_of([own, [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]])

@@ -11,6 +11,7 @@ from covidseg.base.files import need, sha256
 from covidseg.jobs import record
 from covidseg.plan import Plan, Run
 from covidseg.schema.references import MODEL
+from covidseg.upkeep.content import data_inputs
 
 
 def training_problem(plan: Plan, run: Run, fold: int, seed: int) -> str | None:
@@ -19,9 +20,10 @@ def training_problem(plan: Plan, run: Run, fold: int, seed: int) -> str | None:
     if made.get("spec_hash") != run.hash:
         changed = _changed(made.get("spec", {}), run.spec.model_dump(mode="json"))
         return f"made from another spec ({changed})"
-    for used, pair in zip(("tensors", "pool"), run.tensors, strict=False):
-        data = plan.paths.tensors(*pair) / "tensors.json"
-        if data.is_file() and made.get("inputs", {}).get(used) != sha256(data):
+    if all((plan.paths.tensors(*pair) / "tensors.json").is_file() for pair in run.tensors):
+        _split(plan, run)
+        now = data_inputs(plan, run, fold)
+        if any(made.get("inputs", {}).get(key) != value for key, value in now.items()):
             return "made from other data"
     if run.spec.maps:
         maps = plan.paths.canonical(run.spec.maps) / "import.json"

@@ -12,6 +12,7 @@ from covidseg.base.files import need, sha256
 from covidseg.data.canonical import read_table
 from covidseg.jobs import record
 from covidseg.plan import Plan, Run
+from covidseg.upkeep.content import data_inputs
 from covidseg.upkeep.freshness import usable
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ def job_of(
             f"{run.id}: split {run.spec.split!r} has no fold {fold}; legal: {', '.join(map(str, run.all_folds))}"
         )
     job = _job(plan, run, fold, seed)
-    inputs = {"tensors": sha256(job.tensors / "tensors.json"), "split": sha256(job.split)}
-    inputs |= {"pool": sha256(job.pool / "tensors.json")} if job.pool else {}
+    inputs = data_inputs(plan, run, fold) | {"split": sha256(need(job.split, f"split {run.spec.split}"))}
     inputs |= {"maps": sha256(job.maps / "import.json")} if job.maps else {}
     for role, reference in run.references.items():
         other = plan.run(reference.run)

@@ -120,6 +120,23 @@ def default_split(folder: Path) -> str:
     return f"folds-{min(5, labelled)}"
 
 
+def labelled_files(root: Path) -> list[Path]:
+    """Return all files of a folder but those of scans without labels, as far as names tell these apart.
+
+    A folder of DICOM slices in imagesTs counts as labelled as soon as labelsTs holds something.
+    """
+    bare, labels = root / "imagesTs", root / "labelsTs"
+    masked = labels.is_dir() and any(labels.iterdir())
+
+    def unlabelled(path: Path) -> bool:
+        inside = path.relative_to(root).parts
+        if inside[0] != "imagesTs":
+            return inside[0] == "imagesUn"
+        return not masked or (path.parent == bare and mask_of(labels, case_name(path)) is None)
+
+    return sorted(path for path in root.rglob("*") if path.is_file() and not unlabelled(path))
+
+
 def names(root: Path) -> set[str]:
     """Return the names of the cases that ``cases`` would yield; of files only DICOM headers are opened."""
     found = [scans_in(root / images) for images, _ in ROLES.values() if (root / images).is_dir()]

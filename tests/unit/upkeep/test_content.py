@@ -1,0 +1,78 @@
+"""What a training depends on of its data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from covidseg.base.errors import UserError
+from covidseg.base.files import sha256, write_json
+from covidseg.data.importers.folder import labelled_files
+from covidseg.plan import Plan
+from covidseg.upkeep.content import data_inputs
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    asked = {"mode": "paper", "data": str(tmp_path / "data"), "stand_ins": {"covid-ct-seg": "covid-semiseg"}}
+    return Plan.load({**asked, "papers": ["ssanet"]})
+
+
+def test_cases_of_other_splits_and_folds_do_not_count(plan: Plan) -> None:
+    run = plan.run("ssanet/m4-dataset2")
+    split = plan.catalogue.split(run.spec.split)
+    cases = {name: f"hash of {name}" for name in split.names}
+    record = plan.paths.tensors(*run.tensors[0]) / "tensors.json"
+    with pytest.raises(UserError, match=r"tensors\.json: missing; run covidseg tensors covid-semiseg 512"):
+        data_inputs(plan, run, 0)
+    write_json(record, {"cases": cases})
+    before = data_inputs(plan, run, 0)
+    write_json(record, {"cases": {**cases, "a new scan": "hash"}, "other": "facts"})
+    assert data_inputs(plan, run, 0) == before
+    for role in ("train", "test"):
+        changed = {**cases, split.cases(0, role)[0]: "another hash"}
+        write_json(record, {"cases": changed})
+        assert data_inputs(plan, run, 0) != before
+    write_json(record, {"cases": {name: cases[name] for name in split.names[1:]}})
+    with pytest.raises(UserError, match=rf"tensors\.json: no case '{split.names[0]}'; make the tensors again"):
+        data_inputs(plan, run, 0)
+    write_json(record, {"size": 512})  # a record that lists no cases counts as a whole
+    assert data_inputs(plan, run, 0) == {"tensors": sha256(record)}
+
+
+def test_of_a_pool_all_cases_count_but_those_left_out(plan: Plan) -> None:
+    run = plan.run("ssanet/s1")
+    assert run.spec.pool is not None
+    pool = run.spec.pool.model_copy(update={"without": ["left out"]})
+    run = run.__class__(**{**vars(run), "spec": run.spec.model_copy(
+        update={"train": run.spec.train.model_copy(update={"pool": pool})})})  # fmt: skip
+    split = plan.catalogue.split(run.spec.split)
+    cases = dict.fromkeys([*split.names, "pooled", "left out"], "hash")
+    for pair in run.tensors:
+        write_json(plan.paths.tensors(*pair) / "tensors.json", {"cases": cases})
+    before = data_inputs(plan, run, 0)
+    assert before.keys() == {"tensors", "pool"}
+    path = plan.paths.tensors(*run.tensors[-1]) / "tensors.json"
+    write_json(path, {"cases": {**cases, "left out": "another"}})
+    assert data_inputs(plan, run, 0) == before
+    write_json(path, {"cases": {**cases, "pooled": "another"}})
+    assert data_inputs(plan, run, 0)["pool"] != before["pool"]
+
+
+def test_files_of_scans_without_labels_are_told_by_their_names(tmp_path: Path) -> None:
+    names = ["dataset.json", "imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz", "imagesTs/b_0000.nii.gz"]
+    names += ["imagesTs/c_0000.nii.gz", "imagesUn/d.nii.gz"]
+
+    def found() -> list[str]:
+        return [str(path.relative_to(tmp_path)) for path in labelled_files(tmp_path)]
+
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert found() == names[:3]
+    (tmp_path / "labelsTs").mkdir()
+    assert found() == names[:3]
+    (tmp_path / "labelsTs/b.nii.gz").touch()
+    assert found() == ["dataset.json", "imagesTr/a_0000.nii.gz", "imagesTs/b_0000.nii.gz", *names[2:3],
+                       "labelsTs/b.nii.gz"]  # fmt: skip
