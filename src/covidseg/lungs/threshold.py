@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from covidseg.data.canonical import U8
+from covidseg.metrics.surface import bounding_box
 
 AIR = -400  # HU below which tissue is aerated; healthy lung lies near -850, ground glass near -600
 WINDOW = (-1250.0, 250.0)  # HU at 0 and 255, assumed of slices whose data set names no window
@@ -86,16 +87,19 @@ def _large(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 def _close(mask: npt.NDArray[np.bool_], radius: int) -> npt.NDArray[np.bool_]:
-    """Close a slice of the mask over vessels and fill what it encloses."""
+    """Close a slice of the mask over vessels and fill what it encloses; nothing outside its bounding box changes."""
     from scipy import ndimage
 
     if not mask.any():
         return mask
-    distance = ndimage.distance_transform_edt(~np.pad(mask, radius + 1))
+    box = bounding_box(mask)
+    distance = ndimage.distance_transform_edt(~np.pad(mask[box], radius + 1))
     grown = distance <= radius
     shrunk = ndimage.distance_transform_edt(grown) > radius
     inner = slice(radius + 1, -radius - 1)
-    return ndimage.binary_fill_holes(shrunk[inner, inner] | mask)
+    out = np.zeros_like(mask)
+    out[box] = ndimage.binary_fill_holes(shrunk[inner, inner] | mask[box])
+    return out
 
 
 def _disk(radius: int) -> npt.NDArray[np.bool_]:
