@@ -103,7 +103,8 @@ def _one(
     files = _write(segmenter, scan, read, found, wanted)
     classes = list(segmenter.labels)
     measured = volumes(found.classes, found.lung, None, read.spacing, classes)
-    del measured["true_lesion_ml"]
+    lesions = ("lesion_ml", "lesion_in_lung_percent") if classes == ["lung"] else ()
+    measured = {key: value for key, value in measured.items() if key not in ("true_lesion_ml", *lesions)}
     voxel = float(np.prod(read.spacing)) / 1000
     largest = round(largest_region(found.classes) * voxel, 4) if np.isfinite(voxel) else None
     words = _in_words(found, measured, classes)
@@ -127,8 +128,8 @@ def _in_words(found: Found, measured: dict[str, Any], classes: Sequence[str]) ->
         ml = measured[f"ml_{name}"]
         share = 100 * np.count_nonzero(found.classes == k) / found.classes.size
         parts.append(f"{name} {ml:.1f} ml" if ml is not None else f"{name} {share:.2f} % of the image")
-    if (share := measured["lesion_in_lung_percent"]) is not None and classes != ["lung"]:
-        parts.append(f"{share:.1f} % of the lungs")
+    if (inside := measured.get("lesion_in_lung_percent")) is not None:
+        parts.append(f"{inside:.1f} % of the lungs")
     return ", ".join(parts)
 
 

@@ -95,6 +95,7 @@ def test_the_axes_may_lie_in_any_order(axes, tmp_path):
     at = np.argwhere(mask.transpose(np.argsort(axes)))
     assert at[:, 2].min() >= 13  # the right lung's first column, 14, with a pixel of smoothing
     assert at[:, 2].max() <= 53
+    assert "lesion_ml" not in table(tmp_path / "out")["a"]  # lungs are no lesion
     assert float(table(tmp_path / "out")["a"]["ml_lung"]) == pytest.approx(len(at) * 5 * 1.5 * 1.5 / 1000, abs=1e-4)
 
 
