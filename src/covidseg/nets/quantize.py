@@ -18,7 +18,7 @@ class Codebook(nn.Module):
 
     def __init__(self, codes: int, channels: int) -> None:
         super().__init__()
-        self.codes = nn.Parameter(torch.empty(codes, channels).uniform_(-1 / codes, 1 / codes))
+        self.codes = nn.Parameter(torch.randn(codes, channels))
         self.used = torch.zeros(0, dtype=torch.long)
 
     def forward(self, z_NCHW: Tensor) -> tuple[Tensor, Tensor]:

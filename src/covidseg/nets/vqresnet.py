@@ -26,11 +26,13 @@ class VQResNet(nn.Module):
 
     The paper names no widths, no depth and no number of parameters. It states a "modified Resnet-based" backbone, a
     branch at the "endpoint of the encoder" with two levels of codes, whose quantised maps reconstruct the image and
-    join the backbone's features. What it leaves open is set as in PSPNet (ResNet-50 of output stride 8) and VQ-VAE-2
-    (Razavi et al. 2019: 64 channels and 512 ``codes`` a level, a codebook for each, residual blocks of 32 channels, the
-    bottom level sees the top one). Training starts from random weights, as no pre-training is mentioned; ``init:
-    imagenet`` changes that. Section 3.2 calls the top level global, section 4.4 swaps the levels: here top is global,
-    at half the resolution of the bottom level.
+    join the backbone's features. What it leaves open is set as in PSPNet (ResNet-50 of output stride 8) and
+    VQ-VAE-2 (Razavi et al. 2019: 64 channels and 512 ``codes`` a level, a codebook for each, residual blocks of 32
+    channels, the bottom level sees the top one). Features are normalised before they are quantised, and codes begin
+    as normal numbers: without that, codebooks that learn by gradients alone soon use one or two codes. Training
+    starts from random weights, as no pre-training is mentioned; ``init: imagenet`` changes that. Section 3.2 calls
+    the top level global, section 4.4 swaps the levels: here top is global, at half the resolution of the bottom
+    level.
 
     Switches: ``vq``, the whole branch; ``reconstruction``, its decoder of the image, without which the branch learns
     from the segmentation and the codebook terms alone.
@@ -108,7 +110,7 @@ class Branch(nn.Module):
         self.channels = 2 * deep
         self.bottom = nn.Sequential(nn.Conv2d(in_channels, inner, 3, padding=1), Residual(inner, hidden, 2))
         self.top = nn.Sequential(nn.Conv2d(inner, inner, 4, 2, 1), Residual(inner, hidden, 2))
-        self.to_top, self.to_bottom = nn.Conv2d(inner, deep, 1), nn.Conv2d(inner + deep, deep, 1)
+        self.to_top, self.to_bottom = _features(inner, deep), _features(inner + deep, deep)
         self.top_codes, self.bottom_codes = Codebook(codes, deep), Codebook(codes, deep)
         self.enlarge = nn.ConvTranspose2d(deep, deep, 4, 2, 1)
         self.decode = (
@@ -138,6 +140,11 @@ class Branch(nn.Module):
     def image(self, latent: Tensor) -> Tensor | None:
         """Return the image that the quantised maps make, (N, image channels, 8 H, 8 W); None without the decoder."""
         return None if self.decode is None else self.decode(latent)
+
+
+def _features(in_channels: int, channels: int) -> nn.Sequential:
+    """Return a 1x1 convolution and batch normalisation without parameters."""
+    return nn.Sequential(nn.Conv2d(in_channels, channels, 1, bias=False), nn.BatchNorm2d(channels, affine=False))
 
 
 class Residual(nn.Sequential):

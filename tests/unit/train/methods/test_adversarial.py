@@ -17,6 +17,7 @@ from covidseg.base.errors import UserError
 from covidseg.schema import RunSpec, parse
 from covidseg.train import Job, adversary, resume, run
 from covidseg.train.adversary import simplex
+from covidseg.train.predict import load_model
 from tests.unit.train import blobs
 
 SPEC: dict[str, Any] = {
@@ -78,13 +79,21 @@ def test_both_phases_are_in_the_history(undisturbed: tuple[Path, dict[str, Any]]
     assert facts["codes"]["of"] == 8
 
 
-def test_the_predictions_hold_what_the_figure_shows(undisturbed: tuple[Path, dict[str, Any]]) -> None:
+def test_the_predictions_hold_what_the_figure_shows(
+    data: Path, pool: Path, undisturbed: tuple[Path, dict[str, Any]]
+) -> None:
+    """The discriminator's confidence, and the reconstruction by the model that was kept."""
     with h5py.File(undisturbed[0] / "predictions.h5") as file:
         assert {name: file[name].shape for name in file} == {
             "index": (6,), "prob": (6, 1, 32, 32), "confidence": (6, 32, 32), "reconstruction": (6, 32, 32),
         }  # fmt: skip
-        assert file["confidence"][()].std() >= 0
-        assert file["reconstruction"][()].std() > 0
+        index, shown, confidence = (file[name][()] for name in ("index", "reconstruction", "confidence"))
+    net = load_model(undisturbed[0], a_job(data, pool, undisturbed[0]).spec)
+    x = torch.from_numpy(np.load(data / "image.npy")[index])[:, None] / 255
+    with torch.no_grad():
+        made = net.reconstruct(x)[:, 0]  # type: ignore[operator]
+    assert np.abs((made * 255).round().numpy() - shown).max() <= 1
+    assert 0 < confidence.min() <= confidence.max() < 255
 
 
 def test_at_first_the_discriminator_knows_nothing(
