@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 BIN := .venv/bin
 
-.PHONY: demo test cluster slurm lint schemas envs setup clean
+.PHONY: demo test cluster slurm lint schemas envs docs setup clean
 .DEFAULT_GOAL := demo
 
 setup: .venv/.ready
@@ -55,6 +55,10 @@ schemas: setup
 
 envs: setup
 	$(BIN)/python envs/write.py
+
+# The reference pages, from the program.
+docs: setup
+	$(BIN)/python docs/write.py
 
 clean:
 	rm -rf results/demo data/demo .snakemake
