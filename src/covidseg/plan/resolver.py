@@ -16,7 +16,7 @@ from covidseg.plan.needs import training_memory
 from covidseg.plan.resolve import described_or_released, merge, scale, scale_maps
 from covidseg.plan.run import Run
 from covidseg.plan.settings import Settings
-from covidseg.schema import Follow, RunSpec, Training, parse
+from covidseg.schema import Follow, Preset, RunSpec, Training, parse
 
 MOST_MEMORY = 4 << 20  # MiB of one training; no machine has more
 TESTED = ("dataset", "split", "classes", "input")  # the settings that say what is tested, and on which grid
@@ -27,7 +27,7 @@ class Resolver:
 
     def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
-        self._config, self._source, self._preset = settings.config, settings.source, settings.preset
+        self._config, self._source, self._settings = settings.config, settings.source, settings
         self._only = frozenset(self._config.only)
 
     @functools.cache  # noqa: B019 - a plan lives as long as the process
@@ -108,11 +108,12 @@ class Resolver:
         if splits.is_rule(split_name):
             split_name = f"{dataset}-{split_name}"
         self.catalogue.split_path(split_name, f"{where}.split")
-        spec = self._with_init(spec, where)
+        preset = self._preset(run.partition("/")[0])
+        spec = self._with_init(spec, preset, where)
         described = spec.net
         paper_saliency = getattr(spec.train, "saliency", None)
         spec = self._with_saliency(spec)
-        scaled, changes = scale_maps(spec, self._preset) if spec.maps else scale(spec, self._preset)
+        scaled, changes = scale_maps(spec, preset) if spec.maps else scale(spec, preset)
         if (used := getattr(spec.train, "saliency", None)) != paper_saliency:
             changes = [f"saliency: {used} instead of {paper_saliency}", *changes]
         spec = scaled.model_copy(
@@ -121,7 +122,7 @@ class Resolver:
                 "split": split_name,
                 "train": self._with_pool(scaled),
                 "lungs": self.catalogue.lungs(dataset),
-                "threads": self._preset.threads,
+                "threads": preset.threads,
                 "values": self.catalogue.class_values(dataset, spec.classes, f"{where}.classes"),
             }
         )
@@ -134,11 +135,7 @@ class Resolver:
             folds = folds[:1]
         if run.startswith(f"{SUPPORT}/") or spec.maps:
             seeds = seeds[:1]
-        wanted = (
-            folds[: self._preset.folds]
-            if self._config.folds == "all"
-            else [f for f in self._config.folds if f in folds]
-        )
+        wanted = folds[: preset.folds] if self._config.folds == "all" else [f for f in self._config.folds if f in folds]
         if not wanted and len(folds) > 1:
             raise UserError(f"{self._source}: folds: split {split_name!r} has folds {', '.join(map(str, folds))} only")
         return Run(
@@ -153,14 +150,21 @@ class Resolver:
             net=described,
         )
 
-    def _with_init(self, spec: RunSpec, where: str) -> RunSpec:
+    def _preset(self, paper: str) -> Preset:
+        """Return the preset in force with what a paper says of it. Raises UserError for an unknown setting."""
+        name, preset = self._settings.preset_name, self._settings.preset
+        own = self.catalogue.papers[paper].presets.get(name, {})
+        where = f"{WORKFLOW}/papers/{paper}.yaml: presets.{name}"
+        return parse(Preset, preset.model_dump(exclude_unset=True) | own, where) if own else preset
+
+    def _with_init(self, spec: RunSpec, preset: Preset, where: str) -> RunSpec:
         """Return the spec with a random start of its encoder where published weights cannot be its.
 
         That is so in demo mode, which downloads nothing, at another width, and where the config says so.
         """
         if published.encoder_of(spec.net) is None:
             return spec
-        wide = spec.net.get("width", 1.0) * (self._preset.width or 1.0)
+        wide = spec.net.get("width", 1.0) * (preset.width or 1.0)
         if self._config.mode == "demo" or self._config.init == "random" or wide != 1:
             return spec.model_copy(update={"net": spec.net | {"init": "random"}})
         if spec.input.channels != 1:

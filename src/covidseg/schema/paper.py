@@ -153,6 +153,9 @@ class Paper(Strict):
     defaults: dict[str, Any]
     protocol: Name | None = Field(None, description="Of tables and claims that name none.")
     deviations: dict[str, Deviation] = {}
+    presets: dict[Name, dict[str, Any]] = Field(
+        {}, description="Preset -> its settings that differ for this paper, as those of a demo that has to be short."
+    )
     runs: dict[Name, dict[str, Any] | None] = {}
     masks: Annotated[list[Name | MasksOf], Unique] | None = Field(
         None, description="Runs whose masks of whole scans are wanted as files; absent: all of own scans, else none."

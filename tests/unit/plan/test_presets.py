@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from covidseg.base.errors import UserError
+from covidseg.plan import Plan
 from covidseg.plan.resolve import scale
 from covidseg.schema import Preset, RunSpec
+from tests.conftest import ROOT, edit
 
 SPEC: dict[str, Any] = {
     "dataset": "mine",
@@ -17,6 +22,14 @@ SPEC: dict[str, Any] = {
     "losses": {"dice": {}, "cross_entropy": {"from_epoch": 167}},
     "train": {"epochs": 667, "optimizer": {"lr": 0.01, "step": 60, "restart": {"epoch": 334, "lr": 0.002}}},
 }
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the settings, to change at will."""
+    shutil.copytree(ROOT / "workflow", tmp_path / "workflow")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def scaled(train: dict[str, Any] | None = None, **preset: Any) -> tuple[RunSpec, list[str]]:
@@ -64,3 +77,17 @@ def test_a_restart_that_no_longer_fits_is_left_out_and_said() -> None:
     spec, changes = scaled(most_epochs=1)
     assert spec.train.optimizer.restart is None
     assert changes[-1] == "train.optimizer.restart left out"
+
+
+def test_a_paper_may_scale_itself_under_a_preset(project: Path) -> None:
+    paper = project / "workflow/papers/ssanet.yaml"
+    before = Plan.load({}).run("ssanet/m4")
+    edit(paper, "defaults:\n", "presets: {tiny: {epochs: 0.02, folds: 1}}\ndefaults:\n")
+    run = Plan.load({}).run("ssanet/m4")
+    assert (run.spec.train.epochs, run.folds) == (3, (0,))
+    assert (before.spec.train.epochs, before.folds) == (15, (0, 1))
+    assert run.spec.input == before.spec.input
+    assert Plan.load({"preset": "cpu"}).run("ssanet/m4").spec.train.epochs == 30
+    edit(paper, "presets: {tiny: {epochs: 0.02, folds: 1}}", "presets: {tiny: {epoch: 0.02}}")
+    with pytest.raises(UserError, match=r"workflow/papers/ssanet.yaml: presets.tiny: epoch: unknown key"):
+        Plan.load({}).run("ssanet/m4")
