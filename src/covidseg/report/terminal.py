@@ -69,7 +69,7 @@ def _claims(frame: pd.DataFrame, title: str) -> Table:
 
 
 def _cell(cell: pd.Series) -> str:
-    digits = 0 if cell.metric in ("slices", "classes") else 3
+    digits = 0 if cell.metric in ("all", "cases", "slices", "classes") else 3
     printed = number(cell.printed, digits)
     if cell.verdict == NOT_RUN:
         return f"{printed} / {NOT_RUN}"
