@@ -177,6 +177,10 @@ class Table(Exhibit):
         for label, columns in self.printed:
             check_known(columns, self.headings, f"{where}: printed of {label!r}")
 
+    def doubts(self, plan: Plan) -> list[str]:
+        """Return a sentence for each printed number that cannot be, whatever the data were."""
+        return []
+
     def cells(self, plan: Plan, paper: str) -> list[Cell]:
         """Return the table's numbers, row by row."""
         raise NotImplementedError

@@ -42,6 +42,8 @@ def examine(config: Path) -> tuple[list[str], bool]:
             (True, f"{config}: mode {plan.config.mode}, preset {plan.preset_name}, {len(plan.targets.runs())} runs")
         )
         findings += _places(plan)
+        for paper, name, table in plan.targets.tables():
+            findings += [(True, f"{paper}, table {name}: {doubt}") for doubt in table.doubts(plan)]
         findings += _results(plan)
     except UserError as e:
         findings.append((False, str(e)))

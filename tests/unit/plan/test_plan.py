@@ -212,15 +212,15 @@ def test_absurd_settings_are_refused_before_anything_runs(
         ),
         (
             "paper",
-            "    better: m4\n    than: m2\n",
-            "    better: m4\n    than: m22\n",
+            "better: m4, than: m2",
+            "better: m4, than: m22",
             "claims.sc-helps-with-sa: unknown name 'm22'; did you mean 'm2'?",
         ),
         ("paper", "net: {name: ssanet,", "net: {name: ssanett,", "did you mean 'ssanet'?"),
         (
             "paper",
-            "self-attention learning\n    protocol: ssanet\n    metrics: {DSC: dsc,",
-            "self-attention learning\n    protocol: ssanet\n    metrics: {DSC: dcs,",
+            "self-attention learning\n    metrics: &columns {DSC: dsc,",
+            "self-attention learning\n    metrics: &columns {DSC: dcs,",
             "tables.3.metrics: unknown name 'dcs'; did you mean 'dsc'?",
         ),
         *(

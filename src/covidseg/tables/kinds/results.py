@@ -172,7 +172,15 @@ class ResultTable(Table):
         """Return mode, preset, data, and everything in which the runs differ from the paper's."""
         from covidseg.tables.caption import results_in_words
 
-        return [*results_in_words(plan, paper, self), *self.notes]
+        wrong = self.doubts(plan)
+        cannot_be = [f"These printed numbers cannot be: {'; '.join(wrong)}"] if wrong else []
+        return [*results_in_words(plan, paper, self), *self.notes, *cannot_be]
+
+    def doubts(self, plan: Plan) -> list[str]:
+        """Return what arithmetic rules out: averages that are none, a Dice above its bound."""
+        from covidseg.tables.impossible import impossible
+
+        return impossible(self, plan.catalogue.protocol(self.protocol))
 
     def cells(self, plan: Plan, paper: str) -> list[Cell]:
         """Return the scores under the table's protocol, then under the standard one."""
