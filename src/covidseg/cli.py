@@ -252,11 +252,14 @@ def report(context: typer.Context) -> None:
 
 
 @app.command()
-def show(context: typer.Context) -> None:
-    """Print the finished tables, paper beside ours, and where the report is."""
+def show(
+    context: typer.Context,
+    what: Annotated[str | None, typer.Argument(metavar="[PAPER[/TABLE]]", help="As ssanet, or ssanet/3.")] = None,
+) -> None:
+    """Print how many numbers and claims held and where the report is; of a paper or table, the numbers themselves."""
     from covidseg import steps
 
-    steps.show(_plan(context))
+    steps.show(_plan(context), what)
 
 
 @app.command()

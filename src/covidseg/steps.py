@@ -357,11 +357,11 @@ def report(plan: Plan) -> None:
     reporting.write(plan)
 
 
-def show(plan: Plan) -> None:
-    """Print the finished tables."""
+def show(plan: Plan, what: str | None) -> None:
+    """Print the scoreboard, or the finished tables of a paper."""
     from covidseg.report import terminal
 
-    terminal.show(plan)
+    terminal.show(plan, what)
 
 
 def _known(name: str, legal: Any, what: str) -> str:

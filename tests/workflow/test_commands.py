@@ -139,7 +139,7 @@ def test_run_json_says_how_it_was_made(finished: Project) -> None:
 @pytest.fixture(scope="module")
 def said(finished: Project) -> dict[str, str]:
     """Return what commands that only read say."""
-    found = finished.verbs("trace ssanet/3 m1 DSC", "doctor", "show")
+    found = finished.verbs("trace ssanet/3 m1 DSC", "doctor", "show", "show ssanet")
     assert {code for code, _ in found.values()} == {0}, found
     return {command.split()[0]: text for command, (_, text) in found.items()}
 
@@ -157,9 +157,11 @@ def test_doctor_is_content_with_a_finished_demo(said: dict[str, str]) -> None:
 
 
 def test_show_prints_paper_beside_ours(said: dict[str, str]) -> None:
-    assert "ssanet, table 3" in said["show"]
-    assert "0.600 / 0." in said["show"]
-    assert re.search(r"sc-helps +│ \+0.0291 │ .* │ phantoms cannot support a claim", said["show"])
+    assert "ssanet, table 3" in said["show ssanet"]
+    assert "0.600 / 0." in said["show ssanet"]
+    assert re.search(r"sc-helps-dsc +│ \+0.0291 │ .* │ phantoms cannot support a claim", said["show ssanet"])
+    assert re.search(r"\n│ ssanet +│", said["show"])
+    assert len(said["show"].splitlines()) < 30
     assert "results/demo/report.html" in said["show"]
 
 
@@ -177,7 +179,7 @@ def test_the_same_seed_gives_the_same_bytes(finished: Project, fork: Callable[[]
         *(f"results/demo/tables/ssanet/3.{suffix}" for suffix in FORMATS),
     ):
         assert (project.folder / path).read_bytes() == (finished.folder / path).read_bytes()
-    assert "ssanet, table 3" in project.run("covidseg", "show")
+    assert "ssanet, table 3" in project.run("covidseg", "show", "ssanet/3")
 
 
 def test_phantom_and_stores_are_the_same_bytes_again(finished: Project, fork: Callable[[], Project]) -> None:

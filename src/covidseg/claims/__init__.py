@@ -32,7 +32,8 @@ def caption_of(plan: Plan, paper: str) -> str:
     parts = [
         f"Claims of {head.cited}, in our words, tested on our runs.",
         "Differences are in the claim's favour: above zero is as the paper has it, also where lower is better.",
-        f"Ours: mean over slices. Interval: paired bootstrap, {RESAMPLES:,} resamples of cases within folds (of all "
+        "Ours: mean over what the claim's protocol counts, slices or scans. Interval: paired bootstrap, "
+        f"{RESAMPLES:,} resamples of cases within folds (of all "
         "cases where folds share them or test one), and of seeds where there are several; a case keeps its slices.",
         "Supported: the whole interval lies above zero; not supported: below; else inconclusive. p: two-sided, of the "
         f"sign, not corrected for the number of claims, of {FEWEST} cases or more.",

@@ -168,5 +168,6 @@ def beside(plan: Plan, paper: str, claim: Comparison, seeds: int, without: int) 
     if seeds == 1:
         out.append(ONE_SEED)
     if without:
-        out.append(f"{without} slices without a value left out")
+        unit = {"slice": "slices", "case": "scans", "pooled": "folds"}[plan.catalogue.protocol(claim.protocol).unit]
+        out.append(f"{without} {unit} without a value left out")
     return out

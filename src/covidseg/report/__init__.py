@@ -18,8 +18,10 @@ from covidseg.jobs import record
 from covidseg.plan import Plan
 from covidseg.report import masks, used
 from covidseg.report.rounds import rounds
+from covidseg.report.scoreboard import CLAIMS, COLUMNS, scoreboard
 from covidseg.report.svg import canvas, embedded
 from covidseg.tables import rows
+from covidseg.tables.caption import differences
 from covidseg.templates import render
 
 
@@ -36,6 +38,11 @@ def write(plan: Plan) -> None:
         about=plan.preset.about,
         config=plan.source,
         papers=papers,
+        boards=scoreboard(plan),
+        verdicts=COLUMNS,
+        claim_verdicts=CLAIMS,
+        limits=differences(plan, [plan.run(run) for run in plan.targets.runs()]),
+        data=_data_in_words(plan),
         rounds=rounds(plan),
         runs=_runs(plan),
         used=used.used(plan),
@@ -49,6 +56,16 @@ def write(plan: Plan) -> None:
     write_json(plan.paths.results / "metrics.json", metrics(plan))
     write_text(plan.paths.results / "plots.csv", plots(plan).to_csv(index=False, float_format="%.6f"))
     write_text(plan.paths.results / "tables.md", all_tables(plan))
+
+
+def _data_in_words(plan: Plan) -> list[str]:
+    """Return what was read in place of what, and which folds and seeds were made."""
+    config = plan.config
+    folds = "all folds" if config.folds == "all" else f"folds {', '.join(map(str, config.folds))}"
+    if config.folds == "all" and plan.preset.folds:
+        folds = f"at most {plan.preset.folds} folds a split"
+    stand_ins = [f"{new} stands in for {old}" for old, new in config.stand_ins.items()]
+    return [*stand_ins, f"{folds}, seeds {', '.join(map(str, config.seeds))}"]
 
 
 def metrics(plan: Plan) -> dict[str, Any]:

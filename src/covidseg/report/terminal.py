@@ -9,6 +9,8 @@ from rich.text import Text
 
 from covidseg.claims.layout import signed
 from covidseg.plan import Plan
+from covidseg.plan.names import check_known
+from covidseg.report.scoreboard import CLAIMS, COLUMNS, Board, scoreboard
 from covidseg.tables import rows
 from covidseg.tables.cell import NOT_RUN
 from covidseg.tables.layout import number
@@ -16,8 +18,16 @@ from covidseg.tables.layout import number
 WIDEST = 132
 
 
-def show(plan: Plan) -> None:
-    """Print every finished table and claim, then where the report is."""
+def show(plan: Plan, what: str | None = None) -> None:
+    """Print the scoreboard and where the report is; of ``what``, PAPER or PAPER/TABLE, the tables and claims too.
+
+    Raises UserError for a paper or table that is not asked for.
+    """
+    asked, _, only = (what or "").partition("/")
+    known = {paper: [name for of, name, _ in plan.targets.tables() if of == paper] for paper in plan.config.papers}
+    if what is not None:
+        check_known([asked], known, "show")
+        check_known([only] if only else [], known[asked], f"show {asked}/")
     console = Console(width=None if Console().is_terminal else WIDEST, highlight=False)
     paths = [plan.paths.table(paper, name, "csv") for paper, name, _ in plan.targets.tables()]
     masks = [run for run in plan.targets.masks() if (plan.paths.masks(run) / "masks.json").is_file()]
@@ -25,21 +35,35 @@ def show(plan: Plan) -> None:
         console.print(f"No table is made yet in mode {plan.config.mode}: run make demo, or snakemake.")
         return
     for (paper, name, table), path in zip(plan.targets.tables(), paths, strict=True):
-        if not path.is_file():
+        if not path.is_file() or paper != asked or (only and only != name):
             continue
         frame = rows.read(path)
         if table.scored_by:
             frame = frame[frame.protocol == table.scored_by]
         console.print(_grid(frame, f"{paper}, table {name}: {table.caption}"))
     for paper in plan.targets.claims():
-        if plan.paths.claims(paper, "csv").is_file():
+        if paper == asked and not only and plan.paths.claims(paper, "csv").is_file():
             console.print(_claims(pd.read_csv(plan.paths.claims(paper, "csv")), f"{paper}, claims"))
+    if what is None:
+        console.print(_board(scoreboard(plan)))
+        console.print("The tables and claims: covidseg show PAPER, or covidseg show PAPER/TABLE")
     for run in masks:
         console.print(f"Masks and volumes.csv: {plan.paths.masks(run)}", soft_wrap=True)
     if plan.config.mode == "demo":
         console.print("Demo mode: phantom CT. The numbers show that everything runs, not that a paper's claim holds.")
     if plan.paths.report.is_file():
         console.print(f"Report: {plan.paths.report}", soft_wrap=True)
+
+
+def _board(boards: list[Board]) -> Table:
+    grid = Table(title="Printed numbers and claims, by verdict", title_justify="left")
+    grid.add_column("", overflow="fold")
+    for heading in (*COLUMNS, *(f"claims {verdict}" for verdict in CLAIMS)):
+        grid.add_column(heading, justify="right")
+    for board in boards:
+        counts = [*board.total.values(), *(board.claims.get(verdict, 0) for verdict in CLAIMS)]
+        grid.add_row(board.paper, *(str(count or "–") for count in counts))
+    return grid
 
 
 def _grid(frame: pd.DataFrame, title: str) -> Table:
