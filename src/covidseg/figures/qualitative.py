@@ -27,6 +27,8 @@ RULE = (
     "most, one per case"
 )
 
+SMALL = "of the test slices with lesion, those with the smallest, one per case"
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -58,7 +60,9 @@ def _group(plan: Plan, paper: str, group: Group) -> list[Row]:
     every = group.jobs(plan.targets, paper)
     jobs = {heading: job for heading, job in every.items() if heading not in group.maps}
     # Predictions are read twice: all of them at the slices' own size would fill the memory.
-    chosen = choose({heading: scored(test_slices(plan, *job)) for heading, job in jobs.items()}, group.slices)
+    chosen = choose(
+        {heading: scored(test_slices(plan, *job)) for heading, job in jobs.items()}, group.slices, group.pick
+    )
     run, fold, _ = next(iter(jobs.values()))
     if not chosen:
         raise NothingToShowError(f"{group.label or run.id}, fold {fold}: no test slice shows a lesion")
@@ -98,8 +102,11 @@ def by_slice(slices: Iterable[Slice], chosen: list[str]) -> dict[str, list[Slice
     return found
 
 
-def choose(methods: dict[str, dict[str, Scored]], wanted: int) -> list[str]:
-    """Return the ids of at most ``wanted`` slices to show, by ``RULE``; none when no slice shows a lesion."""
+def choose(methods: dict[str, dict[str, Scored]], wanted: int, pick: str = "differ") -> list[str]:
+    """Return the ids of at most ``wanted`` slices to show, by ``RULE`` or, with ``pick`` small, by ``SMALL``.
+
+    None when no slice shows a lesion.
+    """
     first = next(iter(methods.values()))
     lesions = [slice_.area for slice_ in first.values() if slice_.area]
     large = [name for name, slice_ in first.items() if lesions and slice_.area >= np.median(lesions)]
@@ -108,8 +115,12 @@ def choose(methods: dict[str, dict[str, Scored]], wanted: int) -> list[str]:
         scores = [found[name].dice for found in methods.values()]
         return max(scores) - min(scores)
 
+    if pick == "small":
+        ordered = sorted((name for name in first if first[name].area), key=lambda n: (first[n].area, n))
+    else:
+        ordered = sorted(large, key=lambda n: (-spread(n), n))
     chosen: dict[str, str] = {}  # one per case
-    for name in sorted(large, key=lambda n: (-spread(n), n)):
+    for name in ordered:
         chosen.setdefault(first[name].case, name)
     return list(chosen.values())[:wanted]
 

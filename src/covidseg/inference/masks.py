@@ -72,7 +72,7 @@ def write(plan: Plan, name: str, say: Callable[[str], None]) -> None:
                 done.add(row)
             rows.append(row)
             say(f"{name}: {number} of {len(cases)} scans, {case}")
-    if not rows:
+    if not rows and cases:
         raise UserError(f"{name}: its models trained on every scan; add unlabelled scans (imagesTs)")
     _finish(out, rows, made_from=made_from, labels=values, left_out=left_out, seconds=round(time.time() - started, 2))
 
@@ -141,7 +141,7 @@ def _finish(out: Path, rows: list[dict[str, Any]], **facts: Any) -> None:
     for path in _masks_in(out):
         if path.name not in files:
             path.unlink()
-    columns = [key for key in rows[0] if key != "files"]
+    columns = [key for key in (rows[0] if rows else {"case": ""}) if key != "files"]  # none: the scans were not found
     write_table(out / "volumes.csv", columns, [{key: row[key] for key in columns} for row in rows])
     facts |= {"sha256": sha256(out / "volumes.csv"), "peak_memory_mb": record.peak_memory_mb()}
     write_json(out / "masks.json", {"files": files, **facts})

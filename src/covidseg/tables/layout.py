@@ -25,6 +25,7 @@ def grid(cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
     for cell in cells:
         rows.setdefault((cell.row, cell.cls), {})[cell.column] = cell
     printed = any(cell.printed is not None for cell in cells)
+    judged = printed or any(cell.verdict not in ("", NOT_RUN) for cell in cells)
     by_class = len({cell.cls for cell in cells} - {""}) > 1
     headings = ["", "class"] if by_class else [""]
     for column in columns:
@@ -47,10 +48,10 @@ def grid(cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
                 by_paper += f" ± {number(cell.printed_sd, cell.digits)}"
             line += [by_paper, ours, difference] if printed else [ours]
         verdicts = [c.verdict for c in found.values() if c.verdict]
-        if printed:
+        if judged:
             line.append(_together(verdicts, found))
         lines.append(line)
-    if printed:
+    if judged:
         headings.append("verdict")
     return headings, lines
 

@@ -31,6 +31,11 @@ class Group(Strict):
     )
     slices: int = Field(2, ge=1, le=20)
     fold: Count = 0
+    pick: Literal["differ", "small"] = Field(
+        "differ",
+        exclude_if=lambda pick: pick == "differ",
+        description="Which slices: those on which the methods differ most, or those with the smallest lesion.",
+    )
 
     @model_validator(mode="after")
     def _some_masks(self) -> Group:
@@ -94,7 +99,7 @@ class QualitativeFigure(Figure):
 
     def words(self, plan: Plan, paper: str, name: str) -> list[str]:
         """Return data, the rule that chose the slices, mode, preset, and what differs from the paper."""
-        from covidseg.figures.qualitative import RULE
+        from covidseg.figures.qualitative import RULE, SMALL
         from covidseg.tables.caption import differences
 
         data = []
@@ -105,7 +110,7 @@ class QualitativeFigure(Figure):
             data.append(f"{label}{run.spec.dataset}, split {run.spec.split}, fold {fold}, seed {seed}")
         return [
             f"Data: {'; '.join(data)}",
-            f"Slices: {RULE}",
+            f"Slices: {'; then '.join(dict.fromkeys(SMALL if g.pick == 'small' else RULE for g in self.groups))}",
             "Dice is a slice's mean over its classes, 1 for one neither there nor found",
             "The box marks the largest region where the methods disagree",
             *(f"{heading}: {shown.map} of {shown.run}, dark 0, bright 1" for heading, shown in maps.items()),
