@@ -120,7 +120,7 @@ def _check(case: Case, dataset: Dataset) -> None:
 
 def _add(store: Any, case: Case, dataset: Dataset) -> list[dict[str, Any]]:
     """Store one case; return its table rows."""
-    hu = case.image.dtype != np.uint8 and (is_hu(case.image) if case.hu is None else case.hu)
+    hu = is_hu(case.image) if case.hu is None else case.hu
     image = to_8bit(case.image, dataset.window, case.name, case.hu)
     group = store.create_group(case.name)
     group.attrs["hu"] = bool(hu)  # what a model learned, a new scan has to show

@@ -38,4 +38,5 @@ def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:
                     spacing=(dz, dy, dx),
                     affine=known.get("affine"),
                     axcodes=known.get("axcodes"),
+                    hu=bool(known["hu"]) if "hu" in known else None,  # as it came: what is stored has 8 bits
                 )
