@@ -97,6 +97,17 @@ def copy(origin: Path, path: Path) -> None:
         shutil.copyfile(origin, temporary)
 
 
+def regular(path: Path) -> None:
+    """Raise ValueError when ``path`` is no regular file: to read a pipe or a device may never end."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ValueError("not a regular file")
+    except FileNotFoundError:
+        raise
+    except OSError as e:  # a loop of links, or a folder that may not be entered
+        raise ValueError(f"cannot be read: {e.strerror}") from e
+
+
 def clone(origin: Path, target: Path) -> None:
     """Copy a file to ``target``, which must not exist; the two share their blocks where the file system can.
 

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from covidseg.base.errors import UserError
+from covidseg.base.geometry import Grid, apart, grid_of
 from covidseg.base.nifti import load
+from covidseg.base.pictures import read_picture
 
 Array = np.ndarray[Any, Any]
 
 IMAGES = (".png", ".jpg", ".jpeg")
-FORMATS = ("PNG", "JPEG")  # whatever a file is called, no other decoder runs: that of PostScript executes it
 VOLUMES = (".nii.gz", ".nii")
 ONE = 1 + 1e-6  # a softmax in single precision can exceed 1
 LABELS = 16  # a mask or map whose largest value lies between 2 and this holds labels
@@ -28,6 +29,7 @@ class Map:
     values: Array
     spacing: tuple[float, float, float]
     axes: str = ""
+    grid: Grid | None = None
 
 
 def list_maps(folder: Path) -> dict[str, Path]:
@@ -59,25 +61,10 @@ def read_map(path: Path) -> Map:
 
 
 def _read_image(path: Path) -> Map:
-    from PIL import Image, UnidentifiedImageError
-
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            image.load()
-            pixels = np.asarray(image)
-            bands = image.getbands()
-    except UnidentifiedImageError:
-        raise UserError(f"{path}: not an image, or corrupt; write it again") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
-        raise UserError(f"{path}: corrupt image ({_line(e)}); write it again") from e
-    if pixels.ndim == 3:
-        colours = [pixels[..., k] for k, band in enumerate(bands) if band != "A"]
-        if any(not np.array_equal(colours[0], other) for other in colours[1:]):
-            raise UserError(f"{path}: a colour image; save the mask or map as 8-bit grey")
-        pixels = colours[0]
-    if pixels.dtype == np.bool_:
-        pixels = pixels.astype(np.uint8)
-    return Map(pixels[None], (np.nan, np.nan, np.nan))
+        return Map(read_picture(path)[None], (np.nan, np.nan, np.nan))
+    except (OSError, ValueError) as e:
+        raise UserError(f"{path}: {_line(e)}; write it again") from e
 
 
 def _read_nifti(path: Path) -> Map:
@@ -85,11 +72,12 @@ def _read_nifti(path: Path) -> Map:
 
     try:
         image, voxels = load(path)
-        zooms = [float(z) for z in image.header.get_zooms()]
-        known = int(image.header["sform_code"]) > 0 or int(image.header["qform_code"]) > 0
-        codes = nib.orientations.aff2axcodes(image.affine) if known else ()
+        grid = grid_of(image)
+        codes = nib.orientations.aff2axcodes(grid.affine) if grid.oriented else ()
         if None in codes:
             raise ValueError("the header gives no orientation")
+    except MemoryError as e:
+        raise UserError(f"{path}: not enough memory to read it; free some") from e
     except Exception as e:  # nibabel, gzip and zlib raise a dozen kinds
         raise UserError(f"{path}: corrupt NIfTI ({_line(e)}); write it again") from e
     while voxels.ndim > 3 and voxels.shape[-1] == 1:
@@ -106,8 +94,8 @@ def _read_nifti(path: Path) -> Map:
     axes = "".join(codes)
     along = next((k for k, code in enumerate(axes) if code in "SI"), 2)
     order = (along, *(k for k in (1, 0) if k != along), *((2,) if along != 2 else ()))
-    dz, dy, dx = ((zooms + [np.nan] * 3)[k] for k in order)
-    return Map(np.transpose(voxels, order), (dz, dy, dx), axes)
+    dz, dy, dx = (grid.zooms[k] for k in order)
+    return Map(np.transpose(voxels, order), (dz, dy, dx), axes, grid)
 
 
 def scale_of(paths: dict[str, Path]) -> int:
@@ -142,6 +130,9 @@ def read_pairs(truth: Path, pred: Path) -> Iterator[tuple[str, Path, Map, Map]]:
         t, p = read_map(path), read_map(preds[name])
         if t.axes and p.axes and t.axes != p.axes:
             raise UserError(f"{preds[name]}: axes {p.axes}, but {path} has {t.axes}; bring both on one grid")
+        same = t.grid and p.grid and t.values.shape == p.values.shape
+        if same and t.grid and p.grid and (problem := apart(t.grid, p.grid)):
+            raise UserError(f"{preds[name]}: not on the grid of {path}, {problem}; resample the prediction onto it")
         lesion, prob = _lesion(path, t.values, truth_scale), probability(preds[name], p.values, pred_scale)
         yield name, preds[name], Map(lesion, t.spacing), Map(prob, p.spacing)
 

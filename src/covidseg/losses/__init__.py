@@ -63,12 +63,21 @@ def active(losses: Losses, epoch: int) -> list[str]:
 
 def total(losses: Losses, outputs: dict[str, Any], target: Tensor, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the weighted sum of the losses that are on in ``epoch``, and each one's value before its weight."""
+    _check_shape(outputs, target)
     values = {}
     for name in active(losses, epoch):
         given = {key: value for key, value in losses[name].items() if key not in COMMON}
         values[name] = _function(name)(outputs, target, **given)
     first, *rest = (values[name] * losses[name].get("weight", 1.0) for name in values)
     return sum(rest, start=first), values
+
+
+def _check_shape(outputs: dict[str, Any], target: Tensor) -> None:
+    """Raise UserError for a target that is not (N, H, W): another shape would be broadcast to a wrong loss."""
+    batch, _, height, width = outputs["logits"].shape
+    if tuple(target.shape) != (batch, height, width):
+        said = " x ".join(map(str, target.shape))
+        raise UserError(f"losses: target of shape {said}, expected {batch} x {height} x {width}; take its channel off")
 
 
 @functools.cache

@@ -61,8 +61,8 @@ def test_masks_that_do_not_fit(tmp_path):
 
 
 def test_images_that_are_not_grey(tmp_path):
-    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    refused("RGB image; expected 8-bit grey", grey, tmp_path / "a.png")
+    Image.new("RGB", (4, 4), (9, 0, 0)).save(tmp_path / "a.png")
+    refused("a colour image; expected 8-bit grey", grey, tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:30])
     refused("corrupt or not an image", grey, tmp_path / "b.png")
 

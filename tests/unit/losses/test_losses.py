@@ -198,3 +198,12 @@ def test_a_slice_without_any_label_has_no_gradient() -> None:
     (dice({"logits": logits}, target) + cross_entropy({"logits": logits}, target)).backward()
     assert logits.grad is not None
     assert not logits.grad.any()
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "dice", "structure"])
+def test_a_target_with_a_channel_is_refused(name):
+    outputs = {"logits": torch.zeros(2, 1, 4, 4)}
+    target = torch.ones(2, 4, 4, dtype=torch.uint8)
+    losses.total({name: {}}, outputs, target, 0)
+    with pytest.raises(UserError, match="target of shape 2 x 1 x 4 x 4, expected 2 x 4 x 4; take its channel off"):
+        losses.total({name: {}}, outputs, target[:, None], 0)

@@ -25,7 +25,7 @@ def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:
         if name not in masks:
             raise UserError(f"{raw / MASKS}: no mask for {path.name}; fetch the data set again")
         image = nifti(path)
-        mask = nifti_mask(masks[name], image)
+        mask = nifti_mask(masks[name], image, published=True)
         label = relabel(mask, {0: 0, 1: 0, 2: 0, 3: dataset.classes["infection"]}, masks[name])
         yield Case(
             name=name,

@@ -17,7 +17,7 @@ def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:
     for one slice and is left out; its spacing between slices is unknown.
     """
     stack = nifti(raw / "tr_im.nii.gz")
-    labels = nifti_mask(raw / "tr_mask.nii.gz", stack)
+    labels = nifti_mask(raw / "tr_mask.nii.gz", stack, published=True)
     hu = is_hu(stack.array)
     spacing = (float("nan"), *stack.spacing[1:])
     for k in range(len(stack.array)):

@@ -27,15 +27,16 @@ def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:
         if stem(path) not in masks:
             raise UserError(f"{raw / MASKS}: no mask for {path.name}; fetch the data set again")
         image = nifti(path)
-        label = nifti_mask(masks[stem(path)], image)
+        label = nifti_mask(masks[stem(path)], image, published=True)
         name = f"volume_{stem(path)}"
+        lung = nifti_mask(lungs[stem(path)], image, published=True) if stem(path) in lungs else None
         yield Case(
             name=name,
             patient=name,
             role="labelled",
             image=image.array,
             label=label,
-            lung=(nifti_mask(lungs[stem(path)], image) > 0).astype(np.uint8) if stem(path) in lungs else None,
+            lung=None if lung is None else (lung > 0).astype(np.uint8),
             spacing=image.spacing,
             affine=image.affine,
             axcodes=image.axcodes,

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from covidseg.base.errors import UserError
-from covidseg.base.images import FORMATS
+from covidseg.base.geometry import Grid, apart, grid_of
 from covidseg.base.nifti import load
+from covidseg.base.pictures import read_picture
 from covidseg.data.canonical import U8
 from covidseg.data.orientation import spacing_to_store, to_store
 
@@ -24,21 +25,31 @@ class Volume:
     spacing: tuple[float, float, float]
     affine: npt.NDArray[np.float64]
     axcodes: str
+    grid: Grid | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what its header leaves unknown."""
+        return self.grid.notes if self.grid else ()
 
 
 def nifti(path: Path) -> Volume:
-    """Read a 3-D NIfTI file; orientation and spacing come from its header.
+    """Read a 3-D NIfTI file; orientation and spacing come from its header, see ``base.geometry``.
 
-    Raises UserError when it is missing, corrupt, 4-D, RGB, has NaN or infinite voxels, or no usable orientation.
+    Raises UserError when it is missing, corrupt, 4-D, RGB, has NaN or infinite voxels, no usable orientation, a header
+    that contradicts itself, or more voxels than there is memory.
     """
     import nibabel as nib
 
     try:
         image, array = load(path)
+        grid = grid_of(image)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; fetch the data set again") from None
+    except MemoryError as e:
+        raise UserError(f"{path}: not enough memory to read it; free some, or cut the scan") from e
     except Exception as e:  # nibabel, gzip and zlib each have their own idea of a broken file
-        raise UserError(f"{path}: corrupt or not NIfTI ({type(e).__name__}: {e}); fetch it again") from e
+        raise UserError(f"{path}: corrupt or not NIfTI ({type(e).__name__}: {e}); repair it or fetch it again") from e
     if array.dtype.kind not in "iuf":
         raise UserError(f"{path}: RGB or complex voxels; expected one number per voxel")
     while array.ndim > 3 and array.shape[-1] == 1:
@@ -47,20 +58,24 @@ def nifti(path: Path) -> Volume:
         raise UserError(f"{path}: {array.ndim}-D of shape {array.shape}; expected one 3-D volume; split or stack it")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise UserError(f"{path}: NaN or infinite voxels; repair or leave out the file")
-    affine = np.asarray(image.affine, np.float64)
-    codes = nib.orientations.aff2axcodes(affine) if np.isfinite(affine).all() else (None,)
+    codes = nib.orientations.aff2axcodes(grid.affine)
     if None in codes:
         raise UserError(f"{path}: the header gives no orientation; set its sform or qform")
     axcodes = "".join(str(code) for code in codes)
-    return Volume(to_store(array, axcodes), spacing_to_store(image.header.get_zooms()[:3], axcodes), affine, axcodes)
+    return Volume(to_store(array, axcodes), spacing_to_store(grid.zooms, axcodes), grid.affine, axcodes, grid)
 
 
-def nifti_mask(path: Path, like: Volume) -> U8:
-    """Read a label volume on the grid of ``like``, (S, H, W). Raises UserError for another shape or broken labels."""
+def nifti_mask(path: Path, like: Volume, published: bool = False) -> U8:
+    """Read a label volume on the grid of ``like``, (S, H, W). Raises UserError for another grid or broken labels.
+
+    ``published``: the files are known by their hashes and fit voxel by voxel, whatever their headers say.
+    """
     mask = nifti(path)
     if mask.array.shape != like.array.shape:
         shapes = f"mask of shape {mask.array.shape} for an image of shape {like.array.shape}"
         raise UserError(f"{path}: {shapes}; bring it to the image's grid")
+    if not published and mask.grid and like.grid and (problem := apart(like.grid, mask.grid)):
+        raise UserError(f"{path}: not on its image's grid, {problem}; resample the mask onto the image")
     return whole(mask.array, path)
 
 
@@ -76,24 +91,18 @@ def whole(array: npt.NDArray, path: Path) -> U8:
 
 
 def grey(path: Path, palette: bool = False) -> U8:
-    """Read an 8-bit grey image, (H, W); with ``palette`` also the indices of a palette image.
+    """Read an 8-bit grey image, (H, W), by the rule of ``base.pictures``; ``palette``: a label map's indices.
 
     Raises UserError when it is missing, corrupt, in colour or of more than 8 bits.
     """
-    from PIL import Image
-
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            image.load()
-            mode, array = image.mode, np.asarray(image)
+        array = read_picture(path, palette)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; fetch the data set again") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
-        raise UserError(f"{path}: corrupt or not an image ({e}); fetch it again") from e
-    if mode == "1":
-        return array.astype(np.uint8) * 255
-    if mode != "L" and not (palette and mode == "P"):
-        raise UserError(f"{path}: {mode} image; expected 8-bit grey, save it as such")
+    except ValueError as e:
+        raise UserError(f"{path}: {e}") from e
+    if array.dtype != np.uint8:
+        raise UserError(f"{path}: {array.dtype} image; expected 8-bit grey, save it as such")
     return array
 
 
