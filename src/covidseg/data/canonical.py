@@ -24,6 +24,7 @@ from covidseg.data.full import hdf5
 from covidseg.schema import Dataset
 
 U8 = npt.NDArray[np.uint8]
+LONGEST_NAME = 200  # bytes; file systems take 255, and prefixes and suffixes are added
 HU_BELOW = -200  # a volume that reaches below holds raw HU: windowed data start at 0 (spec C-1)
 UNKNOWN = (float("nan"),) * 3
 COLUMNS = ["slice", "case", "patient", "position", "role", "height", "width", "dz", "dy", "dx"]
@@ -103,6 +104,10 @@ def _check(case: Case, dataset: Dataset) -> None:
     if not case.name.isprintable():
         raise UserError(
             f"{case.name!r}: a case's name cannot hold line breaks, control or broken characters; rename it"
+        )
+    if not case.name.strip() or len(case.name.encode()) > LONGEST_NAME:
+        raise UserError(
+            f"{case.name[:40]!r}: a case's name has 1 to {LONGEST_NAME} bytes, as files are named after it; rename it"
         )
     if case.image.ndim != 3 or 0 in case.image.shape:
         raise UserError(f"{case.name}: expected slices x rows x columns, found shape {case.image.shape}")

@@ -31,7 +31,8 @@ class Leak:
 
     ``by`` says how it is known: ``name``, or ``picture``. Two patients are one by picture when near-duplicate slices
     join them, in a chain if need be. ``correlation`` is that of the two slices, or of the two cases' most alike slices;
-    None where it is too low to say.
+    None where it is too low to say. Kind ``possible`` is a pair of slices that are alike, but not more than those of
+    different bodies can be: it accuses nobody.
     """
 
     fold: int
@@ -79,6 +80,8 @@ def find(dataset: str, slices: Pictures, split: Split, pools: Pools | None = Non
 
     close = r >= alike.ALIKE
     duplicates = list(zip(i[close].tolist(), j[close].tolist(), r[close].tolist(), strict=True))
+    near = (r >= alike.POSSIBLE) & ~close
+    possible = list(zip(i[near].tolist(), j[near].tolist(), r[near].tolist(), strict=True))
     groups = _groups(slices.items, duplicates)
     first = {number[k]: slices.items[k] for k in range(len(slices.items) - 1, -1, -1)}
 
@@ -111,6 +114,15 @@ def find(dataset: str, slices: Pictures, split: Split, pools: Pools | None = Non
                 leak = Leak(fold, "slice", "picture", a.data, role, b.patient, a.slice, b.slice, value)
                 nearest[b.slice, a.data, role] = leak
         out += [nearest[key] for key in sorted(nearest)]
+        perhaps: dict[tuple[str, str, str], Leak] = {}
+        for k, test_k, value in possible:
+            a, b = slices.items[k], slices.items[test_k]
+            if (b.data, b.case) in tested and (a.data, a.case) in fit and not _same(a, b, groups):
+                role = fit[a.data, a.case]
+                perhaps[b.slice, a.data, role] = Leak(
+                    fold, "possible", "picture", a.data, role, b.patient, a.slice, b.slice, value
+                )
+        out += [perhaps[key] for key in sorted(perhaps) if key not in nearest]
     return out
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from covidseg.leaks.alike import ALIKE
+
 if TYPE_CHECKING:
     from covidseg.leaks import Leak
 
@@ -28,6 +30,12 @@ def finding(dataset: str, leaks: list[Leak], tested: set[str]) -> str:
     for data, stand in _elsewhere([leak for leak in leaks if not leak.within(dataset)], tested).items():
         where = "its own unlabelled slices" if data == dataset else data
         text += f" {stand.format(where=where)}: never train there and test here."
+    if perhaps := [leak for leak in leaks if leak.kind == "possible"]:
+        patients, highest = {leak.patient for leak in perhaps}, max(leak.correlation or 0 for leak in perhaps)
+        text += (
+            f" Possible: slices of {len(patients)} tested patient{'s' if len(patients) > 1 else ''} look like slices "
+            f"that are learned from (correlation {highest:.2f}; {ALIKE} is certain)."
+        )
     return text
 
 
@@ -35,9 +43,11 @@ def _elsewhere(leaks: list[Leak], tested: set[str]) -> dict[str, str]:
     """Return data set -> how many tested patients stand there too; the sentence has a place for ``where``."""
     stand = {}
     for data in dict.fromkeys(leak.data for leak in leaks):
-        shared = {leak.patient for leak in leaks if leak.data == data and leak.kind != "slice"}
+        shared = {leak.patient for leak in leaks if leak.data == data and leak.kind in ("case", "patient")}
         shown = {leak.test for leak in leaks if leak.data == data and leak.kind == "slice"}
         nearly = f" ({_slices(len(shown))} a near-duplicate there)" if shown else ""
+        if not shared and not shown:
+            continue
         stand[data] = f"{len(shared)} of {len(tested)} tested patients also stand in {{where}}{nearly}"
     return stand
 

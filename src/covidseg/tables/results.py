@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from covidseg.tables.kinds.results import ResultTable
 
 EITHER = "mm or px"  # what a protocol says before the spacing is known
+TEXT = ("protocol", "unit", "case", "slice", "class", "length_unit")  # columns of scores that are no numbers
 TESTED = ["fold", "case", "slice"]  # what says which slice a score is of; a case's score has no slice
 
 
@@ -109,11 +110,20 @@ def run_scores(plan: Plan, run: Run, protocol: str, unit: str, cls: str | None =
     if problem := scores_problem(plan, run):
         raise UserError(f"{path}: {problem}; run covidseg score {run.id} again (or snakemake)")
     try:
-        frame = pd.read_csv(path, dtype={"case": str})
+        frame = typed(pd.read_csv(path, dtype=str, keep_default_na=False))
         frame = frame[(frame.protocol == protocol) & (frame.unit == unit)]
         return frame[frame["class"] == cls] if cls else frame
     except (ValueError, AttributeError, KeyError) as e:
         raise UserError(f"{path}: damaged ({e}); run covidseg score {run.id} again") from e
+
+
+def typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return scores that were read as text with numbers in all other columns than TEXT; a case may be called NA or 1.
+
+    Raises ValueError for a number that is none.
+    """
+    numbers = [str(column) for column in frame if column not in TEXT]
+    return frame.assign(**{column: pd.to_numeric(frame[column].replace("nan", "")) for column in numbers})
 
 
 def tested(scores: pd.DataFrame) -> int:

@@ -214,3 +214,22 @@ def test_real_zenodo20_slices(shared_data):
     assert first.name == "coronacases_001"
     assert first.image.shape == (159, 256, 256)
     assert (first.lung[0].sum(), first.label[0].sum()) == (1584, 9)  # manifest_inferred.csv
+
+
+@pytest.mark.parametrize(("labels", "message"), [
+    ('{"background": 0, "a": 1, "b": 1}', "label value 1 has two names, a and b"),
+    ('{"background": 0, "a": 1, "a": 2}', "the key 'a' stands twice"),
+    ('{"background": 1, "a": 2}', "background is 1; background is 0, rename that label"),
+    ('{"background": 0, "a b": 1, "a-b": 2}', "two labels have one name"),
+])  # fmt: skip
+def test_a_label_map_that_says_two_things(labels, message, tmp_path):
+    (tmp_path / "dataset.json").write_text(f'{{"labels": {labels}}}')
+    refused(message, folder.labels, tmp_path / "dataset.json")
+
+
+def test_two_masks_of_one_scan_and_long_names(tmp_path):
+    user_folder(tmp_path)
+    write_nifti(tmp_path / "labelsTr" / "a.nii", np.zeros((4, 5, 3), np.uint8))
+    refused("a.nii: a.nii.gz is a mask of the same scan", lambda: list(importers.cases(tmp_path, own())))
+    case = Case("x" * 201, "x", "train", np.zeros((1, 2, 2), np.uint8), np.zeros((1, 2, 2), np.uint8))
+    refused("a case's name has 1 to 200 bytes", canonical.write, [case], own(), tmp_path / "out")

@@ -95,6 +95,23 @@ def test_one_patient_by_name(slices) -> None:
     assert found == []  # on one side
 
 
+def test_slices_that_are_alike_as_those_of_different_bodies_can_be_accuse_nobody(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(alike, "BITS", 64)
+    first, other = chest(0).astype(float), chest(1).astype(float)
+    pair = {"a": chest(0), "b": (0.6 * first + 0.4 * other).astype(np.uint8)}
+    slices = store(tmp_path, pair, {}, {})
+    value = float(alike.pairs(slices.of([0]), slices.of([1]))[2][0])
+    monkeypatch.setattr(alike, "ALIKE", value + 0.01)
+    monkeypatch.setattr(alike, "POSSIBLE", value - 0.01)
+    found = leaks.find("own", slices, one_fold("a", "b"))
+    assert [(leak.kind, leak.patient) for leak in found] == [("possible", "b")]
+    said = words.finding("own", found, {"b"})
+    assert said.startswith(
+        "Leaks: no patient, case or near-duplicate slice stands on both sides. Possible: slices of 1 "
+    )
+    assert f"(correlation {value:.2f}; 0.82 is certain)" in said
+
+
 def test_a_chain_of_near_duplicates_is_one_patient(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(alike, "BITS", 64)
     first, other = chest(0).astype(float), chest(1).astype(float)
@@ -240,15 +257,15 @@ def test_real_radiopaedia_10_is_on_both_sides(real: dict[str, Pictures]) -> None
     ]
     copies = [leak for leak in found if leak.kind == "slice"]
     assert {leak.patient for leak in copies} == {"radiopaedia_10"}  # pictures alone would have told; no false alarm
-    assert [sum(leak.fold == fold for leak in copies) for fold in (2, 4)] == [10, 86]
+    assert [sum(leak.fold == fold for leak in copies) for fold in (2, 4)] == [5, 20]
 
 
 def test_real_train_5_17_46_and_test_91_93_are_one_patient(real: dict[str, Pictures]) -> None:
     found = leaks.find("covid-semiseg", real["covid-semiseg"], committed("infnet-50-48"))
     pairs = {(leak.train, leak.test): leak.correlation for leak in found if leak.kind == "patient"}
-    assert sorted(pairs) == [("17", "91"), ("17", "93"), ("46", "91"), ("46", "93"), ("5", "91"), ("5", "93")]
+    assert sorted(pairs) == [("17", "91"), ("46", "93"), ("5", "93")]
     direct = sorted(pair for pair, r in pairs.items() if r and r >= alike.ALIKE)
-    assert direct == [("17", "91"), ("5", "93")]  # the others by a chain: 46 is like 5, 91 like 93
+    assert direct == [("17", "91"), ("5", "93")]  # the other by a chain: 46 is like 5
     assert {leak.role for leak in found} == {"train"}  # its unlabelled slices show other patients
 
 
@@ -262,5 +279,5 @@ def test_real_unlabelled_slices_are_the_patients_of_the_other_data_set(real: dic
     named = {leak.patient for leak in found if leak.by == "name"}
     assert len(named) == 18  # 20 volumes; radiopaedia_10 and _29 have two each
     copies = [leak for leak in found if leak.kind == "slice"]
-    assert len(copies) > 30
+    assert len(copies) > 10
     assert all(leak.patient.split("_")[1] in leak.train for leak in copies)  # every picture found is of that patient

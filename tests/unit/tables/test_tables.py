@@ -229,3 +229,19 @@ def test_parameters_are_those_of_the_full_network_in_demo_mode_too() -> None:
     ]  # fmt: skip
     assert [cell.verdict for cell in cells] == [EQUAL, DIFFERS, ""]
     assert number(cells[0].ours, cells[0].digits) == "31.12"
+
+
+def test_names_that_look_like_nothing_stay_names() -> None:
+    import io
+
+    from covidseg.tables.results import typed
+
+    names = ["NA", "nan", "None", "null", "1", "", "a,b"]
+    lines = [f'0,"{name}",{k}.5,1' for k, name in enumerate(names)] + ["0,x,nan,", "0,y,,2"]
+    frame = typed(
+        pd.read_csv(io.StringIO("\n".join(["fold,case,dsc,class", *lines])), dtype=str, keep_default_na=False)
+    )
+    assert frame.case.tolist() == [*names, "x", "y"]
+    assert frame.dsc[:3].tolist() == [0.5, 1.5, 2.5]
+    assert frame.dsc.isna().tolist() == [False] * 7 + [True] * 2
+    assert frame["class"].tolist() == ["1"] * 7 + ["", "2"]

@@ -158,7 +158,7 @@ def labels(path: Path) -> dict[str, int]:
     space, becomes a dash.
     """
     try:
-        found = json.loads(path.read_text("utf-8"))["labels"]
+        found = json.loads(path.read_text("utf-8"), object_pairs_hook=_once)["labels"]
         if not isinstance(found, dict):
             raise ValueError(f"labels is a {type(found).__name__}")
         pairs = {(_value(k), str(v)) if str(k).isdecimal() else (_value(v), str(k)) for k, v in found.items()}
@@ -167,7 +167,24 @@ def labels(path: Path) -> dict[str, int]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         said = "no labels" if isinstance(e, KeyError) else e
         raise UserError(f'{path}: expected "labels": {{"background": 0, "infection": 1}} or the like ({said})') from e
-    return {re.sub(r"[^A-Za-z0-9._-]+", "-", name): value for value, name in sorted(pairs)}
+    named = {re.sub(r"[^A-Za-z0-9._-]+", "-", name): value for value, name in sorted(pairs)}
+    values = [value for value, _ in pairs]
+    if doubled := sorted({value for value in values if values.count(value) > 1}):
+        both = " and ".join(sorted(name for value, name in pairs if value == doubled[0]))
+        raise UserError(f"{path}: label value {doubled[0]} has two names, {both}; give each its own value")
+    if len(named) < len(pairs):
+        raise UserError(f"{path}: two labels have one name once what is no letter or digit is a dash; rename one")
+    if named.get("background", 0):
+        raise UserError(f"{path}: background is {named['background']}; background is 0, rename that label")
+    return named
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object. Raises ValueError for a key that stands twice: a parser would keep the last one only."""
+    keys = [key for key, _ in pairs]
+    if doubled := sorted({key for key in keys if keys.count(key) > 1}):
+        raise ValueError(f"the key {doubled[0]!r} stands twice")
+    return dict(pairs)
 
 
 def _value(value: Any) -> int:
@@ -190,8 +207,11 @@ def case_name(path: Path) -> str:
 
 
 def mask_of(folder: Path, name: str) -> Path | None:
-    """Return the file of a scan's mask; None where it has none."""
-    return next((path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").exists()), None)
+    """Return the file of a scan's mask; None where it has none. Raises UserError where it has two."""
+    found = [path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").exists()]
+    if len(found) > 1:
+        raise UserError(f"{found[1]}: {found[0].name} is a mask of the same scan; keep one of the two")
+    return found[0] if found else None
 
 
 def _read(path: Path, mask: Path | None, name: str, role: str, mapping: Mapping[int, int]) -> Case:
