@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from covidseg.base.errors import UserError
-from covidseg.base.files import sha256, write_json
+from covidseg.base.files import sha256, write_json, write_text
 from covidseg.data.importers.folder import labelled_files
 from covidseg.plan import Plan
-from covidseg.upkeep.content import data_inputs
+from covidseg.upkeep.content import data_inputs, labelled, note, settled
+from tests.workflow.test_new_scans import PAPER
+from tests.workflow.test_own_data import write_scans
 
 
 @pytest.fixture
@@ -76,3 +80,42 @@ def test_files_of_scans_without_labels_are_told_by_their_names(tmp_path: Path) -
     (tmp_path / "labelsTs/b.nii.gz").touch()
     assert found() == ["dataset.json", "imagesTr/a_0000.nii.gz", "imagesTs/b_0000.nii.gz", *names[2:3],
                        "labelsTs/b.nii.gz"]  # fmt: skip
+
+
+def test_a_finished_training_is_settled_until_its_own_scans_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scans = tmp_path / "scans"
+    write_scans(scans)
+    shutil.copytree("workflow", tmp_path / "workflow")
+    (tmp_path / "workflow/papers/mine.yaml").write_text(PAPER % scans)
+    monkeypatch.chdir(tmp_path)
+    plan = Plan.load({"mode": "paper", "preset": "cpu", "papers": ["mine"]})
+    run, names = plan.run("mine/ours"), ["scan01", "scan02", "scan03"]
+    split = plan.catalogue.split_path(run.spec.split)
+    write_text(split, "fold,case,role\n0,scan01,train\n0,scan02,val\n0,scan03,test\n")
+    write_json(plan.paths.tensors(*run.tensors[0]) / "tensors.json", {"cases": dict.fromkeys(names, "hash")})
+    record = plan.paths.job(run.id, 0, 0) / "run.json"
+    inputs = data_inputs(plan, run, 0) | {"split": sha256(split)}
+    assert not settled(plan, run, 0, 0)  # nothing is finished
+    write_json(record, {"spec_hash": run.hash, "inputs": inputs})
+    assert not settled(plan, run, 0, 0)  # what was imported is not known
+    note(plan, "mine")
+    assert settled(plan, run, 0, 0)
+    assert not settled(plan, plan.run("mine/pooled"), 0, 0)
+    shutil.copy(scans / "imagesTs/new_0000.nii.gz", scans / "imagesTs/newer_0000.nii.gz")
+    assert settled(plan, run, 0, 0)
+    write_json(record, {"spec_hash": "0", "inputs": inputs})
+    assert not settled(plan, run, 0, 0)
+    write_json(record, {"spec_hash": run.hash, "inputs": {**inputs, "split": "0"}})
+    assert not settled(plan, run, 0, 0)
+    write_json(record, {"spec_hash": run.hash, "inputs": inputs})
+    os.utime(scans / "labelsTr/scan01.nii.gz", (0, 0))
+    assert not settled(plan, run, 0, 0)
+
+
+def test_only_a_users_folder_has_a_note(plan: Plan) -> None:
+    write_json(plan.paths.canonical("covid-semiseg") / "labelled.json", {"labelled": "of another time"})
+    note(plan, "covid-semiseg")
+    assert labelled(plan, "covid-semiseg") is None
+    assert not (plan.paths.canonical("covid-semiseg") / "labelled.json").exists()
