@@ -109,7 +109,8 @@ def with_runs(folder: Path, number: int) -> None:
 
 def results(folder: Path) -> None:
     """Write the results that trainings, scores and leak checks of a project would have left; run in its folder."""
-    from covidseg.base.files import sha256, write_json
+    from covidseg.base import records
+    from covidseg.base.files import sha256
     from covidseg.plan import Plan
     from covidseg.upkeep.freshness import scores_made_from
 
@@ -120,9 +121,9 @@ def results(folder: Path) -> None:
         run = plan.run(run_id)
         for fold, seed in run.jobs:
             job = plan.paths.job(run_id, fold, seed)
-            files = {"inputs": {"split": sha256(plan.catalogue.split_path(run.spec.split))}, "outputs": {}}
+            files = {"inputs": {"split": sha256(plan.catalogue.split_path(run.spec.split))}}
             spec = {"spec_hash": run.hash, "spec": run.spec.model_dump(mode="json")}
-            write_json(job / "run.json", {**spec, **trained, **files, "device": "cpu"})
+            records.write(job / "run.json", **spec, **trained, **files, device="cpu")
             (job / "history.csv").write_text("epoch,loss,val_dsc\n0,1,0.4\n1,1,0.5\n")
         columns = ["protocol", "fold", "seed", "unit", "case", "slice", "class"]
         columns += ["dsc", "hd95_rowset", "mae", "nsd", "dice", "sen", "spe", "hd95"]
@@ -135,15 +136,15 @@ def results(folder: Path) -> None:
         cases = plan.paths.run(run_id) / "cases.csv"
         with open(cases, "w", newline="") as f:
             csv.writer(f).writerows([columns, *lines])
-        made = {"made_from": scores_made_from(plan, run), "sha256": sha256(cases), "means": {}}
-        write_json(cases.with_name("summary.json"), made)
+        records.write(cases.with_name("summary.json"), [cases], made_from=scores_made_from(plan, run), means={})
     for dataset, split in plan.graph.leak_sets():
         found = {"finding": "Leaks: none.", "compared_with": [], "within": {"patient": 0, "slice": 0}}
         about = {"dataset": dataset, "split": split, "hash_bits": 1, "correlation": 0.9}
-        write_json(plan.paths.leaks(dataset, split, "json"), found | about)
+        records.write(plan.paths.leaks(dataset, split, "json"), **found, **about)
     for name in plan.graph.all_datasets():
         plan.paths.canonical(name).mkdir(parents=True)
         (plan.paths.canonical(name) / "slices.csv").write_text("slice,case\na/000,a\n")
+        records.write(plan.paths.canonical(name) / "import.json", [plan.paths.canonical(name) / "slices.csv"])
 
 
 def with_slices(folder: Path, number: int) -> None:

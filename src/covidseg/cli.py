@@ -294,14 +294,29 @@ def params(
 
 
 @app.command()
-def doctor(context: typer.Context) -> None:
+def doctor(
+    context: typer.Context,
+    verify: Annotated[bool, typer.Option("--verify", help="Compare raw and large files with their hashes.")] = False,
+) -> None:
     """Check the configuration, this machine, the data and the finished results; say what to do."""
     from covidseg import steps
 
-    lines, healthy = steps.doctor(context.obj)
+    lines, healthy = steps.doctor(context.obj, verify)
     typer.echo("\n".join(lines))
     if not healthy:
         raise typer.Exit(1)
+
+
+@app.command()
+def repair(
+    context: typer.Context,
+    options: Annotated[list[str] | None, typer.Argument(metavar="[-- OPTIONS]", help="For Snakemake.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only list what would be made again.")] = False,
+) -> None:
+    """Make again what is damaged, missing or out of date among the finished results and their data."""
+    from covidseg import steps
+
+    raise typer.Exit(steps.repair(_plan(context), dry_run, options or []))
 
 
 @app.command()
@@ -330,26 +345,38 @@ def _fail(message: str) -> NoReturn:
 def main() -> Any:
     """Run the command line; bad input is one line on standard error and exit code 2."""
     from covidseg.base.errors import UserError
+    from covidseg.base.files import FULL
 
     signal.signal(signal.SIGINT, _interrupted)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # not every terminal knows every letter
     atexit.register(gc.freeze)  # torch leaves so much that looking through it for cycles at the end takes half a second
     try:
-        return app()
+        try:
+            return app()
+        finally:
+            sys.stdout.flush()
     except UserError as e:
         _fail(str(e))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_output()
         return 0
     except Exception as e:
         if os.environ.get("COVIDSEG_TRACEBACK"):
             raise
+        if isinstance(e, OSError) and not e.filename and e.errno in FULL:  # of a file, the name would be known
+            _close_output()
+            _fail("the output cannot be written (no space left on the device)")
         if isinstance(e, OSError) and e.filename:
             said = f"{e.filename}: {e.strerror}; correct the path, or the folder's rights"
         else:
             said = f"unexpected {type(e).__name__}: {str(e)[:300]}; COVIDSEG_TRACEBACK=1 shows where"
         _fail(str(UserError(said)))  # which is one line without passwords
+
+
+def _close_output() -> None:
+    """Let what is still to be printed go nowhere: Python would complain when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _interrupted(*_: Any) -> NoReturn:

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from covidseg.base import files, records
 from covidseg.base.errors import UserError, nearest
-from covidseg.base.files import need, sha256, write_json
+from covidseg.base.files import need
 from covidseg.jobs import leases, record
 from covidseg.plan import WORKFLOW, Plan
 from covidseg.plan.names import in_project
@@ -23,11 +24,6 @@ from covidseg.upkeep import content, prepare
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
-
-
-def _finish(path: Path, files: list[Path], **facts: Any) -> None:
-    """Write a data step's record: the hashes of what it made. Equal data give an equal record."""
-    write_json(path, {**facts, "sha256": {file.name: sha256(file) for file in files}})
 
 
 # ---- scans of one's own
@@ -67,6 +63,7 @@ def fetch(plan: Plan, name: str) -> None:
 def import_(plan: Plan, name: str) -> None:
     """Read a data set's files into its canonical store."""
     from covidseg.data import canonical, importers
+    from covidseg.data.raw import RECORD, verify
 
     dataset, out = plan.dataset(name), plan.paths.canonical(name)
     for part in dataset.joins:
@@ -75,11 +72,9 @@ def import_(plan: Plan, name: str) -> None:
     if dataset.joins:
         raw = out.parent
     else:
-        files = plan.catalogue.files_of(name)
-        raw = dataset.folder or need(plan.paths.raw(files) / "fetched.json", f"fetch {files}").parent
-    (out / "import.json").unlink(missing_ok=True)
+        source = plan.catalogue.files_of(name)
+        raw = dataset.folder or verify(need(plan.paths.raw(source) / RECORD, f"fetch {source}").parent)
     canonical.write(importers.cases(raw, dataset), dataset, out)
-    _finish(out / "import.json", [out / "slices.h5", out / "slices.csv"], dataset=name)
     content.note(plan, name)
 
 
@@ -96,9 +91,7 @@ def lungs(plan: Plan, name: str, gpus: int = 0) -> None:
     )
     with own:
         predict = _lung_predictor(plan, name, source)
-        (folder / "lungs.json").unlink(missing_ok=True)
         masks.write_masks(folder, folder / "lungs.h5", source, predict)
-    _finish(folder / "lungs.json", [folder / "lungs.h5"], dataset=name, source=source)
 
 
 def _lung_predictor(plan: Plan, name: str, source: str) -> Any:
@@ -123,10 +116,7 @@ def tensors(plan: Plan, name: str, size: int) -> None:
     folder, out = plan.paths.canonical(name), plan.paths.tensors(name, size)
     need(folder / "lungs.json", f"lungs {name}")
     masks = None if plan.catalogue.lungs(name) == "none" else folder / "lungs.h5"
-    (out / "tensors.json").unlink(missing_ok=True)
-    cases = building.build(folder, plan.dataset(name), size, masks, out)
-    files = [out / f for f in ("image.npy", "lung.npy", "label.npy", "slices.csv")]
-    _finish(out / "tensors.json", files, dataset=name, size=size, lungs=plan.catalogue.lungs(name), cases=cases)
+    building.build(folder, plan.dataset(name), size, masks, out)
 
 
 def split(plan: Plan, name: str) -> None:
@@ -149,6 +139,7 @@ def split(plan: Plan, name: str) -> None:
     lacking = {case for case, classes in shown.items() if len(classes) < len(dataset.classes)}
     found = splits.make(made[1], cases, plan.paths.split(name), lacking)
     splits.write(found, f"Made by covidseg split {name}. Copied to workflow/splits it stays when scans are added.")
+    records.write(found.path.with_suffix(".json"), [found.path], split=name)
     _say(f"{name}: {len(found.folds)} folds in {found.path}")
 
 
@@ -180,16 +171,15 @@ def train(plan: Plan, run_id: str, fold: int, seed: int, gpus: int = 0) -> None:
     job, inputs = prepare.job_of(plan, run, fold, seed, run.spec.stages, _say)
     prepare.check_foreground(plan, run, fold)
     with leases.lease(plan.config.device if run.spec.net else "cpu", gpus, _say) as held:
-        started = time.time()
+        started = time.monotonic()
         facts = training.run(job, Progress(f"{run_id} fold {fold} seed {seed}"))
     stages = [record.read(plan.paths.stage(run_id, fold, seed, name) / record.STAGE) for name in run.spec.stages]
-    written = dict.fromkeys([*training.OUTPUTS, *run.spec.train.WRITES])
-    files = {name: sha256(job.out / name) for name in written}
+    made = [job.out / name for name in dict.fromkeys([*training.OUTPUTS, *run.spec.train.WRITES])]
     command = f"covidseg --config {plan.source} train {run_id} --fold {fold} --seed {seed}"
     about = prepare.facts_of(plan, run, fold, seed, started, job.code, inputs, command)
     about["wall_seconds"] = round(about["wall_seconds"] + sum(made["wall_seconds"] for made in stages), 2)
     about["peak_memory_mb"] = max([record.peak_memory_mb(), *(made["peak_memory_mb"] for made in stages)])
-    record.write(job.out / "run.json", **about, outputs=files, gpus=held, **facts)
+    record.write(job.out / record.RUN, made, **about, gpus=held, **facts)
 
 
 def stage(plan: Plan, run_id: str, fold: int, seed: int, name: str, gpus: int = 0) -> None:
@@ -207,15 +197,14 @@ def stage(plan: Plan, run_id: str, fold: int, seed: int, name: str, gpus: int = 
     path = plan.paths.stage(run_id, fold, seed, name) / record.STAGE
     path.unlink(missing_ok=True)
     with leases.lease(plan.config.device, gpus, _say) as held:
-        started = time.time()
+        started = time.monotonic()
         facts = training.stage(job, name, Progress(f"{run_id} fold {fold} seed {seed} {name}"))
     if facts["passed"]:
         _say(f"{run_id} fold {fold} seed {seed}: {name} passed, nothing was left to do")
     command = f"covidseg --config {plan.source} stage {run_id} {name} --fold {fold} --seed {seed}"
     about = prepare.facts_of(plan, run, fold, seed, started, job.code, inputs, command)
-    written = sorted(file for file in path.parent.glob("*") if file.is_file()) if not facts["passed"] else []
-    outputs = {file.name: sha256(file) for file in written}
-    record.write(path, stage=name, **about, outputs=outputs, gpus=held, **facts)
+    made = files.written(path.parent) if not facts["passed"] else []
+    record.write(path, made, stage=name, **about, gpus=held, **facts)
 
 
 def masks(plan: Plan, name: str, gpus: int = 0) -> None:
@@ -249,7 +238,7 @@ def score(plan: Plan, run_id: str) -> None:
     columns = ["protocol", "fold", "seed", *scoring.ABOUT, *(key for p in protocols.values() for key in p.metrics)]
     scoring.write_rows(out / "cases.csv", [row for found in rows.values() for row in found], columns)
     means = {name: scoring.summarise(rows[name], protocol) for name, protocol in protocols.items()}
-    write_json(out / "summary.json", {"made_from": made_from, "sha256": sha256(out / "cases.csv"), "means": means})
+    records.write(out / "summary.json", [out / "cases.csv"], made_from=made_from, means=means)
 
 
 def score_folders(protocol: str, truth: Path, pred: Path, out: Path) -> str:
@@ -401,11 +390,18 @@ def trace(plan: Plan, table: str, row: str, metric: str) -> str:
     return follow(plan, paper, name, row, metric)
 
 
-def doctor(config: Path) -> tuple[list[str], bool]:
+def doctor(config: Path, verify: bool = False) -> tuple[list[str], bool]:
     """Return the findings, one a line, and whether all is well."""
     from covidseg.upkeep import checkup
 
-    return checkup.examine(config)
+    return checkup.examine(config, verify)
+
+
+def repair(plan: Plan, dry_run: bool, options: list[str]) -> int:
+    """Make again what is damaged, missing or out of date; return an exit code."""
+    from covidseg.upkeep import repair as repairing
+
+    return repairing.repair(plan, dry_run, options, _say)
 
 
 def adopt(plan: Plan) -> str:

@@ -1,11 +1,13 @@
 """A quiet log for Snakemake: one line per finished job, with how far the whole run is and how long it may still take.
 
-Used as ``snakemake --logger covidseg``. A dry run lists the jobs; errors show the failed job's log.
+Used as ``snakemake --logger covidseg``. A dry run lists the jobs; errors show the failed job's log. While long
+trainings run, a line every minute says in which epochs they are, as their logs have it.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from logging import ERROR, LogRecord
 from pathlib import Path
@@ -14,7 +16,12 @@ from typing import Any
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from snakemake_logger_plugin_covidseg.estimate import Estimate, Running
+
 LOG_LINES = 20  # of a failed job's log
+EVERY = 60.0  # seconds without a finished job after which it is said what the running ones do
+SHOWN = 4  # running jobs in such a line
+INTERRUPTED = "covidseg: interrupted; the same command goes on where it was"  # the last line of such a job's log
 COARSE = ("all", "data", "models")  # the rules that make nothing themselves
 
 
@@ -27,19 +34,30 @@ class LogHandler(LogHandlerBase):
         self.finished: list[str] = []
         self.counted = False
         self.dryrun = self.common_settings.dryrun
+        self.estimate = Estimate()
+        self.progress, self.said = (0, 0), self.started
+        if not self.dryrun:
+            threading.Thread(target=self._watch, daemon=True).start()
 
     def emit(self, record: LogRecord) -> None:
         event = getattr(record, "event", None)
         if event == LogEvent.JOB_INFO:
             message = record.rule_msg or record.rule_name  # type: ignore[attr-defined]
             self.messages[record.jobid] = message  # type: ignore[attr-defined]
+            if message not in COARSE:
+                log = next(iter(getattr(record, "log", None) or []), None)
+                running = Running(message, record.rule_name, log and Path(str(log)), time.monotonic())  # type: ignore[attr-defined]
+                self.estimate.begin(record.jobid, running)  # type: ignore[attr-defined]
             if self.dryrun and message not in COARSE:
                 _print(f"would do: {message}")
         elif event == LogEvent.RUN_INFO and not self.counted:
             self.counted = True
-            _print(_counts(record.stats))  # type: ignore[attr-defined]
+            stats = record.stats  # type: ignore[attr-defined]
+            self.estimate.counts = {rule: n for rule, n in stats.items() if rule not in (*COARSE, "total")}
+            _print(_counts(stats))
         elif event == LogEvent.JOB_FINISHED:
             self.finished.append(self.messages.get(_job(record), ""))
+            self.estimate.end(_job(record), time.monotonic())
         elif event == LogEvent.PROGRESS:
             self._progress(record.done, record.total)  # type: ignore[attr-defined]
         elif event == LogEvent.JOB_ERROR:
@@ -50,20 +68,46 @@ class LogHandler(LogHandlerBase):
             _print(text)
 
     def _progress(self, done: int, total: int) -> None:
-        spent = time.monotonic() - self.started
-        left = f", {_clock(spent / done * (total - done))} left" if 0 < done < total else ""
+        self.progress = (done, total)
         for message in self.finished:
             if message and message not in COARSE:
-                _print(
-                    f"[{done:>{len(str(total))}}/{total}] {100 * done // total:3d} %  {_clock(spent)}{left}  {message}"
-                )
+                self._line(message)
         self.finished.clear()
 
+    def _line(self, message: str) -> None:
+        """Print how far the workflow is, and a message."""
+        now, (done, total) = time.monotonic(), self.progress
+        spent = now - self.started
+        left = self.estimate.left(now, spent) if done < total else None
+        said = f"{_clock(spent)}{'' if left is None else f', {_clock(left)} left'}"
+        _print(f"[{done:>{len(str(total))}}/{total}] {100 * done // total if total else 0:3d} %  {said}  {message}")
+        self.said = now
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(EVERY / 4)
+            if time.monotonic() - self.said >= EVERY:
+                self.tell()
+
+    def tell(self) -> None:
+        """Print the epochs of the running jobs, where their logs say them."""
+        jobs = list(self.estimate.running.values())
+        for job in jobs:
+            job.look(time.monotonic())
+        if said := [f"{job.what}, {job.said}" for job in jobs if job.said]:
+            more = f"; and {len(said) - SHOWN} more" if len(said) > SHOWN else ""
+            self._line(f"running: {'; '.join(said[:SHOWN])}{more}")
+
     def _failed(self, record: LogRecord) -> None:
-        _print(f"failed: {self.messages.get(_job(record), getattr(record, 'rule_name', 'a job'))}")
-        for log in getattr(record, "log", None) or []:
-            path = Path(str(log))
-            lines = path.read_text(errors="replace").splitlines()[-LOG_LINES:] if path.is_file() else []
+        what = self.messages.get(_job(record), getattr(record, "rule_name", "a job"))
+        self.estimate.running.pop(_job(record), None)
+        logs = [path for log in getattr(record, "log", None) or [] if (path := Path(str(log))).is_file()]
+        if any(INTERRUPTED in path.read_text(errors="replace").splitlines()[-1:] for path in logs):
+            _print(f"stopped: {what}")
+            return
+        _print(f"failed: {what}")
+        for path in logs:
+            lines = path.read_text(errors="replace").splitlines()[-LOG_LINES:]
             _print("\n".join(f"  {line}" for line in [f"{path}:", *lines]))
 
     @property

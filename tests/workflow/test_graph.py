@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Project
+from tests.records import write_record
 
 Fork = Callable[[], Project]
 
@@ -43,7 +44,7 @@ def test_a_result_of_another_spec_is_refused(fork: Fork) -> None:
     project = fork()
     project.edit("workflow/presets/small.yaml", "epochs: 0.02", "epochs: 0.04")
     for text in project.refused("table ssanet 3", "claims ssanet"):
-        assert "run.json: made from another spec (train.epochs was 3, is 6); run snakemake to make it again" in text
+        assert "run.json: made from another spec (train.epochs was 3, is 6); run covidseg repair" in text
 
 
 def test_a_damaged_record_is_one_line(fork: Fork) -> None:
@@ -58,10 +59,10 @@ def test_scores_of_other_predictions_are_refused(fork: Fork) -> None:
     project = fork()
     job = project.folder / "results/demo/runs/ssanet/m1/fold0-seed0/run.json"
     facts = json.loads(job.read_text())
-    facts["outputs"]["predictions.h5"] = "0" * 64
-    job.write_text(json.dumps(facts))
+    facts["sha256"]["predictions.h5"] = "0" * 64
+    write_record(job, facts)
     text = project.run("covidseg", "table", "ssanet", "3", fails=True)
-    assert "ssanet/m1/cases.csv: made from other predictions or protocols; run covidseg score ssanet/m1 again" in text
+    assert "ssanet/m1/cases.csv: made from other predictions or protocols; run covidseg repair" in text
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ rule claims:
     input:
         claims_inputs,
     output:
+        record=P.claims("{paper}", "json"),
         csv=P.claims("{paper}", "csv"),
         md=P.claims("{paper}", "md"),
         html=report(

@@ -52,7 +52,8 @@ rule split:
     input:
         lambda w: P.canonical(PLAN.catalogue.made_split(w.split)[0]) / "import.json",
     output:
-        P.split("{split}"),
+        table=P.split("{split}"),
+        record=P.split("{split}").with_suffix(".json"),
     log:
         LOGS / "split" / "{split}.log",
     conda:

@@ -16,6 +16,7 @@ rule figure:
             labels={"figure": "{figure}"},
         ),
         pdf=P.figure("{paper}", "{figure}", "pdf"),
+        record=P.figure("{paper}", "{figure}", "json"),
     log:
         LOGS / "figure" / "{paper}" / "{figure}.log",
     conda:

@@ -12,6 +12,7 @@ rule report:
         [P.masks(run) / made for run in MASKS for made in ("masks.json", "volumes.csv")],
     output:
         page=P.report,
+        record=P.report.with_suffix(".json"),
         metrics=P.results / "metrics.json",
         plots=P.results / "plots.csv",
         tables=P.results / "tables.md",

@@ -8,6 +8,7 @@ rule table:
     input:
         TABLE.inputs,
     output:
+        record=P.table("{paper}", "{table}", "json"),
         csv=P.table("{paper}", "{table}", "csv"),
         md=P.table("{paper}", "{table}", "md"),
         tex=P.table("{paper}", "{table}", "tex"),

@@ -22,6 +22,9 @@ FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 MAKING = ".making-"  # in the names of files and folders that are not whole yet
 DAY = 86400.0
 FICLONE = 0x40049409  # of linux/fs.h
+_umask = os.umask(0o077)  # the one way to ask for it is to set it
+os.umask(_umask)
+_written: dict[Path, None] = {}  # by this process, in order
 
 
 @contextlib.contextmanager
@@ -37,7 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
         why = "no space left on the disk" if e.errno in FULL else e.strerror
         raise UserError(f"{path}: cannot be written ({why}); correct data: or results:, or the folder's rights") from e
     os.close(fd)
-    os.chmod(name, 0o644)
+    os.chmod(name, permissions(0o666))
     temporary = Path(name)
     try:
         with clear_when_full(path):
@@ -45,8 +48,26 @@ def replacing(path: Path) -> Iterator[Path]:
             with open(temporary, "rb") as f:
                 os.fsync(f.fileno())
             os.replace(temporary, path)
+            _written[path] = None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def permissions(mode: int) -> int:
+    """Return the permissions of a new file or folder, as the user's umask has them."""
+    return mode & ~_umask
+
+
+def need_regular(path: Path) -> None:
+    """Raise UserError for a path that is there and no regular file: reading a pipe or a device may never end."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UserError(f"{path}: a folder, pipe or device where a file belongs; remove it")
+
+
+def written(folder: Path) -> list[Path]:
+    """Return the files in ``folder`` that this process has written and that are still there."""
+    return [path for path in _written if path.parent == folder and path.is_file()]
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
+from covidseg.base import records
 from covidseg.base.files import write_text
 from covidseg.claims.bootstrap import RESAMPLES
 from covidseg.claims.finding import FEWEST, findings
@@ -24,6 +25,8 @@ def write(plan: Plan, paper: str) -> None:
     write_text(plan.paths.claims(paper, "csv"), frame.to_csv(index=False, float_format="%.6f"))
     write_text(plan.paths.claims(paper, "md"), markdown(caption, found))
     write_text(plan.paths.claims(paper, "html"), html(caption, found))
+    made = [plan.paths.claims(paper, suffix) for suffix in ("csv", "md", "html")]
+    records.write(plan.paths.claims(paper, "json"), made, paper=paper)
 
 
 def caption_of(plan: Plan, paper: str) -> str:

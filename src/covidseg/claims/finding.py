@@ -128,7 +128,7 @@ def differences(plan: Plan, paper: str, claim: Comparison) -> pd.DataFrame:
         if not columns[0].index.equals(columns[-1].index):
             raise UserError(
                 f"claim {claim.id!r}: {claim.better} and {name} were not tested on the same slices; "
-                "run snakemake to score them again"
+                "give both runs one data set and split"
             )
     total = columns[0] - columns[1]
     if claim.beyond:

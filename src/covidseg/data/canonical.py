@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from covidseg.base import files
+from covidseg.base import files, records
 from covidseg.base.errors import UserError
 from covidseg.data.full import hdf5
 from covidseg.schema import Dataset
@@ -27,6 +27,7 @@ U8 = npt.NDArray[np.uint8]
 LONGEST_NAME = 200  # bytes; file systems take 255, and prefixes and suffixes are added
 HU_BELOW = -200  # a volume that reaches below holds raw HU: windowed data start at 0 (spec C-1)
 UNKNOWN = (float("nan"),) * 3
+RECORD = "import.json"
 COLUMNS = ["slice", "case", "patient", "position", "role", "height", "width", "dz", "dy", "dx"]
 
 
@@ -80,12 +81,15 @@ def to_8bit(image: npt.NDArray, window: tuple[float, float] | None, where: str, 
 
 
 def write(cases: Iterable[Case], dataset: Dataset, out: Path) -> None:
-    """Write ``out/slices.h5`` and ``out/slices.csv``, one case in memory at a time, the same bytes for the same cases.
+    """Write ``out/slices.h5``, ``out/slices.csv`` and last their record ``out/import.json``.
+
+    One case is in memory at a time, and the same cases give the same bytes.
 
     Raises UserError for a case without slices, arrays of different shapes, labels outside the map, voxels that are not
     finite, a name used twice, no cases at all, and a full disk; the folder is then as before.
     """
     rows: list[dict[str, Any]] = []
+    (out / RECORD).unlink(missing_ok=True)
     with hdf5(out / "slices.h5") as store:
         for case in cases:
             _check(case, dataset)
@@ -97,6 +101,7 @@ def write(cases: Iterable[Case], dataset: Dataset, out: Path) -> None:
             raise UserError(f"{dataset.title}: no cases found; check the data set's raw folder")
     day = ["day"] if any("day" in row for row in rows) else []
     write_table(out / "slices.csv", COLUMNS + day + _pixel_columns(rows, dataset), rows)
+    records.write(out / RECORD, [out / "slices.h5", out / "slices.csv"], dataset=out.name)
 
 
 def _check(case: Case, dataset: Dataset) -> None:
@@ -203,9 +208,11 @@ def kept(row: Mapping[str, Any], dataset: Dataset) -> bool:
 _NUMBERS = {"index", "position", "day", "native_height", "native_width", "top", "left", "height", "width"}
 
 
-def read_table(path: Path) -> Iterator[dict[str, Any]]:
+def read_table(path: Path, record: str = RECORD) -> Iterator[dict[str, Any]]:
     """Yield the rows of a table of slices: counts and positions as int (None where empty), spacing as float (NaN where
     empty). A row takes about 3 KiB: keep what you need of it, not all of them.
+
+    ``record`` is the name of the record beside it. Raises UserError when the table is not what that record names.
     """
 
     def value(key: str, text: str) -> Any:
@@ -215,30 +222,25 @@ def read_table(path: Path) -> Iterator[dict[str, Any]]:
             return float(text or "nan")
         return text if key == "slice" else sys.intern(text)  # many slices are of one case
 
-    try:
-        with open(path, encoding="utf-8", newline="") as f:
-            for row in csv.DictReader(f):
-                yield {key: value(key, text) for key, text in row.items()}
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; import the data set first") from None
-    except (ValueError, TypeError, csv.Error) as e:
-        raise UserError(f"{path}: not a table of slices ({e}); import the data set again") from e
+    with records.parsing(path), open(records.verified(path, record), encoding="utf-8", newline="") as f:
+        for row in csv.DictReader(f):
+            yield {key: value(key, text) for key, text in row.items()}
 
 
 class Store:
     """Reader of ``slices.h5`` and of ``lungs.h5``, for use in a ``with`` block."""
 
     def __init__(self, path: Path) -> None:
-        """Open ``path``, a store's file or the folder with ``slices.h5``. Raises UserError when it is no store."""
+        """Open ``path``, a store's file or the folder with ``slices.h5``.
+
+        Raises UserError when it is missing or not the file that its record names.
+        """
         import h5py
 
-        self.path = path / "slices.h5" if path.is_dir() else path
-        try:
-            self._file = h5py.File(self.path, "r")
-        except FileNotFoundError:
-            raise UserError(f"{self.path}: no such file; import the data set first") from None
-        except OSError as e:
-            raise UserError(f"{self.path}: not a readable store ({e}); delete it and make it again") from e
+        self.path = path if path.suffix == ".h5" else path / "slices.h5"
+        record = RECORD if self.path.name == "slices.h5" else self.path.with_suffix(".json").name
+        with records.parsing(self.path):
+            self._file = h5py.File(records.verified(self.path, record), "r")
 
     def __enter__(self) -> Store:
         return self

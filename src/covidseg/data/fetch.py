@@ -20,7 +20,8 @@ from covidseg.base import files
 from covidseg.base.errors import UserError
 from covidseg.base.files import clear_when_full
 from covidseg.data import download as http_download
-from covidseg.data.raw import make_way, recorded, tree
+from covidseg.data.raw import KEPT, RECORD, as_recorded, make_way, recorded, tree
+from covidseg.data.raw import write as record
 from covidseg.data.unpack import unpack
 from covidseg.schema import Dataset, Source
 
@@ -41,7 +42,7 @@ class _Fetching:
     raw: Path
     mirror: Path | None
     pinned: dict[str, str]
-    listed: set[str]
+    listed: dict[str, str]
     progress: Progress
 
 
@@ -68,7 +69,7 @@ def fetch(
     before = recorded(raw / "fetched.json")
     earlier = found_before if isinstance(found_before := before.get("files"), dict) else {}
     pinned = {file: facts["sha256"] for file, facts in earlier.items() if facts.get("trusted")}
-    task = _Fetching(raw, mirror and mirror / name, pinned, set(before.get("tree", {})), progress)
+    task = _Fetching(raw, mirror and mirror / name, pinned, before.get("tree", {}), progress)
     for source in dataset.sources:
         try:
             found |= _source(source, task, manifest_folder)
@@ -81,7 +82,7 @@ def fetch(
         if facts["from"] == THERE:
             facts["from"] = earlier.get(file, facts)["from"]
     fetched = {"dataset": name, "files": found, "tree": tree(raw)} | ({"left_out": left_out} if left_out else {})
-    files.write_json(raw / "fetched.json", fetched)
+    record(raw, fetched)
     return fetched
 
 
@@ -99,10 +100,11 @@ def _source(source: Source, task: _Fetching, manifest_folder: Path) -> dict[str,
 
 
 def _unpacked(source: Source, task: _Fetching, sha256: str) -> None:
-    """Unpack a zip beside itself, unless the folder there came from this very file."""
+    """Unpack a zip beside itself, unless the folder there came from this very file and is as it was recorded."""
     path = task.raw / source.name
     folder, stamp = path.with_suffix(""), path.with_name(f"{path.name}.unpacked")
-    if not (folder.is_dir() and stamp.is_file() and stamp.read_text("utf-8") == sha256):
+    same = folder.is_dir() and stamp.is_file() and stamp.read_text("utf-8") == sha256
+    if not (same and (not task.listed or as_recorded(folder, task.raw, task.listed))):
         stamp.unlink(missing_ok=True)
         _make_way(folder, task)
         unpack(path, folder)
@@ -213,7 +215,7 @@ def _trusted(name: str, facts: dict[str, Any], task: _Fetching) -> dict[str, Any
 
 
 def _not_pinned(task: _Fetching) -> str:
-    return f"not as at its first use; delete {task.raw / 'fetched.json'} to take it nevertheless"
+    return f"not as at its first use; delete {task.raw / RECORD} and {KEPT} beside it to take it nevertheless"
 
 
 def _refuse_links(path: Path, raw: Path) -> None:

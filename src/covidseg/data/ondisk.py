@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from covidseg.base.errors import UserError
+from covidseg.base.records import REPAIR
 
 U8 = npt.NDArray[np.uint8]
 
@@ -61,12 +62,12 @@ class OnDisk:
                 if (got := os.preadv(self._fd, [into], at)) != each:
                     self._finish(into[got:], at + got)
         except OSError as e:
-            raise UserError(f"{self.path}: cannot be read ({e.strerror}); make the tensors again") from e
+            raise UserError(f"{self.path}: cannot be read ({e.strerror}); {REPAIR}") from e
         return out
 
     def _finish(self, into: memoryview, at: int) -> None:
         """Read on after a signal cut a read short."""
         while into:
             if not (got := os.preadv(self._fd, [into], at)):
-                raise UserError(f"{self.path}: was cut off while in use; make the tensors again")
+                raise UserError(f"{self.path}: was cut off while in use; {REPAIR}")
             into, at = into[got:], at + got

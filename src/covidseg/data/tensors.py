@@ -13,13 +13,15 @@ from typing import IO, Any
 
 import numpy as np
 
-from covidseg.base import files
+from covidseg.base import files, records
 from covidseg.base.errors import UserError
 from covidseg.data.canonical import U8, Store, kept, read_table, write_table
 from covidseg.data.ondisk import OnDisk
 from covidseg.schema import Dataset
 
 ARRAYS = ("image", "lung", "label")
+RECORD = "tensors.json"
+FILES = (*(f"{key}.npy" for key in ARRAYS), "slices.csv")
 COLUMNS = [
     "index", "slice", "case", "patient", "position", "role", "native_height", "native_width",
     "top", "left", "height", "width", "dz", "dy", "dx",
@@ -69,18 +71,24 @@ class Tensors:
         return len(self.image)
 
 
-def build(canonical: Path, dataset: Dataset, size: int, lungs: Path | None, out: Path) -> dict[str, str]:
+def build(canonical: Path, dataset: Dataset, size: int, lungs: Path | None, out: Path) -> None:
     """Write ``image.npy``, ``lung.npy``, ``label.npy`` and ``slices.csv`` under ``out``.
 
     Slices are chosen by ``dataset.keep`` (unlabelled ones always stay), cropped by ``dataset.crop`` round the lungs'
     centre of gravity (SSA-Net, section 4.2), and resized: images bilinear with antialiasing, masks to the nearest
     pixel. ``lungs`` is a ``lungs.h5``; without it lung.npy is 1 everywhere and crops go round the image's centre.
     Labels of unlabelled slices are 0. Unlabelled cases of a user's folder come last, so that a new one moves no
-    other. One case is in memory at a time. Returns case -> hash of its arrays and its lines in the table.
+    other. One case is in memory at a time. The record ``tensors.json`` is written last; it holds case -> hash of its
+    arrays and its lines in the table.
     """
     hashes: dict[str, str] = {}
     write_table(out / "slices.csv", COLUMNS, _written(canonical, dataset, size, lungs, out, hashes))
-    return hashes
+    source = "none"
+    if lungs is not None:
+        with Store(lungs) as masks:
+            source = str(masks.file_attrs()["source"])
+    made = [out / name for name in FILES]
+    records.write(out / RECORD, made, dataset=canonical.name, size=size, lungs=source, cases=hashes)
 
 
 def _written(
@@ -95,6 +103,7 @@ def _written(
     with ExitStack() as stack:
         store = stack.enter_context(Store(canonical))
         masks = stack.enter_context(Store(lungs)) if lungs else None
+        (out / RECORD).unlink(missing_ok=True)
         writers = {key: stack.enter_context(_npy(out / f"{key}.npy", number, size)) for key in ARRAYS}
         chosen = (row for row in read_table(path) if kept(row, dataset))
         if dataset.folder is not None:  # of others the order is that of the results there are
@@ -123,18 +132,23 @@ def _written(
 
 
 def load(folder: Path) -> Tensors:
-    """Open a folder of tensors without reading the arrays. Raises UserError when it is missing or incomplete."""
+    """Open a folder of tensors. Raises UserError when one of its files is missing or not what its record names."""
     columns: dict[str, list[Any]] = {key: [] for key in COLUMNS}
-    for row in read_table(folder / "slices.csv"):
+    for row in read_rows(folder):
         for key, values in columns.items():
             values.append(row[key])
-    try:
-        arrays = {key: OnDisk(folder / f"{key}.npy") for key in ARRAYS}
-    except (OSError, ValueError) as e:
-        raise UserError(f"{folder}: tensors cannot be read ({e}); make them again") from e
+    arrays = {}
+    for key in ARRAYS:
+        with records.parsing(folder / f"{key}.npy"):
+            arrays[key] = OnDisk(records.verified(folder / f"{key}.npy", RECORD))
     if {len(array) for array in arrays.values()} != {len(columns["slice"])}:
-        raise UserError(f"{folder}: arrays and slices.csv differ in length; make the tensors again")
+        raise records.damaged(folder / RECORD, "arrays and slices.csv differ in length")
     return Tensors(**arrays, columns=columns)
+
+
+def read_rows(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the table of a folder of tensors. Raises UserError when it is not what its record names."""
+    return read_table(folder / "slices.csv", RECORD)
 
 
 def crop_window(shape: tuple[int, ...], lung: U8 | None, size: int | None) -> Window:
@@ -173,7 +187,7 @@ def lung_of(masks: Store | None, case: str) -> U8 | None:
         return None
     lung = masks.lung(case)
     if lung is None:
-        raise UserError(f"{masks.path}: no lung mask of case {case!r}; make the lung masks again")
+        raise records.damaged(masks.path, f"no lung mask of case {case!r}")
     return lung
 
 

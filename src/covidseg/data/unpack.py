@@ -29,7 +29,7 @@ def unpack(path: Path, target: Path) -> None:
         with clear_when_full(target), zipfile.ZipFile(path) as archive:
             check(archive, path)
             archive.extractall(temporary)
-        temporary.chmod(0o755)
+        temporary.chmod(files.permissions(0o777))
         if target.exists():
             shutil.rmtree(target)
         temporary.rename(target)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from covidseg.base import records
 from covidseg.base.errors import UserError, nearest
-from covidseg.base.files import need, sha256
+from covidseg.base.files import need
 from covidseg.evaluate.score import Slice
 from covidseg.jobs import record
 from covidseg.plan import Plan, Run
@@ -28,15 +29,15 @@ def test_slices(plan: Plan, run: Run, fold: int, seed: int) -> Iterator[Slice]:
     import h5py
     import numpy as np
 
-    from covidseg.data.canonical import Store, read_table
-    from covidseg.data.tensors import Window, resize
+    from covidseg.data.canonical import Store
+    from covidseg.data.tensors import Window, read_rows, resize
     from covidseg.metrics.overlap import label_map
 
     path = _checked(plan, run, fold, seed)
     values = plan.catalogue.class_values(run.spec.dataset, run.spec.classes)
-    with h5py.File(path) as file, Store(plan.paths.canonical(run.spec.dataset)) as store:
+    with records.parsing(path), h5py.File(path) as file, Store(plan.paths.canonical(run.spec.dataset)) as store:
         prob, index = file["prob"], file["index"][()].tolist()
-        wanted, rows = set(index), read_table(plan.paths.tensors(run.spec.dataset, run.spec.input.size) / "slices.csv")
+        wanted, rows = set(index), read_rows(plan.paths.tensors(run.spec.dataset, run.spec.input.size))
         table = {i: row for i, row in enumerate(rows) if i in wanted}
         sizes = file["size"][()] if "size" in file else [prob.shape[2:]] * len(prob)  # maps of others have their own
         case, labels = "", None
@@ -73,11 +74,11 @@ def test_maps(
     """
     import h5py
 
-    from covidseg.data.canonical import read_table
+    from covidseg.data.tensors import read_rows
 
     path = _checked(plan, run, fold, seed)
-    rows = list(read_table(plan.paths.tensors(run.spec.dataset, run.spec.input.size) / "slices.csv"))
-    with h5py.File(path) as file:
+    rows = list(read_rows(plan.paths.tensors(run.spec.dataset, run.spec.input.size)))
+    with records.parsing(path), h5py.File(path) as file:
         there = [key for key in file if key not in ("prob", "index", "size")]
         if name not in there:
             said = nearest(name, there) if there else "its method makes none; remove the column"
@@ -89,7 +90,4 @@ def test_maps(
 def _checked(plan: Plan, run: Run, fold: int, seed: int) -> Path:
     """Return the file of a training's predictions. Raises UserError when it is missing or not what its record names."""
     path = need(plan.paths.job(run.id, fold, seed) / "predictions.h5", f"train {run.id} --fold {fold} --seed {seed}")
-    made = record.read(path.parent / "run.json")
-    if made.get("outputs", {}).get("predictions.h5") != sha256(path):
-        raise UserError(f"{path}: not the file that run.json names; delete its folder and run snakemake again")
-    return path
+    return records.verified(path, record.RUN)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from covidseg.base import records
+
 if TYPE_CHECKING:
     from covidseg.plan import Plan
 
@@ -18,6 +20,8 @@ def write(plan: Plan, paper: str, name: str) -> None:
         drawing = blank(f"{e}.")
     for suffix in ("png", "pdf"):
         save(drawing, plan.paths.figure(paper, name, suffix))
+    made = [plan.paths.figure(paper, name, suffix) for suffix in ("png", "pdf")]
+    records.write(plan.paths.figure(paper, name, "json"), made, paper=paper, figure=name)
 
 
 def caption_of(plan: Plan, paper: str, name: str) -> str:

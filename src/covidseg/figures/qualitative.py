@@ -157,10 +157,9 @@ def disagreement(methods: list[Masks]) -> Box | None:
 
 def ct(plan: Plan, run: Run, slice_id: str) -> npt.NDArray[np.uint8]:
     """Return a slice's CT in the window that its tensors show, uint8 (H, W)."""
-    from covidseg.data.canonical import read_table
-    from covidseg.data.tensors import Window
+    from covidseg.data.tensors import Window, read_rows
 
-    table = read_table(plan.paths.tensors(run.spec.dataset, run.spec.input.size) / "slices.csv")
+    table = read_rows(plan.paths.tensors(run.spec.dataset, run.spec.input.size))
     line = next(row for row in table if row["slice"] == slice_id)
     with Store(plan.paths.canonical(run.spec.dataset)) as store:
         image = store.image(line["case"])[line["position"]]

@@ -60,7 +60,7 @@ def run(segmenter: Segmenter, scans: Sequence[Scan], wanted: Wanted, say: Say) -
         try:
             row, words = _one(segmenter, scan, prepared.result(), wanted, montage)
             done.add(row)
-            say(f"{number} of {len(scans)}: {scan.name}, {words}, {time.time() - start:.1f} s")
+            say(f"{number} of {len(scans)}: {scan.name}, {words}, {time.monotonic() - start:.1f} s")
         except Exception as e:
             failed += 1
             said = e if isinstance(e, UserError) else f"{type(e).__name__}: {e}"
@@ -83,7 +83,7 @@ def _ahead(segmenter: Segmenter, scans: Sequence[Scan]) -> Iterator[tuple[Scan, 
     with ThreadPoolExecutor(1) as pool:
         coming = [pool.submit(_prepare, segmenter, scan) for scan in scans[:1]]
         for k, scan in enumerate(scans):
-            start, ready = time.time(), coming.pop()
+            start, ready = time.monotonic(), coming.pop()
             ready.exception()  # waits, so that no more than two scans are in memory
             coming = [pool.submit(_prepare, segmenter, other) for other in scans[k + 1 : k + 2]]
             yield scan, ready, start

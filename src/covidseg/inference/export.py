@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
+from covidseg.base import records
 from covidseg.base.files import need, sha256
 from covidseg.data.canonical import Store, read_table
 from covidseg.inference.masks import mask_values
@@ -106,7 +106,8 @@ def _data(plan: Plan, run: Run) -> dict[str, Any]:
 
 def _scores(plan: Plan, run: Run) -> dict[str, Any]:
     """Return the run's scores on its test cases, protocol -> class -> metric; none where they are not today's."""
-    if scores_problem(plan, run):
+    summary = plan.paths.run(run.id) / "summary.json"
+    if not summary.is_file() or scores_problem(plan, run):
         return {}
-    means: dict[str, Any] = json.loads((plan.paths.run(run.id) / "summary.json").read_text("utf-8"))["means"]
+    means: dict[str, Any] = records.read(summary)["means"]
     return means

@@ -8,20 +8,21 @@ averaged. One scan is in memory at a time, and a run that was killed goes on wit
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from covidseg.base import records
 from covidseg.base.errors import UserError
-from covidseg.base.files import sha256, write_json
+from covidseg.base.own import OwnFiles
 from covidseg.data.canonical import U8, Store, write_table
 from covidseg.data.importers import folder as own_folder
 from covidseg.data.tensors import lung_of
 from covidseg.inference.done import Done
-from covidseg.inference.outputs import labelled, write_pictures, write_volume
+from covidseg.inference.outputs import labelled, picture_names, write_pictures, write_volume
 from covidseg.inference.scan import Member, predicted, volumes
 from covidseg.jobs import record
 from covidseg.plan import Plan, Run, fingerprint_of
@@ -32,10 +33,11 @@ def write(plan: Plan, name: str, say: Callable[[str], None]) -> None:
     """Write a mask per scan, ``volumes.csv`` and last ``masks.json`` into the folder of the masks of this name.
 
     The name is a run's, for the scans of its own data set, or ``run@dataset``. NIfTI scans get ``<case>.nii.gz`` of
-    their shape and affine, 8-bit slices ``<case>.png``. Raises UserError when a training is missing or not today's
-    row's.
+    their shape and affine, 8-bit slices ``<case>.png``. Masks of scans that are no longer there are removed, but no
+    file that we did not write or that was changed since. Raises UserError when a training is missing or not today's
+    row's, and when a file that is not ours stands where a mask has to go.
     """
-    started, out = time.time(), plan.paths.masks(name)
+    started, out = time.monotonic(), plan.paths.masks(name)
     run, dataset = plan.targets.masks_of(name)
     canonical = plan.paths.canonical(dataset)
     members = {job: member(plan, run, *job) for job in run.jobs}
@@ -43,7 +45,7 @@ def write(plan: Plan, name: str, say: Callable[[str], None]) -> None:
     made_from = masks_made_from(plan, name)
     (out / "masks.json").unlink(missing_ok=True)
     values, known = mask_values(plan, run, dataset), _known(plan, run, dataset)
-    done = Done(out / "done.jsonl", fingerprint_of(made_from))
+    done, own = Done(out / "done.jsonl", fingerprint_of(made_from)), OwnFiles(out)
     rows, left_out = [], []
     with ExitStack() as stack:
         store = stack.enter_context(Store(canonical))
@@ -59,6 +61,8 @@ def write(plan: Plan, name: str, say: Callable[[str], None]) -> None:
                 lung = lung_of(lungs, case)
                 image, side = store.image(case), crop.size if crop else None
                 found = predicted(image, lung, side, run.spec, [members[job] for job in blind])
+                for file in mask_names(case, len(found), store.attrs(case)):
+                    own.claim(file)
                 files = write_mask(out, case, labelled(found, list(values.values())), store.attrs(case))
                 truth, spacing = _truth(known, store.label(case)), store.attrs(case)["spacing"]
                 row = {
@@ -67,14 +71,16 @@ def write(plan: Plan, name: str, say: Callable[[str], None]) -> None:
                     "slices": len(found),
                     "models": len(blind),
                     **volumes(found, lung, truth, spacing, list(values)),
-                    "files": {path.name: sha256(path) for path in files},
+                    "files": {path.name: own.add(path.name) for path in files},
                 }
                 done.add(row)
             rows.append(row)
             say(f"{name}: {number} of {len(cases)} scans, {case}")
     if not rows and cases:
         raise UserError(f"{name}: its models trained on every scan; add unlabelled scans (imagesTs)")
-    _finish(out, rows, made_from=made_from, labels=values, left_out=left_out, seconds=round(time.time() - started, 2))
+    own.keep([file for row in rows for file in row["files"]], say)
+    seconds = round(time.monotonic() - started, 2)
+    _finish(out, rows, made_from=made_from, labels=values, left_out=left_out, seconds=seconds)
 
 
 def _known(plan: Plan, run: Run, dataset: str) -> dict[str, tuple[int, ...]]:
@@ -98,6 +104,11 @@ def mask_values(plan: Plan, run: Run, of: str | None = None) -> dict[str, int]:
         mapping = own_folder.label_map(dataset.folder / "dataset.json", dataset.classes)
         theirs = {ours: value for value, ours in mapping.items() if ours}
     return {name: theirs[values[0]] for name, values in zip(run.spec.classes, joined, strict=True)}
+
+
+def mask_names(case: str, slices: int, attrs: dict[str, Any]) -> list[str]:
+    """Return the names of the files of ``write_mask``."""
+    return [f"{case}.nii.gz"] if "affine" in attrs else picture_names(case, slices)
 
 
 def write_mask(out: Path, case: str, mask: U8, attrs: dict[str, Any]) -> list[Path]:
@@ -136,18 +147,9 @@ def _truth(known: dict[str, tuple[int, ...]], label: U8 | None) -> U8 | None:
 
 
 def _finish(out: Path, rows: list[dict[str, Any]], **facts: Any) -> None:
-    """Write ``volumes.csv`` and the record; remove masks of scans that are no longer there."""
-    files = {name: value for row in rows for name, value in row["files"].items()}
-    for path in _masks_in(out):
-        if path.name not in files:
-            path.unlink()
+    """Write ``volumes.csv`` and the record."""
     columns = [key for key in (rows[0] if rows else {"case": ""}) if key != "files"]  # none: the scans were not found
     write_table(out / "volumes.csv", columns, [{key: row[key] for key in columns} for row in rows])
-    facts |= {"sha256": sha256(out / "volumes.csv"), "peak_memory_mb": record.peak_memory_mb()}
-    write_json(out / "masks.json", {"files": files, **facts})
+    made = [out / "volumes.csv", *(out / name for row in rows for name in row["files"])]
+    records.write(out / "masks.json", made, peak_memory_mb=record.peak_memory_mb(), **facts)
     (out / "done.jsonl").unlink(missing_ok=True)
-
-
-def _masks_in(out: Path) -> Iterator[Path]:
-    yield from out.glob("*.nii.gz")
-    yield from out.glob("*.png")

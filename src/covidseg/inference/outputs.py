@@ -67,8 +67,7 @@ def write_pictures(out: Path, name: str, mask_SHW: U8, note: str = "") -> list[P
     """
     from PIL import Image, PngImagePlugin
 
-    names = [name] if len(mask_SHW) == 1 else [f"{name}-{k:03d}" for k in range(len(mask_SHW))]
-    paths = [out / f"{each}.png" for each in names]
+    paths = [out / each for each in picture_names(name, len(mask_SHW))]
     about = PngImagePlugin.PngInfo()
     if note:
         about.add_text("Description", note)
@@ -76,6 +75,11 @@ def write_pictures(out: Path, name: str, mask_SHW: U8, note: str = "") -> list[P
         with replacing(path) as temporary:
             Image.fromarray(piece).save(temporary, pnginfo=about)
     return paths
+
+
+def picture_names(name: str, slices: int) -> list[str]:
+    """Return the names of the files of ``write_pictures``."""
+    return [f"{name}.png"] if slices == 1 else [f"{name}-{k:03d}.png" for k in range(slices)]
 
 
 def labelled(found: U8, values: Sequence[int]) -> U8:

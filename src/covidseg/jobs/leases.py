@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from covidseg.base.errors import UserError
+from covidseg.base.files import need_regular
 
 DRIVER = Path("/dev")  # nvidiactl and one nvidia<k> per device, in containers only those that may be used
 HIDDEN = "CUDA_VISIBLE_DEVICES"
@@ -124,6 +125,7 @@ def _take(there: list[str], count: int, held: contextlib.ExitStack, say: Callabl
 
 def _lock(path: Path, held: contextlib.ExitStack) -> bool:
     """Try to lock a file until ``held`` is closed; return whether it worked."""
+    need_regular(path)
     file = path.open("a", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from covidseg.base.files import clear_when_full
+from covidseg.base.files import clear_when_full, need_regular
 
 FOLDER = Path(".snakemake/covidseg/jobs")
 QUEUED = "COVIDSEG_QUEUED"  # set for jobs that came through a queue, by workflow/rules/common.smk
@@ -57,7 +57,11 @@ def alone(what: str, where: str, workflow: bool, say: Callable[[str], None]) -> 
 
 
 def _lock(path: Path, say: Callable[[str], None]) -> IO[str] | None:
-    """Open and lock a file; None when its last holder has removed it meanwhile."""
+    """Open and lock a file; None when its last holder has removed it meanwhile.
+
+    Raises UserError where something else stands in its place.
+    """
+    need_regular(path)
     file = path.open("a", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -76,7 +80,7 @@ def _lock(path: Path, say: Callable[[str], None]) -> IO[str] | None:
 def processes() -> list[Process]:
     """Return the jobs that run on this machine in this folder."""
     found = []
-    for path in sorted(FOLDER.glob("*.json")):
+    for path in sorted(path for path in FOLDER.glob("*.json") if path.is_file()):
         with contextlib.suppress(OSError, ValueError, TypeError), path.open(encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -6,22 +6,23 @@ import ast
 import functools
 import hashlib
 import importlib.metadata
-import json
 import platform
 import resource
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from covidseg.base.errors import UserError
-from covidseg.base.files import write_json
+from covidseg.base import records
 
 PACKAGE = Path(__file__).parents[1]
+RUN = "run.json"  # the record of a training
 STAGE = "stage.json"  # the record of one of the jobs before a training's last
 # These decide nothing that the resolved spec does not already say; a change in them reruns nothing.
 WITHOUT_EFFECT = {
     "base.errors",
     "base.files",
     "base.paths",
+    "base.records",
     "base.signature",
     "cli",
     "jobs.record",
@@ -99,21 +100,19 @@ def peak_memory_mb() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-def write(path: Path, **facts: Any) -> None:
-    """Write ``run.json``: the given facts, versions, machine and peak memory. It is written last: there means done."""
+def write(path: Path, made: Iterable[Path] = (), **facts: Any) -> None:
+    """Write ``run.json`` or ``stage.json``: the given facts, what the job ``made``, versions, machine and peak memory.
+
+    It is written last: there means done.
+    """
     here = {"versions": versions(), "machine": platform.machine(), "peak_memory_mb": peak_memory_mb()}
-    write_json(path, here | facts)
+    records.write(path, made, **(here | facts))
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read ``run.json``. Raises UserError when it is missing or damaged."""
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: missing; this result was never finished, run snakemake again") from None
-    except (ValueError, OSError, RecursionError) as e:
-        raise UserError(f"{path}: damaged ({e}); delete its folder and run snakemake again") from e
-    parts = [value.get(key, {}) for key in ("spec", "inputs", "outputs")] if isinstance(value, dict) else [value]
+    """Read ``run.json`` or ``stage.json``. Raises UserError when it is missing or damaged."""
+    value = records.read(path)
+    parts = [value.get(key, {}) for key in ("spec", "inputs")]
     if not all(isinstance(part, dict) for part in parts) or "spec_hash" not in value:
-        raise UserError(f"{path}: damaged (no record); delete its folder and run snakemake again")
+        raise records.damaged(path, "no record of a training")
     return value

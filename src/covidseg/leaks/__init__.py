@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from covidseg.base import records
 from covidseg.base.errors import UserError
-from covidseg.base.files import write_json
 from covidseg.data.canonical import write_table
 from covidseg.data.splits import ROLES, Split
 from covidseg.leaks import alike
@@ -158,7 +158,7 @@ def write(
         "in_all": {kind: sum(leak.kind == kind for leak in leaks) for kind in KINDS},  # and other data
         "finding": text,
     }
-    write_json(summary, facts)
+    records.write(summary, [csv], **facts)
     return text
 
 

@@ -13,6 +13,7 @@ from typing import TypedDict, cast
 
 import numpy as np
 
+from covidseg.base import records
 from covidseg.base.errors import UserError, nearest
 from covidseg.base.signature import literals
 from covidseg.data.canonical import U8, Store, put
@@ -73,11 +74,15 @@ def _folder() -> Path:
 def write_masks(canonical: Path, out: Path, source: str, predict: Predict | None) -> None:
     """Write ``out``, a ``lungs.h5`` with a mask (S, H, W) of 0/1 for every case of the store in ``canonical``.
 
+    Its record ``lungs.json`` is written last.
+
     ``source`` labels copies the data set's own masks, none writes no mask at all; any other name needs ``predict``,
     which takes a case's image (uint8, (S, H, W)) and its spacing (dz, dy, dx) in mm and returns its mask. Raises
     UserError when a case has no lung labels, or a mask does not fit its image.
     """
+    record = out.with_suffix(".json")
     with Store(canonical) as store, hdf5(out) as masks:
+        record.unlink(missing_ok=True)
         masks.file.attrs["source"] = source
         for case in store.cases() if source != "none" else []:
             image = store.image(case)
@@ -94,3 +99,4 @@ def write_masks(canonical: Path, out: Path, source: str, predict: Predict | None
                 raise UserError(f"{case}: lung mask of shape {lung.shape} for an image of shape {image.shape}")
             put(masks.file.create_group(case), "lung", (lung > 0).astype(np.uint8))
             masks.check()
+    records.write(record, [out], dataset=canonical.name, source=source)

@@ -6,14 +6,13 @@ A network that can start from them names them in its file (``PLANNING``), and ha
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from covidseg import nets
 from covidseg.base.errors import UserError
+from covidseg.base.files import need_regular
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -59,10 +58,16 @@ def read(path: Path, what: str) -> dict[str, Tensor]:
     """Read a file of weights without running code from it. Raises UserError when it is none."""
     import torch
 
+    need_regular(path)
+    if not path.stat().st_size:
+        raise UserError(f"{path}: empty, not {what}; delete it, then it is fetched again")
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError, TypeError) as e:
-        raise UserError(f"{path}: not {what} ({str(e).splitlines()[0]}); fetch them again") from e
+    except MemoryError:
+        raise
+    except Exception as e:  # unpicklers and zip readers raise almost anything for a damaged file
+        why = (str(e).splitlines() or [type(e).__name__])[0]
+        raise UserError(f"{path}: not {what} ({why}); delete it, then it is fetched again") from e
 
 
 def load(encoder: nn.Module, path: Path) -> None:

@@ -32,6 +32,11 @@ def asked(given: dict[str, Any], file: Path = Path("config.yaml")) -> dict[str, 
         raise UserError(f"the variable {VARIABLE} holds no configuration ({e}); unset it and run again") from e
 
 
+def in_force() -> bool:
+    """Return whether covidseg itself has called this Snakemake."""
+    return VARIABLE in os.environ
+
+
 def environment(config: Config | dict[str, Any]) -> dict[str, str]:
     """Return this process's environment with a configuration for a Snakemake that is started in it."""
     values = config.model_dump(mode="json") if isinstance(config, Config) else config

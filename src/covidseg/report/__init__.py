@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from covidseg.base.errors import UserError
-from covidseg.base.files import need, write_json, write_text
+from covidseg.base import records
+from covidseg.base.files import write_json, write_text
 from covidseg.data.canonical import read_table
 from covidseg.figures import caption_of
 from covidseg.jobs import record
@@ -56,6 +55,8 @@ def write(plan: Plan) -> None:
     write_json(plan.paths.results / "metrics.json", metrics(plan))
     write_text(plan.paths.results / "plots.csv", plots(plan).to_csv(index=False, float_format="%.6f"))
     write_text(plan.paths.results / "tables.md", all_tables(plan))
+    made = [plan.paths.report, *(plan.paths.results / name for name in ("metrics.json", "plots.csv", "tables.md"))]
+    records.write(plan.paths.report.with_suffix(".json"), made)
 
 
 def _data_in_words(plan: Plan) -> list[str]:
@@ -97,7 +98,8 @@ def all_tables(plan: Plan) -> str:
     """Return every table in Markdown with its caption, for a repository to show."""
     out = []
     for paper, name, table in plan.targets.tables():
-        text = plan.paths.table(paper, name, "md").read_text("utf-8")
+        path = plan.paths.table(paper, name, "md")
+        text = records.verified(path, path.with_suffix(".json")).read_text("utf-8")
         out.append(f"## {paper}, table {name}: {table.caption}\n\n{text}")
     return f"# Tables, mode {plan.config.mode}, preset {plan.preset_name}\n\n" + "\n".join(out)
 
@@ -131,9 +133,9 @@ def _paper(plan: Plan, name: str) -> dict[str, Any]:
 
 
 def _body(path: Path) -> str:
-    page = need(path, f"{path.parent.parent.name.removesuffix('s')} {path.parent.name} {path.stem}").read_text("utf-8")
-    if "<body>" not in page:
-        raise UserError(f"{path}: damaged; delete it and run snakemake again")
+    with records.parsing(path):
+        page = records.verified(path, path.with_suffix(".json")).read_text("utf-8")
+        page.index("<body>")
     return page.split("<body>", 1)[1].rsplit("</body>", 1)[0]
 
 
@@ -156,7 +158,7 @@ def spread_chart(plan: Plan, paper: str, name: str) -> str:
 
 
 def _embed(path: Path) -> str:
-    return base64.b64encode(need(path, f"figure {path.parent.name} {path.stem}").read_bytes()).decode()
+    return base64.b64encode(records.verified(path, path.with_suffix(".json")).read_bytes()).decode()
 
 
 def _runs(plan: Plan) -> list[dict[str, Any]]:
@@ -206,7 +208,7 @@ def history_chart(plan: Plan, run_id: str) -> str:
 
 def _leaks(plan: Plan, dataset: str, split: str) -> dict[str, Any]:
     """Return a leak check's summary, and where its list lies."""
-    facts = json.loads(plan.paths.leaks(dataset, split, "json").read_text("utf-8"))
+    facts = records.read(plan.paths.leaks(dataset, split, "json"))
     return facts | {"file": str(plan.paths.leaks(dataset, split, "csv"))}
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import html
-import json
 from typing import Any
 
 import pandas as pd
 
+from covidseg.base import records
 from covidseg.base.errors import UserError
 from covidseg.plan import Plan
 from covidseg.report.svg import canvas, embedded
@@ -32,11 +32,12 @@ def section(plan: Plan, masks: str) -> dict[str, Any]:
     """Return run, table, chart and caption of a run's masks. Raises UserError when they are not today's models'."""
     (run, dataset), folder = plan.targets.masks_of(masks), plan.paths.masks(masks)
     if problem := masks_problem(plan, masks):
-        raise UserError(f"{folder / 'masks.json'}: {problem}; run covidseg masks {masks} again (or snakemake)")
-    frame = pd.read_csv(folder / "volumes.csv", dtype={"case": str}, keep_default_na=False)
-    for column in [c for c in frame.columns if c not in ("case", "role", "empty_because")]:
-        frame[column] = pd.to_numeric(frame[column])
-    left_out = json.loads((folder / "masks.json").read_text("utf-8"))["left_out"]
+        raise UserError(f"{folder / 'masks.json'}: {problem}; {records.REPAIR}")
+    with records.parsing(path := folder / "volumes.csv"):
+        frame = pd.read_csv(records.verified(path, "masks.json"), dtype={"case": str}, keep_default_na=False)
+        for column in [c for c in frame.columns if c not in ("case", "role", "empty_because")]:
+            frame[column] = pd.to_numeric(frame[column])
+        left_out = records.read(folder / "masks.json")["left_out"]
     blind = f"; {len(left_out)} on which all models trained have none" if left_out else ""
     rest = f" The first {SHOWN} scans; volumes.csv has all." if len(frame) > SHOWN else ""
     caption = (

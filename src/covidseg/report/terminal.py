@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from covidseg.base import records
 from covidseg.claims.layout import signed
 from covidseg.plan import Plan
 from covidseg.plan.names import check_known
@@ -43,7 +44,9 @@ def show(plan: Plan, what: str | None = None) -> None:
         console.print(_grid(frame, f"{paper}, table {name}: {table.caption}"))
     for paper in plan.targets.claims():
         if paper == asked and not only and plan.paths.claims(paper, "csv").is_file():
-            console.print(_claims(pd.read_csv(plan.paths.claims(paper, "csv")), f"{paper}, claims"))
+            with records.parsing(path := plan.paths.claims(paper, "csv")):
+                frame = pd.read_csv(records.verified(path, path.with_suffix(".json")))
+                console.print(_claims(frame, f"{paper}, claims"))
     if what is None:
         console.print(_board(scoreboard(plan)))
         console.print("The tables and claims: covidseg show PAPER, or covidseg show PAPER/TABLE")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
+from covidseg.base import records
 from covidseg.jobs import record
 from covidseg.plan import Plan, Run
 from covidseg.plan.needs import Needs
@@ -34,7 +34,7 @@ def used(plan: Plan) -> list[dict[str, Any]]:
         step = "train" if not run.spec.stages else "train, stage"
         lines.append({"run": run_id, "step": step, **line(plan.needs.training(run.spec), found)})
     for masks in plan.targets.masks():
-        made = json.loads((plan.paths.masks(masks) / "masks.json").read_text("utf-8"))
+        made = records.read(plan.paths.masks(masks) / "masks.json")
         one, spec = Job("", None, made["peak_memory_mb"], 0, 0), plan.targets.masks_of(masks)[0].spec
         lines.append({"run": masks, "step": "masks", **line(plan.needs.masks(spec), [one])})
     return lines

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from covidseg.base.errors import UserError, nearest, redacted
+from covidseg.base.files import need_regular
 from covidseg.schema.config import Config
 from covidseg.schema.dataset import Dataset
 from covidseg.schema.paper import Paper
@@ -55,6 +56,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping. Raises UserError when the file is missing, unreadable or not a mapping."""
+    need_regular(path)
     try:
         text = path.read_text("utf-8")
         _shallow(text)

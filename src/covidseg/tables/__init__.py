@@ -20,6 +20,7 @@ def write(plan: Plan, paper: str, name: str) -> None:
 
     import pandas as pd
 
+    from covidseg.base import records
     from covidseg.base.files import write_text
     from covidseg.plan.names import STANDARD
     from covidseg.tables.caption import caption_of
@@ -41,3 +42,4 @@ def write(plan: Plan, paper: str, name: str) -> None:
     write_text(path("md"), markdown(caption, main, panel))
     write_text(path("tex"), latex(caption, f"{paper}-{name}", main))
     write_text(path("html"), html(caption, main, panel))
+    records.write(path("json"), map(path, ("csv", "md", "tex", "html")), paper=paper, table=name)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from covidseg.base import records
 from covidseg.base.files import need
 from covidseg.plan import Plan, Run, qualified
 
@@ -60,7 +60,8 @@ def results_in_words(plan: Plan, paper: str, table: ResultTable) -> list[str]:
 def leak_finding(plan: Plan, dataset: str, split: str) -> str:
     """Return what the leak check found, named by data set where the plan has several."""
     path = need(plan.paths.leaks(dataset, split, "json"), f"leaks {dataset} {split}")
-    text = str(json.loads(path.read_text("utf-8"))["finding"])
+    with records.parsing(path):
+        text = str(records.read(path)["finding"])
     return (
         text if len(plan.graph.leak_sets()) == 1 else text.replace("Leaks:", f"Leaks of {dataset}, split {split}:", 1)
     )

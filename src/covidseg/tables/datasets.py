@@ -9,6 +9,7 @@ import numpy as np
 
 from covidseg.data.canonical import Store
 from covidseg.data.imported import imported
+from covidseg.data.tensors import lung_of
 from covidseg.plan import Plan
 from covidseg.tables.cell import DIFFERS, EQUAL, NOT_COMPARABLE, NOT_RUN, Cell
 
@@ -100,13 +101,12 @@ def count(plan: Plan, datasets: list[str], row: DatasetRow) -> dict[str, float]:
 
 def lung_pixels(folder: Path) -> dict[str, int] | None:
     """Return lung pixels per slice id; None where the data set has no lung masks."""
-    import h5py
-
-    with h5py.File(folder / "lungs.h5") as masks, Store(folder) as store:
-        if masks.attrs["source"] == "none":
+    with Store(folder / "lungs.h5") as masks, Store(folder) as store:
+        if masks.file_attrs()["source"] == "none":
             return None
-        return {
-            f"{case}/{position:03d}": int(slice_.sum())
-            for case in store.cases()
-            for position, slice_ in enumerate(masks[case]["lung"][()])
-        }
+        pixels: dict[str, int] = {}
+        for case in store.cases():
+            lung = lung_of(masks, case)
+            assert lung is not None
+            pixels |= {f"{case}/{position:03d}": int(slice_.sum()) for position, slice_ in enumerate(lung)}
+        return pixels

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from covidseg.base import records
 from covidseg.base.errors import UserError
 from covidseg.jobs import record
 from covidseg.plan import STANDARD, Plan, Run, qualified
@@ -103,18 +104,16 @@ def run_scores(plan: Plan, run: Run, protocol: str, unit: str, cls: str | None =
     for fold, seed in run.jobs:
         if problem := training_problem(plan, run, fold, seed):
             path = plan.paths.job(run.id, fold, seed) / "run.json"
-            raise UserError(f"{path}: {problem}; run snakemake to make it again")
+            raise UserError(f"{path}: {problem}; {records.REPAIR}")
     path = plan.paths.run(run.id) / "cases.csv"
     if not path.is_file():
         raise UserError(f"{path}: missing; run covidseg score {run.id} first (or snakemake)")
     if problem := scores_problem(plan, run):
-        raise UserError(f"{path}: {problem}; run covidseg score {run.id} again (or snakemake)")
-    try:
+        raise UserError(f"{path}: {problem}; {records.REPAIR}")
+    with records.parsing(path):
         frame = typed(pd.read_csv(path, dtype=str, keep_default_na=False))
         frame = frame[(frame.protocol == protocol) & (frame.unit == unit)]
         return frame[frame["class"] == cls] if cls else frame
-    except (ValueError, AttributeError, KeyError) as e:
-        raise UserError(f"{path}: damaged ({e}); run covidseg score {run.id} again") from e
 
 
 def typed(frame: pd.DataFrame) -> pd.DataFrame:

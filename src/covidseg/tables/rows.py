@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pandas as pd
 
+from covidseg.base import records
 from covidseg.base.errors import UserError, nearest
+
+REQUIRED = ("row", "run", "class", "protocol", "column", "metric", "printed", "ours", "sd", "verdict", "why")
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Return a table's CSV; text that is missing is empty. Raises UserError for one that an earlier version wrote."""
-    frame = pd.read_csv(path, dtype={"row": str})
-    if "class" not in frame:
-        raise UserError(f"{path}: has no column class; run snakemake to make it again")
+    """Return a table's CSV; text that is missing is empty. Raises UserError when it is not what its record names."""
+    with records.parsing(path):
+        frame = pd.read_csv(records.verified(path, path.with_suffix(".json")), dtype={"row": str})
+        if missing := [column for column in REQUIRED if column not in frame]:
+            raise ValueError(f"no column {missing[0]}")
     return frame.fillna({"run": "", "class": "", "protocol": "", "verdict": "", "why": ""})
 
 

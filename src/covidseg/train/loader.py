@@ -36,7 +36,7 @@ def rows_by_role(job: Job, loaded: tensors.Tensors) -> dict[str, Rows]:
         wanted = split.cases(job.fold, role)
         missing = sorted(set(wanted) - set(cases.tolist()))
         if missing:
-            raise UserError(f"{job.split}: case {missing[0]!r} is not in {job.tensors}; make the tensors again")
+            raise UserError(f"{job.split}: case {missing[0]!r} is not in {job.tensors}; name cases of the data set")
         found[role] = np.flatnonzero(np.isin(cases, wanted))
     if not len(found["train"]):
         raise UserError(f"{job.split}: fold {job.fold} has no slice to train on; use another fold or split")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from covidseg.base import files
+from covidseg.base import files, records
 from covidseg.base.errors import UserError
 from covidseg.data import tensors
 from covidseg.data.full import hdf5
@@ -39,7 +39,7 @@ def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
     start, guide = time.perf_counter(), job.references["prior"]
     own, theirs = tensors.load(job.tensors), tensors.load(guide.tensors)
     if own.columns["slice"] != theirs.columns["slice"]:
-        raise UserError(f"{guide.tensors}: other slices than in {job.tensors}; make both again")
+        raise UserError(f"{guide.tensors}: other slices than in {job.tensors}; {records.REPAIR}")
     rows = rows_by_role(job, own)
     every = np.unique(np.concatenate(list(rows.values())))
     told = rows["train"] if job.spec.input.prior.train == "truth" else rows["train"][:0]
@@ -68,13 +68,11 @@ class Maps:
         """Open the file. Raises UserError when it is missing or damaged."""
         import h5py
 
-        try:
+        with records.parsing(path):
             self.sha256 = files.sha256(path)
             self._file = h5py.File(path)
             self._maps = self._file["prior"]
             self._place = {int(row): k for k, row in enumerate(self._file["index"][()])}
-        except (OSError, KeyError) as e:
-            raise UserError(f"{path}: missing or damaged ({e}); delete its folder and run snakemake again") from e
 
     def __call__(self, rows: Rows) -> U8:
         """Return the maps of some rows of the job's tensors; of slices that the job's fold does not use they are 0."""

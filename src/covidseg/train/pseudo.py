@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from covidseg.base.errors import UserError
+from covidseg.base import records
 from covidseg.data import tensors
 from covidseg.data.full import hdf5
 from covidseg.losses.targets import label_map
@@ -123,8 +123,6 @@ def read_labels(path: Path) -> tuple[Rows, Any]:
     """Return rows of the pool and their labels, as an open data set. Raises UserError for a missing or damaged file."""
     import h5py
 
-    try:
+    with records.parsing(path):
         file = h5py.File(path)
         return file["index"][()].astype(np.int64), file["label"]
-    except (OSError, KeyError) as e:
-        raise UserError(f"{path}: missing or damaged ({e}); delete its folder and run snakemake again") from e

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from covidseg.base import files
+from covidseg.base import files, records
 from covidseg.base.errors import UserError
 from covidseg.data import tensors
 from covidseg.losses.targets import UNLABELLED
@@ -32,17 +32,15 @@ class Relabelled(Slices):
 
         super().__init__(loaded, class_values, prior=prior)
         self._path, self._most = path, len(class_values)
-        try:
+        with records.parsing(path):
             self.sha256 = files.sha256(path)
             file = h5py.File(path)
             self._labels = file["labels"]
             place = {int(row): k for k, row in enumerate(file["index"][()])}
-        except (OSError, KeyError) as e:
-            raise UserError(f"{path}: missing or damaged ({e}); delete its folder and run snakemake again") from e
         missing = [loaded.columns["slice"][row] for row in train if int(row) not in place]
         if missing or self._labels.shape[1:] != loaded.label.shape[1:]:
             what = f"no labels of slice {missing[0]}" if missing else "labels of another size"
-            raise UserError(f"{path}: {what}; delete its folder and run snakemake again")
+            raise UserError(f"{path}: {what}; {records.REPAIR}")
         self._place = {int(row): place[int(row)] for row in train}
 
     def target(self, rows: Rows) -> U8:

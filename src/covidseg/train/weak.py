@@ -18,8 +18,7 @@ import torch
 from torch import nn
 
 from covidseg import nets
-from covidseg.base import files
-from covidseg.base.errors import UserError
+from covidseg.base import files, records
 from covidseg.base.files import write_text
 from covidseg.data import tensors
 from covidseg.data.full import hdf5
@@ -190,17 +189,14 @@ def read_maps(path: Path, name: str) -> tuple[Rows, U8]:
     """Return rows and maps (n, h, w) of a way of fusing. Raises UserError when the file is missing or damaged."""
     import h5py
 
-    try:
-        with h5py.File(path) as file:
-            return file["index"][()].astype(np.int64), file[name][()]
-    except (OSError, KeyError) as e:
-        raise UserError(f"{path}: missing or damaged ({e}); delete its folder and run snakemake again") from e
+    with records.parsing(path), h5py.File(path) as file:
+        return file["index"][()].astype(np.int64), file[name][()]
 
 
 def check_rows(path: Path, index: Rows, data: Data) -> None:
     """Raise UserError when maps are of other slices than those of the fold, as of another split."""
     if index.tolist() != data.every.tolist():
-        raise UserError(f"{path}: maps of other slices than this fold's; delete its folder and run snakemake again")
+        raise records.damaged(path, "maps of other slices than this fold's")
 
 
 def write_labels(job: Job, data: Data, fusion: str) -> dict[str, Any]:

@@ -10,10 +10,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from covidseg.base import records
 from covidseg.base.errors import UserError
 from covidseg.jobs import leases, record
 from covidseg.plan import Plan, handover
-from covidseg.upkeep.freshness import masks_problem, scores_problem, training_problem
+from covidseg.upkeep import folders
+from covidseg.upkeep.inventory import problems
 from covidseg.upkeep.supplies import supplies
 
 GIB = 2**30
@@ -21,8 +23,11 @@ TOOLS = ("snakemake", "dvc")
 FREE_GIB = {"demo": 1, "paper": 40}  # 20 volumes unpacked, their stores and 512 x 512 tensors
 
 
-def examine(config: Path) -> tuple[list[str], bool]:
-    """Return one finding a line and whether nothing is wrong. Never raises for what it examines."""
+def examine(config: Path, thorough: bool = False) -> tuple[list[str], bool]:
+    """Return one finding a line and whether nothing is wrong. Never raises for what it examines.
+
+    ``thorough``: whether raw files and large ones are read and compared with their hashes, too.
+    """
     findings: list[tuple[bool, str]] = [
         (sys.version_info[:2] == (3, 11), f"Python {sys.version.split()[0]} (3.11 wanted)"),
         (
@@ -44,7 +49,7 @@ def examine(config: Path) -> tuple[list[str], bool]:
         findings += _places(plan)
         for paper, name, table in plan.targets.tables():
             findings += [(True, f"{paper}, table {name}: {doubt}") for doubt in table.doubts(plan)]
-        findings += _results(plan)
+        findings += _results(plan, thorough)
     except UserError as e:
         findings.append((False, str(e)))
     return [f"{'ok  ' if ok else 'BAD '} {text}" for ok, text in findings], all(ok for ok, _ in findings)
@@ -55,40 +60,17 @@ def _places(plan: Plan) -> Iterator[tuple[bool, str]]:
     wanted = FREE_GIB[plan.config.mode]
     if not os.access(".", os.W_OK):
         yield False, f"{Path.cwd()} cannot be written; work in a checkout of your own"
+    yield from ((False, problem) for problem in folders.problems())
     yield free >= wanted, f"{free:.0f} GiB free ({wanted} GiB wanted in {plan.config.mode} mode)"
     yield from ((supply.possible, supply.words) for supply in supplies(plan))
 
 
-def _results(plan: Plan) -> Iterator[tuple[bool, str]]:
-    done, stale = _states(plan)
-    asked = sum(len(plan.run(run).jobs) for run in plan.graph.all_runs())
-    yield True, f"{done} of {asked} trainings are done"
-    for path, why in stale:
-        yield False, f"{path}: {why}; run snakemake to make it again"
-
-
-def _states(plan: Plan) -> tuple[int, list[tuple[Path, str]]]:
-    """Return how many trainings are done, and each result that is not of today's rows, data and code, with why."""
-    done, stale = 0, []
-    for run_id in plan.graph.all_runs():
-        run = plan.run(run_id)
-        code = record.code_fingerprint(*plan.fingerprints.train_modules(run.spec))
-        for job in run.jobs:
-            path = plan.paths.job(run_id, *job) / "run.json"
-            if path.is_file():
-                done += 1
-                problem = training_problem(plan, run, *job)
-                if problem is None and record.read(path).get("code") != code:
-                    problem = "made by other code"
-                stale += [(path, problem)] if problem else []
-        scores = plan.paths.run(run_id) / "cases.csv"
-        if scores.is_file() and not stale and (problem := scores_problem(plan, run)):
-            stale.append((scores, problem))
-        for masks in (name for name in plan.targets.masks() if plan.targets.masks_of(name)[0].id == run_id):
-            path = plan.paths.masks(masks) / "masks.json"
-            if path.is_file() and not stale and (problem := masks_problem(plan, masks)):
-                stale.append((path, problem))
-    return done, stale
+def _results(plan: Plan, thorough: bool) -> Iterator[tuple[bool, str]]:
+    jobs = [(run, *job) for run in plan.graph.all_runs() for job in plan.run(run).jobs]
+    done = sum((plan.paths.job(*job) / record.RUN).is_file() for job in jobs)
+    yield True, f"{done} of {len(jobs)} trainings are done"
+    for problem in problems(plan, thorough):
+        yield False, f"{problem}; {records.REPAIR}"
 
 
 def adopt(plan: Plan) -> str:
@@ -96,9 +78,9 @@ def adopt(plan: Plan) -> str:
 
     Raises UserError naming the first result of another spec, or what DVC finds changed.
     """
-    _, stale = _states(plan)
-    if stale:
-        raise UserError(f"{stale[0][0]}: {stale[0][1]}; run snakemake, which makes only what changed")
+    folders.check()
+    if found := problems(plan):
+        raise UserError(f"{found[0]}; {records.REPAIR}")
     status = _run("dvc", "status")
     if "up to date" not in status.stdout:
         detail = " ".join((status.stdout or status.stderr).split())[:200]

@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from covidseg.base import records
 from covidseg.base.errors import UserError
 from covidseg.base.files import need, sha256, write_json
 from covidseg.data import splits
@@ -37,15 +38,12 @@ def data_inputs(plan: Plan, run: Run, fold: int) -> dict[str, str]:
 def _cases(plan: Plan, tensors: tuple[str, int], names: list[str] | None, without: list[str] | None = None) -> str:
     """Return one hash over some cases of tensors, or over all but some. A record without cases counts as a whole."""
     path = need(plan.paths.tensors(*tensors) / "tensors.json", f"tensors {tensors[0]} {tensors[1]}")
-    try:
-        cases = json.loads(path.read_text("utf-8")).get("cases")
-    except (OSError, ValueError, AttributeError) as e:
-        raise UserError(f"{path}: damaged ({e}); delete it and run snakemake again") from e
+    cases = records.read(path).get("cases")
     if not isinstance(cases, dict):
         return sha256(path)
     wanted = names if names is not None else sorted(set(cases) - set(without or []))
     if missing := [name for name in wanted if name not in cases]:
-        raise UserError(f"{path}: no case {missing[0]!r}; make the tensors again")
+        raise UserError(f"{path}: no case {missing[0]!r}; {records.REPAIR}")
     return fingerprint_of({name: cases[name] for name in wanted})
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from covidseg.base import records
 from covidseg.base.errors import UserError
 from covidseg.base.files import need, sha256
 from covidseg.jobs import record
@@ -34,8 +34,8 @@ def training_problem(plan: Plan, run: Run, fold: int, seed: int) -> str | None:
     for role, reference in run.references.items():
         if problem := training_problem(plan, plan.run(reference.run), fold, seed):
             return f"made with {reference.file} of {reference.run}, which was {problem}"
-        theirs = record.read(plan.paths.job(reference.run, fold, seed) / "run.json")
-        if made.get("inputs", {}).get(role) != theirs.get("outputs", {}).get(reference.file):
+        theirs = record.read(plan.paths.job(reference.run, fold, seed) / record.RUN)
+        if made.get("inputs", {}).get(role) != theirs["sha256"].get(reference.file):
             return f"made with another {reference.file} of {reference.run}"
     return None
 
@@ -44,12 +44,9 @@ def usable(plan: Plan, run: Run, fold: int, seed: int, file: str) -> Path:
     """Return a file of a finished training. Raises UserError when it is missing, damaged or not today's row's."""
     folder = plan.paths.job(run.id, fold, seed)
     path = need(folder / file, f"train {run.id} --fold {fold} --seed {seed}")
-    problem = training_problem(plan, run, fold, seed)
-    named = record.read(folder / "run.json").get("outputs", {}).get(file)
-    if problem or named != sha256(path):
-        said = problem or f"{file} is not the file that it names"
-        raise UserError(f"{folder / 'run.json'}: {said}; run snakemake to make it again")
-    return path
+    if problem := training_problem(plan, run, fold, seed):
+        raise UserError(f"{folder / record.RUN}: {problem}; {records.REPAIR}")
+    return records.verified(path, record.RUN)
 
 
 def usable_model(plan: Plan, run: Run, fold: int, seed: int) -> Path:
@@ -58,16 +55,13 @@ def usable_model(plan: Plan, run: Run, fold: int, seed: int) -> Path:
 
 
 def scores_problem(plan: Plan, run: Run) -> str | None:
-    """Return why a run's scores are not those of its predictions under today's protocols, or None."""
+    """Return why a run's scores are not those of its predictions under today's protocols, or None.
+
+    Raises UserError when they are missing or damaged.
+    """
     folder = plan.paths.run(run.id)
-    try:
-        summary = json.loads((folder / "summary.json").read_text("utf-8"))
-        whole = summary["sha256"] == sha256(folder / "cases.csv")
-        same = summary["made_from"] == scores_made_from(plan, run)
-    except (OSError, ValueError, KeyError, TypeError):
-        return "missing or damaged"
-    if not whole:
-        return "damaged: not what was written"
+    records.verified(folder / "cases.csv", "summary.json")
+    same = records.read(folder / "summary.json").get("made_from") == scores_made_from(plan, run)
     return None if same else "made from other predictions or protocols"
 
 
@@ -77,18 +71,16 @@ def scores_made_from(plan: Plan, run: Run) -> dict[str, Any]:
 
 
 def masks_problem(plan: Plan, masks: str) -> str | None:
-    """Return why masks of whole scans are not those of their run's models and of the data, or None."""
+    """Return why masks of whole scans are not those of their run's models and of the data, or None.
+
+    Raises UserError when the table of volumes is damaged, or it or a mask is missing.
+    """
     folder = plan.paths.masks(masks)
-    try:
-        made = json.loads((folder / "masks.json").read_text("utf-8"))
-        whole = made["sha256"] == sha256(folder / "volumes.csv")
-        whole = whole and all((folder / name).is_file() for name in made["files"])
-        same = made["made_from"] == masks_made_from(plan, masks)
-    except (OSError, ValueError, KeyError, TypeError):
-        return "missing or damaged"
-    if not whole:
-        return "damaged: not what was written"
-    return None if same else "made from other models or data"
+    made = records.read(folder / "masks.json")
+    for name in made["sha256"]:
+        if name == "volumes.csv" or not (folder / name).is_file():  # a mask may be corrected where it lies
+            records.verified(folder / name, "masks.json")
+    return None if made.get("made_from") == masks_made_from(plan, masks) else "made from other models or data"
 
 
 def masks_made_from(plan: Plan, masks: str) -> dict[str, Any]:
@@ -106,8 +98,8 @@ def masks_made_from(plan: Plan, masks: str) -> dict[str, Any]:
 
 def _outputs(plan: Plan, run: Run, name: str) -> dict[str, Any]:
     """Return the hash of a file as each training's record names it."""
-    records = {f"fold{f}-seed{s}": record.read(plan.paths.job(run.id, f, s) / "run.json") for f, s in run.jobs}
-    return {job: made.get("outputs", {}).get(name) for job, made in records.items()}
+    found = {f"fold{f}-seed{s}": record.read(plan.paths.job(run.id, f, s) / record.RUN) for f, s in run.jobs}
+    return {job: made["sha256"].get(name) for job, made in found.items()}
 
 
 def _split(plan: Plan, run: Run) -> Path:

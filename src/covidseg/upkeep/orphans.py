@@ -34,11 +34,13 @@ from covidseg.base.files import replacing, sweep
 from covidseg.jobs import locks
 from covidseg.plan import WORKFLOW, Plan, handover
 from covidseg.schema import Config, parse
+from covidseg.upkeep import folders
 
 PREFIX = "covidseg"  # of our jobs' names: slurm-jobname-prefix in workflow/profiles/slurm
 STATE = Path(".snakemake")
 NOTES = STATE / "covidseg"
 POLL = 5.0  # seconds between two looks at the queue
+PATIENCE = 30.0  # seconds of waiting for a stopped process
 WAYS = ("wait", "cancel")
 _held: list[IO[str]] = []  # locks of this process's notes: freed when it ends
 
@@ -103,7 +105,7 @@ def _read(note: Path) -> dict[str, Any]:
 
 def notes() -> list[Path]:
     """Return the notes of Snakemakes that run here or were killed here, oldest first."""
-    return sorted(NOTES.glob("*.json"), key=lambda note: note.stat().st_mtime)
+    return sorted((note for note in NOTES.glob("*.json") if note.is_file()), key=lambda note: note.stat().st_mtime)
 
 
 def alive(note: Path) -> bool:
@@ -132,6 +134,15 @@ def _runs(process: int) -> bool:
     except PermissionError:  # another user's
         pass
     return True
+
+
+def _stopped(process: int) -> bool:
+    """Return whether a process of this machine is stopped, as by Ctrl-Z: it would never end by itself."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):  # it has ended, or there is no /proc
+        return False
+    return state in ("T", "t")
 
 
 def identity() -> str:
@@ -211,6 +222,7 @@ def resume(way: str | None, say: Callable[[str], None]) -> int:
     """
     if way not in (None, *WAYS):
         raise UserError(f"--orphans: unknown value {way!r}; legal: {', '.join(WAYS)}")
+    folders.check()
     living = [note for note in notes() if alive(note)]
     if living:
         raise UserError(f"a Snakemake still runs here ({living[0].stem}); stop it first, or leave it to its work")
@@ -256,7 +268,15 @@ def _clear(left: list[Job], way: str, say: Callable[[str], None], slurm: bool) -
     if way == "cancel":
         cancel(left)
     say(f"waiting for {len(left)} job{'s' * (len(left) > 1)} to {'end' if way == 'cancel' else 'finish'}")
+    since = time.monotonic()
     while left:
+        if not (halted := [job for job in left if not job.queued and _stopped(int(job.id))]):
+            since = time.monotonic()
+        elif time.monotonic() - since > PATIENCE:
+            raise UserError(
+                f"process {halted[0].id} ({halted[0].what}) is stopped; continue it by kill -CONT {halted[0].id}, or "
+                "run: covidseg resume --orphans cancel"
+            )
         time.sleep(POLL if slurm else POLL / 10)
         before, left = left, jobs(slurm)
         for job in before:

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from covidseg.base import records
 from covidseg.base.errors import UserError
 from covidseg.base.files import need, sha256
 from covidseg.data.canonical import read_table
+from covidseg.data.tensors import FILES
+from covidseg.data.tensors import RECORD as TENSORS
 from covidseg.jobs import record
 from covidseg.plan import Plan, Run
 from covidseg.upkeep.content import data_inputs
@@ -59,8 +62,13 @@ def _job(plan: Plan, run: Run, fold: int, seed: int) -> Job:
 
     spec = run.spec
     folders = [plan.paths.tensors(*pair) for pair in run.tensors]
+    split = plan.catalogue.split_path(spec.split)
+    if plan.catalogue.made_split(spec.split):
+        records.verified(need(split, f"split {spec.split}"), split.with_suffix(".json"))
     for (name, size), folder in zip(run.tensors, folders, strict=True):
-        need(folder / "tensors.json", f"tensors {name} {size}")
+        need(folder / TENSORS, f"tensors {name} {size}")
+        for file in FILES:  # before the training removes what an earlier one made
+            records.verified(folder / file, TENSORS)
     maps = plan.paths.canonical(spec.maps) if spec.maps else None
     if maps:
         need(maps / "import.json", f"import {spec.maps}")
@@ -69,7 +77,7 @@ def _job(plan: Plan, run: Run, fold: int, seed: int) -> Job:
         fold=fold,
         seed=seed,
         tensors=folders[0],
-        split=plan.catalogue.split_path(spec.split),
+        split=split,
         out=plan.paths.job(run.id, fold, seed),
         class_values=spec.values,
         device=plan.config.device,
@@ -87,14 +95,11 @@ def _check_stage(plan: Plan, run: Run, fold: int, seed: int, name: str, inputs: 
     path = plan.paths.stage(run.id, fold, seed, name) / record.STAGE
     made = record.read(need(path, f"stage {run.id} {name} --fold {fold} --seed {seed}"))
     if made["spec_hash"] != run.hash:
-        raise UserError(f"{path}: made from another spec; run snakemake to make it again")
+        raise UserError(f"{path}: made from another spec; {records.REPAIR}")
     if made["inputs"] != inputs:
-        raise UserError(f"{path}: made from other data or another model; run snakemake to make it again")
-    if "outputs" not in made:
-        raise UserError(f"{path}: names no files; delete this folder and run snakemake again")
-    for file, digest in made["outputs"].items():
-        if not (path.parent / file).is_file() or sha256(path.parent / file) != digest:
-            raise UserError(f"{path}: {file} is not the file that it names; delete this folder and run snakemake again")
+        raise UserError(f"{path}: made from other data or another model; {records.REPAIR}")
+    for file in made["sha256"]:
+        records.verified(path.parent / file, path)
 
 
 def check_foreground(plan: Plan, run: Run, fold: int) -> None:
@@ -138,5 +143,5 @@ def facts_of(
         "inputs": inputs,
         "command": command,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "wall_seconds": round(time.time() - started, 2),
+        "wall_seconds": round(time.monotonic() - started, 2),
     }

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from covidseg.base.errors import UserError
-from covidseg.base.files import sha256, write_json
+from covidseg.base.files import sha256
 from covidseg.claims.bootstrap import Estimate
 from covidseg.claims.finding import INCONCLUSIVE, NOT_SUPPORTED, PHANTOMS, SUPPORTED, differences, findings, judge
 from covidseg.claims.layout import interval, markdown, p_value, plot, signed
@@ -16,6 +16,7 @@ from covidseg.plan import Plan, Run
 from covidseg.plan.resolver import Resolver
 from covidseg.schema import Claim
 from covidseg.upkeep.freshness import scores_made_from
+from tests.records import write_record
 
 RUNS = ("m1", "m3")
 CASES = [(fold, f"c{fold}{k}") for fold in range(5) for k in range(2)]
@@ -42,7 +43,7 @@ def write_scores(
     full = plan.run(f"ssanet/{run}")
     for job in full.jobs:
         split = sha256(plan.catalogue.split_path(full.spec.split))
-        write_json(plan.paths.job(full.id, *job) / "run.json", {"spec_hash": full.hash, "inputs": {"split": split}})
+        write_record(plan.paths.job(full.id, *job) / "run.json", {"spec_hash": full.hash, "inputs": {"split": split}})
     rows = [
         {"protocol": "ssanet", "fold": fold, "seed": seed, "unit": "slice", "case": case, "slice": f"{case}/{s}"}
         | {"class": cls, "dsc": dsc + k * steps + more, **columns}
@@ -58,8 +59,8 @@ def write_scores(
 def seal(plan: Plan, run: Run) -> None:
     """Write the record of a run's scores, as scoring does."""
     folder = plan.paths.run(run.id)
-    made = {"made_from": scores_made_from(plan, run), "sha256": sha256(folder / "cases.csv")}
-    write_json(folder / "summary.json", made)
+    made = {"made_from": scores_made_from(plan, run), "sha256": {"cases.csv": sha256(folder / "cases.csv")}}
+    write_record(folder / "summary.json", made)
 
 
 def test_higher_is_better_supports(tmp_path: Path) -> None:
@@ -193,7 +194,7 @@ def test_a_result_of_another_spec_is_refused(tmp_path: Path) -> None:
     plan = plan_with(tmp_path, [claim()])
     write_scores(plan, "m3", 0.6)
     write_scores(plan, "m1", 0.5)
-    write_json(plan.paths.job("ssanet/m1", 2, 0) / "run.json", {"spec_hash": "0", "spec": {}})
+    write_record(plan.paths.job("ssanet/m1", 2, 0) / "run.json", {"spec_hash": "0", "spec": {}})
     with pytest.raises(UserError, match=r"m1/fold2-seed0/run\.json: made from another spec"):
         list(findings(plan, "ssanet"))
 

@@ -101,7 +101,7 @@ def test_a_manifest_names_the_files_of_a_folder(tmp_path, server):
     (tmp_path / "m.csv").write_text("\n".join(lines))
     data = own(sources=[{"name": "Set", "urls": [f"{server}/Set/"], "manifest": "m.csv"}])
     fetch("mine", data, tmp_path / "raw", None, tmp_path)
-    assert files_below(tmp_path / "raw") == ["Set/0.jpg", "Set/a b#1.jpg", "fetched.json"]
+    assert files_below(tmp_path / "raw") == [".fetched.json", "Set/0.jpg", "Set/a b#1.jpg", "fetched.json"]
 
 
 @pytest.mark.parametrize("content", [b"sca", b"scam"])
@@ -187,7 +187,7 @@ def fetch_from(kind, tmp_path, **facts):
 def test_a_download_that_breaks_off_goes_on_where_it_was(tmp_path):
     asked = fetch_from(Breaking, tmp_path, sha256=sha256(Breaking.content))
     assert asked == [None, "bytes=40-", "bytes=80-"]
-    assert files_below(tmp_path / "raw") == ["a.bin", "fetched.json"]
+    assert files_below(tmp_path / "raw") == [".fetched.json", "a.bin", "fetched.json"]
 
 
 def test_pieces_that_do_not_fit_never_become_a_file(tmp_path):
@@ -231,7 +231,7 @@ def test_a_folder_of_the_mirror_is_known_by_its_tree(tmp_path):
     tree = tree_sha256(tmp_path / "m" / "mine" / "ct")
     assert tree == sha256(f"{sha256(b'x')}  0.png\n".encode())
     fetch("mine", own(sources=[{"name": "ct", "sha256": tree}]), tmp_path / "raw", tmp_path / "m", tmp_path)
-    assert files_below(tmp_path / "raw") == ["ct/0.png", "fetched.json"]
+    assert files_below(tmp_path / "raw") == [".fetched.json", "ct/0.png", "fetched.json"]
     with pytest.raises(UserError, match="not what the data set names"):
         fetch("mine", own(sources=[{"name": "ct", "sha256": "0" * 64}]), tmp_path / "other", tmp_path / "m", tmp_path)
     assert files_below(tmp_path / "other") == []
@@ -417,7 +417,10 @@ def test_the_hash_of_the_first_use_holds(tmp_path, answering):
     (tmp_path / "raw" / "a.bin").write_bytes(b"edited")
     with pytest.raises(UserError, match=r"not as at its first use; delete .*fetched.json"):
         fetch("mine", data, tmp_path / "raw", None, tmp_path)
-    (tmp_path / "raw" / "fetched.json").unlink()
+    (tmp_path / "raw" / "fetched.json").unlink()  # as Snakemake does before a fetch: the copy of the record holds
+    with pytest.raises(UserError, match=r"not as at its first use; delete .*fetched.json and .fetched.json beside it"):
+        fetch("mine", data, tmp_path / "raw", None, tmp_path)
+    (tmp_path / "raw" / ".fetched.json").unlink()
     assert fetch("mine", data, tmp_path / "raw", None, tmp_path)["files"]["a.bin"]["sha256"] == sha256(b"two")
 
 
@@ -433,7 +436,7 @@ def test_an_optional_source_stays_where_the_server_is_away_for_a_while(tmp_path,
     note.write_text("seen by a reader")
     (tmp_path / "raw" / "maps" / "a.png").unlink()
     got = fetch("mine", data, tmp_path / "raw", None, tmp_path)
-    assert files_below(tmp_path / "raw") == ["fetched.json", "maps/b.png", "maps/note.txt"]
+    assert files_below(tmp_path / "raw") == [".fetched.json", "fetched.json", "maps/b.png", "maps/note.txt"]
     assert list(got["left_out"]) == ["maps"]
     assert "503" in got["left_out"]["maps"]
 
@@ -477,7 +480,8 @@ def test_strangers_files_in_an_unpacked_folder_are_set_aside(tmp_path):
         with zipfile.ZipFile(tmp_path / "m" / "mine" / "s.zip", "w") as archive:
             archive.writestr("a.txt", round_)
         got = fetch("mine", data, tmp_path / "raw", tmp_path / "m", tmp_path)
-        (tmp_path / "raw" / "fetched.json").unlink()
+        for record in ("fetched.json", ".fetched.json"):
+            (tmp_path / "raw" / record).unlink()
         (tmp_path / "raw" / "s" / "corrected.txt").write_text("by hand")
     assert set(got["tree"]) == {"s.kept-1/a.txt", "s.kept-1/corrected.txt", "s/a.txt", "s.zip", "s.zip.unpacked"}
     assert (tmp_path / "raw" / "s" / "a.txt").read_text() == "two"

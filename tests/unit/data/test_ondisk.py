@@ -75,7 +75,7 @@ def test_a_file_that_is_too_short(path: Path) -> None:
     array = OnDisk(path)
     os.truncate(path, path.stat().st_size - 1)
     assert array[3][0, 0] == 18
-    with pytest.raises(UserError, match=r"a\.npy: was cut off while in use; make the tensors again"):
+    with pytest.raises(UserError, match=r"a\.npy: was cut off while in use; run covidseg repair"):
         array[4]
     with pytest.raises(ValueError, match="157 bytes, not those of 5 slices"):  # 128 of the header, 29 of 30
         OnDisk(path)

@@ -13,7 +13,7 @@ import pytest
 from covidseg import report, steps
 from covidseg.base.errors import UserError
 from covidseg.data import tensors
-from covidseg.data.canonical import Store, read_table
+from covidseg.data.canonical import Store
 from covidseg.data.tensors import Window
 from covidseg.evaluate import predictions
 from covidseg.plan import Plan
@@ -89,7 +89,7 @@ def test_every_class_has_its_own_truth_and_effusion_is_background(plan: Plan) ->
     for s in predictions.test_slices(plan, plan.run("two/two"), 0, 0):
         found.setdefault(s.slice, {})[s.cls] = s
     assert len(found) == 48
-    table = {row["slice"]: row for row in read_table(plan.paths.tensors("medseg-1", 32) / "slices.csv")}
+    table = {row["slice"]: row for row in tensors.read_rows(plan.paths.tensors("medseg-1", 32))}
     fluid = both = 0
     with Store(plan.paths.canonical("medseg-1")) as store:
         for name, parts in found.items():

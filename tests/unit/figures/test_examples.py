@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from covidseg.base.errors import UserError
-from covidseg.base.files import sha256, write_json
+from covidseg.base.files import sha256
 from covidseg.data import canonical
 from covidseg.figures import examples
 from covidseg.figures.examples import choose, rule
 from covidseg.figures.kinds.examples import ExampleGroup, ExamplesFigure
 from covidseg.plan import Plan
+from tests.records import write_record
 from tests.unit.data.small import dataset
 
 BOTH = ["ggo", "consolidation"]
@@ -56,7 +57,8 @@ def plan(tmp_path: Path) -> Plan:
     folder = plan.paths.canonical("medseg-1")
     label = np.array([[[0, 1, 1], [2, 3, 3]]], np.uint8)
     canonical.write([canonical.Case("7", "7", "train", label * 50, label)], known, folder)
-    write_json(folder / "import.json", {"sha256": {"slices.csv": sha256(folder / "slices.csv")}})
+    made = {name: sha256(folder / name) for name in ("slices.csv", "slices.h5") if (folder / name).exists()}
+    write_record(folder / "import.json", {"sha256": made})
     return plan
 
 
@@ -79,5 +81,5 @@ def test_rows_come_from_the_canonical_store(plan: Plan) -> None:
 def test_a_damaged_table_is_refused(plan: Plan) -> None:
     table = plan.paths.canonical("medseg-1") / "slices.csv"
     table.write_text(table.read_text().replace("train", "test"))
-    with pytest.raises(UserError, match=r"slices\.csv: damaged; run covidseg import medseg-1 again"):
+    with pytest.raises(UserError, match=r"slices\.csv: damaged \(not what was written\); run covidseg repair"):
         examples.rows(plan, figure("ggo"))

@@ -56,5 +56,5 @@ def test_the_real_package_separates_networks() -> None:
 @pytest.mark.parametrize("text", ["[]", "{}", '{"spec_hash": "a", "inputs": []}', "[" * 100_000])
 def test_what_is_no_record_is_one_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(text)
-    with pytest.raises(UserError, match=r"run.json: damaged \(.*\); delete its folder and run snakemake again"):
+    with pytest.raises(UserError, match=r"run.json: damaged \(.*\); run covidseg repair"):
         record.read(tmp_path / "run.json")

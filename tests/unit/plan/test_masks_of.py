@@ -11,13 +11,14 @@ import pytest
 
 from covidseg import nets, steps
 from covidseg.base.errors import UserError
-from covidseg.base.files import sha256, write_json
+from covidseg.base.files import sha256
 from covidseg.data import canonical
 from covidseg.inference.masks import mask_values
 from covidseg.lungs import write_masks
 from covidseg.plan import Plan, Run
 from covidseg.train.predict import save_model
 from covidseg.upkeep.freshness import masks_problem
+from tests.records import write_record
 
 PAPER = """\
 paper: {title: t}
@@ -97,31 +98,38 @@ def test_a_run_writes_masks_of_scans_that_it_never_saw() -> None:
     label[0, 10:20, 10:20] = plan.dataset("covid-ct-seg").classes["infection"]
     cases = [canonical.Case(name, name, "labelled", 99 * np.ones_like(label), label) for name in ("x", "y")]
     canonical.write(cases, plan.dataset("covid-ct-seg"), scans)
-    for name in ("import.json", "lungs.json"):
-        write_json(scans / name, {})
     write_masks(scans, scans / "lungs.h5", "none", None)
     trained(plan, run)
     steps.masks(plan, "one/a@covid-ct-seg")
     out = plan.paths.masks("one/a@covid-ct-seg")
     rows = list(csv.DictReader((out / "volumes.csv").open()))
     assert [(row["case"], row["models"]) for row in rows] == [("x", "1"), ("y", "1")]
-    assert sorted(path.name for path in out.iterdir()) == ["masks.json", "volumes.csv", "x.png", "y.png"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "masks.json",
+        "volumes.csv",
+        "written.jsonl",
+        "x.png",
+        "y.png",
+    ]
     assert masks_problem(plan, "one/a@covid-ct-seg") is None
-    assert masks_problem(plan, "one/a") == "missing or damaged"
-    write_json(scans / "import.json", {"other": "scans"})
+    with pytest.raises(UserError, match=r"masks\.json: missing; run covidseg repair"):
+        masks_problem(plan, "one/a")
+    known = (scans / "import.json").read_text()
+    write_record(scans / "import.json", {"other": "scans"})
     assert masks_problem(plan, "one/a@covid-ct-seg") == "made from other models or data"
-    write_json(scans / "import.json", {})
+    (scans / "import.json").write_text(known)
     (out / "x.png").unlink()
-    assert masks_problem(plan, "one/a@covid-ct-seg") == "damaged: not what was written"
+    with pytest.raises(UserError, match=r"x\.png: missing; run covidseg repair"):
+        masks_problem(plan, "one/a@covid-ct-seg")
 
 
 def trained(plan: Plan, run: Run) -> None:
     """Write what a finished training of each fold leaves, without training."""
     tensors = plan.paths.tensors(run.spec.dataset, run.spec.input.size) / "tensors.json"
-    write_json(tensors, {})
+    write_record(tensors, {})
     for fold, seed in run.jobs:
         folder = plan.paths.job(run.id, fold, seed)
         save_model(nets.build(run.spec.net, 1, 1), run.spec, folder / "model.safetensors")
         made_from = {"tensors": sha256(tensors), "split": sha256(plan.catalogue.split_path(run.spec.split))}
         outputs = {"model.safetensors": sha256(folder / "model.safetensors")}
-        write_json(folder / "run.json", {"spec_hash": run.hash, "inputs": made_from, "outputs": outputs})
+        write_record(folder / "run.json", {"spec_hash": run.hash, "inputs": made_from, "sha256": outputs})

@@ -10,10 +10,11 @@ import pytest
 
 from covidseg import nets, steps
 from covidseg.base.errors import UserError
-from covidseg.base.files import sha256, write_json
+from covidseg.base.files import sha256
 from covidseg.plan import Plan, Run
 from covidseg.upkeep import prepare
 from covidseg.upkeep.freshness import training_problem, usable_model
+from tests.records import write_record
 
 PAPER = """\
 paper: {title: t, authors: a, venue: v, doi: d}
@@ -126,19 +127,19 @@ def trained(plan: Plan, run: Run, seed: int = 0, **inputs: str) -> Path:
     torch.manual_seed(seed)
     folder = plan.paths.job(run.id, 0, 0)
     tensors = plan.paths.tensors(run.spec.dataset, run.spec.input.size) / "tensors.json"
-    write_json(tensors, {"size": run.spec.input.size})
+    write_record(tensors, {"size": run.spec.input.size})
     model = nets.build(run.spec.net, run.spec.input.channels, len(run.spec.classes) + (len(run.spec.classes) > 1))
     save_model(model, run.spec, folder / "model.safetensors")
     made_from = {"tensors": sha256(tensors), "split": sha256(plan.catalogue.split_path(run.spec.split)), **inputs}
     outputs = {"model.safetensors": sha256(folder / "model.safetensors")}
-    write_json(folder / "run.json", {"spec_hash": run.hash, "inputs": made_from, "outputs": outputs})
+    write_record(folder / "run.json", {"spec_hash": run.hash, "inputs": made_from, "sha256": outputs})
     return folder / "run.json"
 
 
 def test_a_prior_that_is_missing_or_stale_is_refused() -> None:
     plan = Plan.load(ASKED)
     binary, guided = plan.run("two/binary"), plan.run("two/guided")
-    write_json(plan.paths.tensors("covid-semiseg", 64) / "tensors.json", {"size": 64})
+    write_record(plan.paths.tensors("covid-semiseg", 64) / "tensors.json", {"size": 64})
     with pytest.raises(UserError, match=r"covid-semiseg/32/tensors\.json: missing; run covidseg tensors"):
         steps.stage(plan, guided.id, 0, 0, "prior")
     record = trained(plan, binary)
@@ -150,17 +151,17 @@ def test_a_prior_that_is_missing_or_stale_is_refused() -> None:
     with pytest.raises(UserError, match=r"prior/stage\.json: missing; run covidseg stage two/guided prior --fold 0"):
         steps.train(plan, guided.id, 0, 0)
     done = plan.paths.stage(guided.id, 0, 0, "prior") / "stage.json"
-    write_json(done, {"spec_hash": guided.hash, "inputs": inputs, "outputs": {}})
+    write_record(done, {"spec_hash": guided.hash, "inputs": inputs, "sha256": {}})
     assert prepare.job_of(plan, guided, 0, 0, ["prior"], print)[0].references
     trained(plan, guided, prior=inputs["prior"])
     assert training_problem(plan, guided, 0, 0) is None
     trained(plan, binary, seed=1)  # trained again: another model
     assert training_problem(plan, guided, 0, 0) == "made with another model.safetensors of two/binary"
-    with pytest.raises(UserError, match=r"prior/stage\.json: made from other data or another model; run snakemake"):
+    with pytest.raises(UserError, match=r"prior/stage\.json: made from other data or another model; run covidseg"):
         steps.train(plan, guided.id, 0, 0)
     made = json.loads(record.read_text())
-    write_json(record, {**made, "spec_hash": "of another row", "spec": {}})
-    with pytest.raises(UserError, match=r"two/binary/fold0-seed0/run\.json: made from another spec .*run snakemake"):
+    write_record(record, {**made, "spec_hash": "of another row", "spec": {}})
+    with pytest.raises(UserError, match=r"two/binary/fold0-seed0/run\.json: made from another spec .*run covidseg"):
         steps.stage(plan, guided.id, 0, 0, "prior")
     model.unlink()
     with pytest.raises(

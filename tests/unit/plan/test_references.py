@@ -8,11 +8,12 @@ import pytest
 
 from covidseg import steps
 from covidseg.base.errors import UserError
-from covidseg.base.files import sha256, write_json, write_text
+from covidseg.base.files import sha256, write_text
 from covidseg.plan import Plan
 from covidseg.plan.run import Run
 from covidseg.upkeep import prepare
 from covidseg.upkeep.freshness import training_problem
+from tests.records import write_record
 
 PAPER = """\
 paper: {title: t}
@@ -47,18 +48,18 @@ def finished(plan: Plan, run: Run, model: str = "weights", **inputs: str) -> Pat
     """Write what a finished training of fold 0 leaves, with a text in place of a model; return its folder."""
     folder = plan.paths.job(run.id, 0, 0)
     for pair in run.tensors:
-        write_json(plan.paths.tensors(*pair) / "tensors.json", {"of": pair})
+        write_record(plan.paths.tensors(*pair) / "tensors.json", {"of": pair})
     write_text(folder / "model.safetensors", model)
     write_text(folder / "history.csv", "epoch\n")
     made_from = {"tensors": sha256(plan.paths.tensors(*run.tensors[0]) / "tensors.json")}
     made_from |= {"split": sha256(plan.catalogue.split_path(run.spec.split)), **inputs}
     outputs = {name: sha256(folder / name) for name in ("model.safetensors", "history.csv")}
-    write_json(folder / "run.json", {"spec_hash": run.hash, "inputs": made_from, "outputs": outputs, "run": run.id})
+    write_record(folder / "run.json", {"spec_hash": run.hash, "inputs": made_from, "sha256": outputs, "run": run.id})
     return folder
 
 
 def pool_ready(plan: Plan) -> None:
-    write_json(plan.paths.tensors("covid-ct-seg", 64) / "tensors.json", {"of": "pool"})
+    write_record(plan.paths.tensors("covid-ct-seg", 64) / "tensors.json", {"of": "pool"})
 
 
 def test_a_planted_first_model_is_not_taken_over() -> None:
@@ -66,7 +67,7 @@ def test_a_planted_first_model_is_not_taken_over() -> None:
     folder = finished(plan, plan.run("two/plain"))
     pool_ready(plan)
     (folder / "model.safetensors").write_text("NOT EVEN A MODEL")
-    with pytest.raises(UserError, match=r"plain/fold0-seed0/run\.json: model\.safetensors is not the file that it"):
+    with pytest.raises(UserError, match=r"plain/fold0-seed0/model\.safetensors: damaged"):
         steps.stage(plan, "two/rounds", 0, 0, "round0")
     assert not plan.paths.stage("two/rounds", 0, 0, "round0").exists()
 
@@ -75,7 +76,7 @@ def test_a_first_model_of_another_row_is_not_taken_over() -> None:
     plan = Plan.load(ASKED)
     record = finished(plan, plan.run("two/plain")) / "run.json"
     pool_ready(plan)
-    write_json(record, {**json.loads(record.read_text()), "spec_hash": "0", "spec": {}})
+    write_record(record, {**json.loads(record.read_text()), "spec_hash": "0", "spec": {}})
     with pytest.raises(UserError, match=r"plain/fold0-seed0/run\.json: made from another spec"):
         steps.stage(plan, "two/rounds", 0, 0, "round0")
 
@@ -95,7 +96,9 @@ def test_what_a_reference_reads_is_hashed_and_staleness_passes_on() -> None:
     assert training_problem(plan, rounds, 0, 0) == "made with another model.safetensors of two/plain"
     finished(plan, plain)
     record = plan.paths.job("two/plain", 0, 0) / "run.json"
-    write_json(record, {**json.loads(record.read_text()), "spec_hash": "0", "spec": plain.spec.model_dump(mode="json")})
+    write_record(
+        record, {**json.loads(record.read_text()), "spec_hash": "0", "spec": plain.spec.model_dump(mode="json")}
+    )
     assert training_problem(plan, rounds, 0, 0) == (
         "made with model.safetensors of two/plain, which was made from another spec ()"
     )
@@ -110,16 +113,18 @@ def test_the_files_of_an_earlier_stage_are_those_that_it_wrote() -> None:
     folder = plan.paths.stage("two/rounds", 0, 0, "round0")
     write_text(folder / "model.safetensors", "weights")
     about = {"spec_hash": rounds.hash, "inputs": inputs}
-    write_json(folder / "stage.json", {**about, "outputs": {"model.safetensors": sha256(folder / "model.safetensors")}})
+    write_record(
+        folder / "stage.json", {**about, "sha256": {"model.safetensors": sha256(folder / "model.safetensors")}}
+    )
     assert prepare.job_of(plan, rounds, 0, 0, ["round0"], print)[1] == inputs
     write_text(folder / "model.safetensors", "other weights")
-    with pytest.raises(UserError, match=r"round0/stage\.json: model\.safetensors is not the file that it names"):
+    with pytest.raises(UserError, match=r"round0/model\.safetensors: (damaged .*|missing); run covidseg repair"):
         prepare.job_of(plan, rounds, 0, 0, ["round0"], print)
     (folder / "model.safetensors").unlink()
-    with pytest.raises(UserError, match=r"round0/stage\.json: model\.safetensors is not the file that it names"):
+    with pytest.raises(UserError, match=r"round0/model\.safetensors: (damaged .*|missing); run covidseg repair"):
         prepare.job_of(plan, rounds, 0, 0, ["round0"], print)
-    write_json(folder / "stage.json", about)
-    with pytest.raises(UserError, match=r"round0/stage\.json: names no files; delete this folder"):
+    (folder / "stage.json").write_text((folder / "stage.json").read_text().replace(rounds.hash, "0" * 16))
+    with pytest.raises(UserError, match=r"round0/stage\.json: damaged \(not what was written\); run covidseg repair"):
         prepare.job_of(plan, rounds, 0, 0, ["round0"], print)
 
 
@@ -170,11 +175,11 @@ def test_a_run_with_labels_of_another_waits_for_it(paper: Path, monkeypatch: pyt
     with pytest.raises(UserError, match=r"labels\.h5: missing; run covidseg train two/maker --fold 0 --seed 0"):
         prepare.job_of(plan, taught, 0, 0, [], print)
     write_text(folder / "labels.h5", "labels")
-    with pytest.raises(UserError, match=r"run\.json: labels\.h5 is not the file that it names"):
+    with pytest.raises(UserError, match=r"labels\.h5: damaged \(run\.json does not list it\); run covidseg repair"):
         prepare.job_of(plan, taught, 0, 0, [], print)
     made = json.loads((folder / "run.json").read_text())
-    made["outputs"]["labels.h5"] = sha256(folder / "labels.h5")
-    write_json(folder / "run.json", made)
+    made["sha256"]["labels.h5"] = sha256(folder / "labels.h5")
+    write_record(folder / "run.json", made)
     job, inputs = prepare.job_of(plan, taught, 0, 0, [], print)
     assert (job.references["labels"].out, inputs["labels"]) == (folder, sha256(folder / "labels.h5"))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from covidseg.base.files import write_json
 from covidseg.plan import Plan
 from covidseg.plan.needs import Needs
 from covidseg.report.used import Job, jobs, line
+from tests.records import write_record
 
 ASKED = Needs(memory_mb=4000, minutes=120, gpus=1, threads=8)
 
@@ -20,9 +20,9 @@ def test_the_worst_job_counts_and_not_their_sum(tmp_path: Path) -> None:
     common = {"spec_hash": run.hash, "gpus": ["0"]}
     for name, seconds, memory in zip(run.spec.stages, (1, 60, 600, 60, 1), (51, 300, 900, 300, 51), strict=True):
         facts = {"stage": name, "wall_seconds": seconds, "peak_memory_mb": memory, "peak_gpu_memory_mb": memory + 7}
-        write_json(plan.paths.stage(run.id, 0, 0, name) / "stage.json", common | facts)
+        write_record(plan.paths.stage(run.id, 0, 0, name) / "stage.json", common | facts)
     made = {"wall_seconds": 730, "peak_memory_mb": 900, "peak_gpu_memory_mb": 5}  # 722 of the stages, and 8
-    write_json(plan.paths.job(run.id, 0, 0) / "run.json", common | made)
+    write_record(plan.paths.job(run.id, 0, 0) / "run.json", common | made)
     found = jobs(plan, run, 0, 0)
     assert [job.seconds for job in found] == [1, 60, 600, 60, 1, 8]
     told = line(ASKED, found)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from covidseg.base import records
 from covidseg.base.errors import UserError
 from covidseg.plan import Plan
 from covidseg.tables import results, rows
@@ -115,7 +116,8 @@ def test_a_row_is_found_by_label_or_run(name: str, found: tuple[str, str] | str)
 
 def test_a_table_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / "3.csv").write_text("row,run\nM1,p/m1\n")
-    with pytest.raises(UserError, match=r"3\.csv: has no column class; run snakemake to make it again"):
+    records.write(tmp_path / "3.json", [tmp_path / "3.csv"])
+    with pytest.raises(UserError, match=r"3\.csv: damaged \(ValueError: no column class\); run covidseg repair"):
         rows.read(tmp_path / "3.csv")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from covidseg.base import records
 from covidseg.data.tensors import COLUMNS
 from covidseg.schema import RunSpec
 from covidseg.train import Job, run
@@ -55,6 +56,10 @@ def make(folder: Path, size: int = 32) -> Path:
     lines = ["fold,case,role", *(f"0,case{i},{role}" for i, role in enumerate(ROLES))]
     lines += [f"1,case{i},{role}" for i, role in enumerate(ROLES) if role != "val"]
     (folder / "split.csv").write_text("\n".join(lines) + "\n")
+    records.write(
+        folder / "tensors.json",
+        [folder / f"{name}.npy" for name in ("image", "lung", "label")] + [folder / "slices.csv"],
+    )
     return folder
 
 

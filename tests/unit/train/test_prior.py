@@ -18,6 +18,7 @@ from covidseg.train import prior, run, stage
 from covidseg.train.job import Job
 from covidseg.train.loader import SliceLoader, Slices, compose
 from covidseg.train.predict import load_model, predict
+from tests.records import seal
 from tests.unit.train import blobs
 
 SHORT, LONGER = ({"epochs": epochs, "batch": 5, "optimizer": {"lr": 3e-3}} for epochs in (2, 12))
@@ -70,7 +71,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     label = np.load(folder / "label.npy")
     label[:, :, 16:] *= 2
     np.save(folder / "label.npy", label)
-    return folder
+    return seal(folder)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def twice(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         np.save(folder / f"{name}.npy", np.load(data / f"{name}.npy").repeat(2, 1).repeat(2, 2))
     for name in ("slices.csv", "split.csv"):
         (folder / name).write_bytes((data / name).read_bytes())
-    return folder
+    return seal(folder)
 
 
 @pytest.fixture(scope="module")
@@ -141,16 +142,17 @@ def test_a_missing_or_damaged_prior_and_one_of_other_slices_are_refused(
     data: Path, twice: Path, guide: Job, tmp_path: Path
 ) -> None:
     job = guided(twice, tmp_path / "job", guide)
-    with pytest.raises(UserError, match=r"prior\.h5: missing or damaged .*run snakemake again"):
+    with pytest.raises(UserError, match=r"prior\.h5: missing; run covidseg repair"):
         run(job, blobs.quiet)
     stage(job, "prior", blobs.quiet)
     path = job.out / prior.FILE
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"prior\.h5: missing or damaged"):
+    with pytest.raises(UserError, match=r"prior\.h5: damaged .*; run covidseg repair"):
         run(job, blobs.quiet)
     other = blobs.make(tmp_path / "other")
     lines = (other / "slices.csv").read_text().replace("case5/005", "case5/006")
     (other / "slices.csv").write_text(lines)
+    seal(other)
     with pytest.raises(UserError, match="other slices than in"):
         stage(guided(other, tmp_path / "job", guide), "prior", blobs.quiet)
 

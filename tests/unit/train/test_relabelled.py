@@ -54,7 +54,7 @@ def test_what_cannot_be_learned_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="a label above 1 that is not 255"):
         slices.target(np.array([5]))
     (tmp_path / "torn.h5").write_bytes(b"torn")
-    with pytest.raises(UserError, match=r"torn\.h5: missing or damaged"):
+    with pytest.raises(UserError, match=r"torn\.h5: damaged .*; run covidseg repair"):
         Relabelled(loaded, values, train, tmp_path / "torn.h5")
 
 

@@ -14,6 +14,7 @@ from covidseg.base import files
 from covidseg.base.errors import UserError
 from covidseg.base.files import clear_when_full
 from covidseg.data.raw import RECORD, make_way, recorded, tree
+from covidseg.data.raw import write as record
 from covidseg.schema import Dataset
 
 
@@ -34,8 +35,8 @@ def write(name: str, dataset: Dataset, raw: Path) -> None:
             made_by[dataset.importer](dataset.phantom, temporary)
             made = sorted(path for path in temporary.rglob("*") if path.is_file())
             digest = hashlib.sha256("".join(f"{files.sha256(path)}  {path.name}\n" for path in made).encode())
-            files.write_json(
-                temporary / RECORD,
+            record(
+                temporary,
                 {
                     "dataset": name,
                     "phantom": dataset.phantom.model_dump(),
@@ -44,8 +45,8 @@ def write(name: str, dataset: Dataset, raw: Path) -> None:
                     "tree": tree(temporary),
                 },
             )
-            temporary.chmod(0o755)
-            make_way(raw, raw, set(recorded(raw / RECORD).get("tree", {})) | {RECORD})
+            temporary.chmod(files.permissions(0o777))
+            make_way(raw, raw, recorded(raw / RECORD).get("tree", {}))
             temporary.rename(raw)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -84,18 +84,15 @@ Line = list[tuple[int, float]]  # epoch, value
 
 def read(path: Path) -> dict[str, Line]:
     """Return column -> (epoch, value) of a history, of the epochs that have a value. Raises UserError."""
-    from covidseg.base.errors import UserError
+    from covidseg.base import records
 
     found: dict[str, Line] = {}
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                epoch = int(row.pop("epoch"))
-                for column, cell in row.items():
-                    if cell:
-                        found.setdefault(column, []).append((epoch, float(cell)))
-    except (KeyError, ValueError, TypeError, csv.Error) as e:
-        raise UserError(f"{path}: damaged ({e}); delete its folder and run snakemake again") from e
+    with records.parsing(path), open(records.verified(path, "run.json"), encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            epoch = int(row.pop("epoch"))
+            for column, cell in row.items():
+                if cell:
+                    found.setdefault(column, []).append((epoch, float(cell)))
     return found
 
 

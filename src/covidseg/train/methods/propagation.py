@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from covidseg.base import files
-from covidseg.base.errors import UserError
+from covidseg.base import files, records
 from covidseg.jobs import record
 from covidseg.schema.base import Finite, Positive
 from covidseg.schema.training import Pool, Start, Training
@@ -252,7 +251,7 @@ def _join(soft: Soft, blocks: list[Path]) -> int:
     for path in blocks:
         index, labels = read_labels(path / LABELS)
         if index.tolist() != soft.index[at : at + len(index)].tolist():
-            raise UserError(f"{path / LABELS}: of other slices; delete its folder and run snakemake again")
+            raise records.damaged(path / LABELS, "of other slices")
         labels.read_direct(soft.labels, dest_sel=np.s_[at : at + len(index)])
         at += len(index)
     return at

@@ -46,15 +46,16 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     weights, the history one without epochs.
     """
     from covidseg.data import splits
-    from covidseg.data.canonical import Store, read_table
+    from covidseg.data.canonical import Store
     from covidseg.data.maps import case_of
+    from covidseg.data.tensors import read_rows
 
     start = time.perf_counter()
     assert isinstance(job.spec.train, Released)
     assert job.maps is not None
     folders = [job.spec.train.folders[name] for name in job.spec.classes]
     tested = set(splits.read(job.split).cases(job.fold, "test"))
-    rows = {i: row for i, row in enumerate(read_table(job.tensors / "slices.csv")) if row["case"] in tested}
+    rows = {i: row for i, row in enumerate(read_rows(job.tensors)) if row["case"] in tested}
     with Store(job.maps) as store:
         names = {i: [case_of(folder, row["case"]) for folder in folders] for i, row in rows.items()}
         wanted = {name for found in names.values() for name in found}

@@ -8,7 +8,6 @@ Nothing here imports torch before there is something to compute.
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -181,6 +180,6 @@ def _line(out: Path, number: int, facts: dict[str, Any], kept: bool) -> dict[str
     """Return one line of the table of rounds; what round 0 lacks is None."""
     keys = ("labelled", "pseudo", "class_pixels", "class_weights", "val_dsc", "best_epoch", "seconds")
     line = {"round": number, **{key: facts.get(key) for key in keys}, "kept": kept}
-    labels = json.loads((folder(out, f"labels{number}") / record.STAGE).read_text("utf-8")) if number else {}
+    labels = record.read(folder(out, f"labels{number}") / record.STAGE) if number else {}
     line |= {key: labels.get(key) for key in ("pool", "agreement", "known", "untrusted")}
     return line | {"seconds": round(facts["seconds"] + labels.get("seconds", 0), 2)}

@@ -276,5 +276,5 @@ def test_labels_of_another_order_are_refused(chain: tuple[Job, dict[str, Any], l
     folder(tmp_path, "first").parent.mkdir()
     for name in ("first", "block1"):
         folder(tmp_path, name).symlink_to(folder(chain[0].out, name))
-    with pytest.raises(UserError, match=r"block1/labels\.h5: of other slices; delete its folder"):
+    with pytest.raises(UserError, match=r"block1/labels\.h5: damaged .of other slices.; run covidseg repair"):
         stage(job, "block2", blobs.quiet)

@@ -11,7 +11,6 @@ import pytest
 
 from covidseg import steps
 from covidseg.base.errors import UserError
-from covidseg.base.files import write_json
 from covidseg.data import canonical, importers, tensors
 from covidseg.data.canonical import Case
 from covidseg.plan import Plan
@@ -89,7 +88,6 @@ def test_the_authors_maps_come_out_as_printed(shared_data: Path, tmp_path: Path)
     for name, first in (("covid-semiseg", 98), (MAPS, None)):  # without the 1600 unlabelled slices
         dataset, folder = plan.dataset(name), plan.paths.canonical(name)
         canonical.write(islice(importers.cases(shared_data / name, dataset), first), dataset, folder)
-        write_json(folder / "import.json", {})
     steps.lungs(plan, "covid-semiseg")
     steps.tensors(plan, "covid-semiseg", 128)
     for name in runs:

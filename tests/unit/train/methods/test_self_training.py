@@ -134,7 +134,7 @@ def test_a_feed_of_labelled_and_pseudo_labelled_slices(tmp_path: Path) -> None:
 
 def test_damaged_labels_are_refused(tmp_path: Path) -> None:
     (tmp_path / "labels.h5").write_bytes(b"torn")
-    with pytest.raises(UserError, match=r"labels\.h5: missing or damaged .*run snakemake again"):
+    with pytest.raises(UserError, match=r"labels\.h5: damaged .*; run covidseg repair"):
         PseudoLabelled(four_slices(), tmp_path / "labels.h5")
 
 
