@@ -346,7 +346,7 @@ def report(plan: Plan) -> None:
     reporting.write(plan)
 
 
-def show(plan: Plan, what: str | None) -> None:
+def show(plan: Plan, what: str | None = None) -> None:
     """Print the scoreboard, or the finished tables of a paper."""
     from covidseg.report import terminal
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from covidseg.base import records
 from covidseg.base.errors import UserError
 from covidseg.plan import Plan
 from covidseg.report import terminal
@@ -24,11 +25,13 @@ def plan_with(tmp_path: Path) -> Plan:
     path = plan.paths.table("ssanet", "3", "csv")
     path.parent.mkdir(parents=True)
     pd.DataFrame(lines).to_csv(path, index=False)
+    records.write(path.with_suffix(".json"), [path])
     found = ["supported", "supported", "inconclusive", "not supported", "phantoms cannot support a claim"]
     claims = [{"claim": f"c{k}", "verdict": verdict, "printed": None, "gain": 0.1} for k, verdict in enumerate(found)]
     path = plan.paths.claims("ssanet", "csv")
     path.parent.mkdir(parents=True)
     pd.DataFrame(claims).assign(low=0.0, high=0.2).to_csv(path, index=False)
+    records.write(path.with_suffix(".json"), [path])
     return plan
 
 
