@@ -43,7 +43,7 @@ def _cases(plan: Plan, tensors: tuple[str, int], names: list[str] | None, withou
         return sha256(path)
     wanted = names if names is not None else sorted(set(cases) - set(without or []))
     if missing := [name for name in wanted if name not in cases]:
-        raise UserError(f"{path}: no case {missing[0]!r}; {records.REPAIR}")
+        raise UserError(f"{path}: no case {missing[0]!r}; name cases of the data set in the split")
     return fingerprint_of({name: cases[name] for name in wanted})
 
 

@@ -11,7 +11,6 @@ from covidseg.base import records
 from covidseg.base.errors import UserError
 from covidseg.base.files import need, sha256
 from covidseg.data.canonical import read_table
-from covidseg.data.tensors import FILES
 from covidseg.data.tensors import RECORD as TENSORS
 from covidseg.jobs import record
 from covidseg.plan import Plan, Run
@@ -67,7 +66,7 @@ def _job(plan: Plan, run: Run, fold: int, seed: int) -> Job:
         records.verified(need(split, f"split {spec.split}"), split.with_suffix(".json"))
     for (name, size), folder in zip(run.tensors, folders, strict=True):
         need(folder / TENSORS, f"tensors {name} {size}")
-        for file in FILES:  # before the training removes what an earlier one made
+        for file in records.read(folder / TENSORS)["sha256"]:  # before the training removes what an earlier one made
             records.verified(folder / file, TENSORS)
     maps = plan.paths.canonical(spec.maps) if spec.maps else None
     if maps:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from covidseg import figures
+from covidseg.base import records
 from covidseg.base.errors import UserError
 from covidseg.figures import page
 from covidseg.figures.kinds import curves
@@ -98,6 +99,7 @@ def test_curves_show_each_training_and_their_mean(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         lines = [f"{epoch},0.1,,{value}" for epoch, value in enumerate(values)]
         (folder / "history.csv").write_text("\n".join(["epoch,lr,dice,val_dsc", *lines]) + "\n")
+        records.write(folder / "run.json", [folder / "history.csv"])
     drawing = plan.papers["ssanet"].figures["x"].draw(plan, "ssanet")
     (axis,) = (axis for axis in drawing.axes if axis.get_visible())  # no epoch has a value of the Dice loss
     assert axis.get_title() == "Validation DSC"

@@ -13,6 +13,7 @@ from covidseg.base.files import sha256, write_json, write_text
 from covidseg.data.importers.folder import labelled_files
 from covidseg.plan import Plan
 from covidseg.upkeep.content import data_inputs, labelled, note, settled
+from tests.records import write_record
 from tests.workflow.test_new_scans import PAPER
 from tests.workflow.test_own_data import write_scans
 
@@ -30,18 +31,20 @@ def test_cases_of_other_splits_and_folds_do_not_count(plan: Plan) -> None:
     record = plan.paths.tensors(*run.tensors[0]) / "tensors.json"
     with pytest.raises(UserError, match=r"tensors\.json: missing; run covidseg tensors covid-semiseg 512"):
         data_inputs(plan, run, 0)
-    write_json(record, {"cases": cases})
+    write_record(record, {"cases": cases})
     before = data_inputs(plan, run, 0)
-    write_json(record, {"cases": {**cases, "a new scan": "hash"}, "other": "facts"})
+    write_record(record, {"cases": {**cases, "a new scan": "hash"}, "other": "facts"})
     assert data_inputs(plan, run, 0) == before
     for role in ("train", "test"):
         changed = {**cases, split.cases(0, role)[0]: "another hash"}
-        write_json(record, {"cases": changed})
+        write_record(record, {"cases": changed})
         assert data_inputs(plan, run, 0) != before
-    write_json(record, {"cases": {name: cases[name] for name in split.names[1:]}})
-    with pytest.raises(UserError, match=rf"tensors\.json: no case '{split.names[0]}'; make the tensors again"):
+    write_record(record, {"cases": {name: cases[name] for name in split.names[1:]}})
+    with pytest.raises(
+        UserError, match=rf"tensors\.json: no case '{split.names[0]}'; name cases of the data set in the split"
+    ):
         data_inputs(plan, run, 0)
-    write_json(record, {"size": 512})  # a record that lists no cases counts as a whole
+    write_record(record, {"size": 512})  # a record that lists no cases counts as a whole
     assert data_inputs(plan, run, 0) == {"tensors": sha256(record)}
 
 
@@ -54,13 +57,13 @@ def test_of_a_pool_all_cases_count_but_those_left_out(plan: Plan) -> None:
     split = plan.catalogue.split(run.spec.split)
     cases = dict.fromkeys([*split.names, "pooled", "left out"], "hash")
     for pair in run.tensors:
-        write_json(plan.paths.tensors(*pair) / "tensors.json", {"cases": cases})
+        write_record(plan.paths.tensors(*pair) / "tensors.json", {"cases": cases})
     before = data_inputs(plan, run, 0)
     assert before.keys() == {"tensors", "pool"}
     path = plan.paths.tensors(*run.tensors[-1]) / "tensors.json"
-    write_json(path, {"cases": {**cases, "left out": "another"}})
+    write_record(path, {"cases": {**cases, "left out": "another"}})
     assert data_inputs(plan, run, 0) == before
-    write_json(path, {"cases": {**cases, "pooled": "another"}})
+    write_record(path, {"cases": {**cases, "pooled": "another"}})
     assert data_inputs(plan, run, 0)["pool"] != before["pool"]
 
 
@@ -94,22 +97,22 @@ def test_a_finished_training_is_settled_until_its_own_scans_change(
     run, names = plan.run("mine/ours"), ["scan01", "scan02", "scan03"]
     split = plan.catalogue.split_path(run.spec.split)
     write_text(split, "fold,case,role\n0,scan01,train\n0,scan02,val\n0,scan03,test\n")
-    write_json(plan.paths.tensors(*run.tensors[0]) / "tensors.json", {"cases": dict.fromkeys(names, "hash")})
+    write_record(plan.paths.tensors(*run.tensors[0]) / "tensors.json", {"cases": dict.fromkeys(names, "hash")})
     record = plan.paths.job(run.id, 0, 0) / "run.json"
     inputs = data_inputs(plan, run, 0) | {"split": sha256(split)}
     assert not settled(plan, run, 0, 0)  # nothing is finished
-    write_json(record, {"spec_hash": run.hash, "inputs": inputs})
+    write_record(record, {"spec_hash": run.hash, "inputs": inputs})
     assert not settled(plan, run, 0, 0)  # what was imported is not known
     note(plan, "mine")
     assert settled(plan, run, 0, 0)
     assert not settled(plan, plan.run("mine/pooled"), 0, 0)
     shutil.copy(scans / "imagesTs/new_0000.nii.gz", scans / "imagesTs/newer_0000.nii.gz")
     assert settled(plan, run, 0, 0)
-    write_json(record, {"spec_hash": "0", "inputs": inputs})
+    write_record(record, {"spec_hash": "0", "inputs": inputs})
     assert not settled(plan, run, 0, 0)
-    write_json(record, {"spec_hash": run.hash, "inputs": {**inputs, "split": "0"}})
+    write_record(record, {"spec_hash": run.hash, "inputs": {**inputs, "split": "0"}})
     assert not settled(plan, run, 0, 0)
-    write_json(record, {"spec_hash": run.hash, "inputs": inputs})
+    write_record(record, {"spec_hash": run.hash, "inputs": inputs})
     os.utime(scans / "labelsTr/scan01.nii.gz", (0, 0))
     assert not settled(plan, run, 0, 0)
 

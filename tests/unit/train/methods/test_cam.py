@@ -16,6 +16,7 @@ import pytest
 from covidseg.base.errors import UserError
 from covidseg.jobs import record
 from covidseg.train import Job, run
+from tests.records import seal
 from tests.unit.train import blobs
 
 CAM: dict[str, Any] = {
@@ -54,6 +55,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     label[healthy] = 0
     np.save(folder / "label.npy", label)
     np.save(folder / "image.npy", image)
+    seal(folder)
     return folder
 
 
@@ -149,11 +151,14 @@ def test_labels_of_one_kind_are_refused(value: int, words: str, data: Path, tmp_
     for path in data.iterdir():
         (own / path.name).write_bytes(path.read_bytes())
     np.save(own / "label.npy", np.full_like(np.load(data / "label.npy"), value))
+    seal(own)
     with pytest.raises(UserError, match=f"all 24 training slices of fold 0 {words}; a classifier also needs slices"):
         run(blobs.job(own, tmp_path / "out", **CAM), blobs.quiet)
 
 
 def test_maps_of_another_split_are_refused(data: Path, tmp_path: Path, classified: tuple[Job, dict[str, Any]]) -> None:
     job = replace(blobs.job(data, tmp_path, fold=1, **WALK), references={"maps": classified[0]})
-    with pytest.raises(UserError, match=r"maps\.h5: maps of other slices than this fold's"):
+    with pytest.raises(
+        UserError, match=r"maps\.h5: damaged \(maps of other slices than this fold's\); run covidseg repair"
+    ):
         run(job, blobs.quiet)
