@@ -154,7 +154,7 @@ def claims_inputs(wildcards):
 
 
 class Made:
-    """What a rule needs to know of a table or figure: its inputs, its code and what its job asks for."""
+    """Inputs, code and resources of a table or figure, which follow from its kind."""
 
     def __init__(self, kind):
         self.of = {"table": TABLES, "figure": FIGURES}[kind]
