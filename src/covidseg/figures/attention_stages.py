@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from covidseg.base.errors import UserError
-from covidseg.base.files import need, sha256
-from covidseg.data.canonical import Store, read_table
-from covidseg.data.tensors import Window, resize
+from covidseg.base import records
+from covidseg.base.files import need
+from covidseg.data.canonical import Store
+from covidseg.data.tensors import Window, read_rows, resize
 from covidseg.figures.page import TRUTH, NothingToShowError, Panel, Row
-from covidseg.jobs import record
 
 if TYPE_CHECKING:
     from covidseg.figures.kinds.attention_stages import AttentionStagesFigure
@@ -28,16 +27,15 @@ def rows(plan: Plan, figure: AttentionStagesFigure, run_id: str, fold: int, seed
 
     run = plan.run(run_id)
     path = need(plan.paths.job(run_id, fold, seed) / "maps.h5", f"train {run_id} --fold {fold} --seed {seed}")
-    if record.read(path.parent / "run.json").get("outputs", {}).get("maps.h5") != sha256(path):
-        raise UserError(f"{path}: not the file that run.json names; delete its folder and run snakemake again")
+    records.verified(path, "run.json")
     spec, train = run.spec, run.spec.train
     values = next(iter(plan.catalogue.class_values(spec.dataset, spec.classes).values()))
     tested = set(plan.catalogue.split(spec.split).cases(fold, "test"))
-    table = enumerate(read_table(plan.paths.tensors(spec.dataset, spec.input.size) / "slices.csv"))
+    table = enumerate(read_rows(plan.paths.tensors(spec.dataset, spec.input.size)))
     lines = {index: line for index, line in table if line["case"] in tested}
     fused = getattr(train, "fusion", "average")
     out = []
-    with h5py.File(path) as file, Store(plan.paths.canonical(spec.dataset)) as store:
+    with records.parsing(path), h5py.File(path) as file, Store(plan.paths.canonical(spec.dataset)) as store:
         place = {int(index): k for k, index in enumerate(file["index"][()])}
         epochs = json.loads(file.attrs["epochs"])
         for index in choose(store, lines, values, figure.slices):

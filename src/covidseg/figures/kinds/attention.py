@@ -125,8 +125,8 @@ def _maps(plan: Plan, job: Job, chosen: list[str], names: list[str]) -> dict[str
     import torch
 
     from covidseg.base.errors import UserError, nearest
-    from covidseg.data.canonical import Store, read_table
-    from covidseg.data.tensors import Window, fit, lung_of, resize
+    from covidseg.data.canonical import Store
+    from covidseg.data.tensors import Window, fit, lung_of, read_rows, resize
     from covidseg.train.loader import compose
     from covidseg.train.predict import load_model
     from covidseg.upkeep.freshness import usable_model
@@ -135,7 +135,7 @@ def _maps(plan: Plan, job: Job, chosen: list[str], names: list[str]) -> dict[str
     run = plan.run(run_id)
     spec = run.spec
     model = load_model(usable_model(plan, run, fold, seed).parent, spec).eval()
-    table = read_table(plan.paths.tensors(spec.dataset, spec.input.size) / "slices.csv")
+    table = read_rows(plan.paths.tensors(spec.dataset, spec.input.size))
     lines = {line["slice"]: line for line in table if line["slice"] in chosen}
     canonical = plan.paths.canonical(spec.dataset)
     found: dict[str, dict[str, tuple[U8, float]]] = {}
