@@ -136,14 +136,16 @@ def test_a_truncated_table_of_scores_is_refused(fork: Fork) -> None:
     cases.write_bytes(cases.read_bytes()[:5000])
     for code, text in project.verbs("table ssanet 3", "doctor").values():
         assert code
-        assert "damaged: not what was written" in text
+        assert "damaged (not what was written); run covidseg repair" in text
 
 
 def test_predictions_of_another_fold_are_refused(fork: Fork) -> None:
     project = fork()
     run = project.folder / "results/demo/runs/ssanet/m1"
     (run / "fold0-seed0/predictions.h5").write_bytes((run / "fold1-seed0/predictions.h5").read_bytes())
-    assert "not the file that run.json names" in project.run("covidseg", "score", "ssanet/m1", fails=True)
+    assert "predictions.h5: damaged (not what was written); run covidseg repair" in project.run(
+        "covidseg", "score", "ssanet/m1", fails=True
+    )
 
 
 def test_a_folder_name_is_never_run_as_a_command(fork: Fork) -> None:
