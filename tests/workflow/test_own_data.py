@@ -68,7 +68,7 @@ def test_the_file_that_the_page_shows_is_enough(tmp_path: Path) -> None:
     (tmp_path / "project").mkdir()
     project = copy_project(tmp_path / "project")
     write_scans(tmp_path / "scans")
-    paper = shown_block("`workflow/papers/mine.yaml`")
+    paper = shown_block("## The paper file by hand")
     assert "folder: /data/our-scans" in paper
     assert len(paper.splitlines()) == 10
     workflow = project.folder / "workflow"

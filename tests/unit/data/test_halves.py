@@ -81,7 +81,7 @@ def test_healthy_slices_change_no_other(tmp_path: Path) -> None:
     for name in ("medseg-2", "medseg-2-all"):
         data = dataset(name)
         assert data.phantom is not None
-        plans = layouts._volume((3, 0), 4, 1.0, 1, data.phantom.healthy)
+        plans = layouts.volume_plans((3, 0), 4, 1.0, 1, data.phantom.healthy)
         small = data.phantom.model_copy(update={"size": 32, "slices": 4})
         images.append([scan.hu for scan in layouts._maker(small, plans) if scan.plan.position < 4])
     for ours, theirs in zip(*images, strict=True):
