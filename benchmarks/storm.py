@@ -53,6 +53,7 @@ DISK = 400 << 20  # bytes of the one that is filled
 MADE = ("data/demo", "results/demo")
 TIMES = {
     *("finished", "seconds", "wall_seconds", "slices_per_second", "peak_memory_mb"),
+    "record_sha256",  # which is over the others, too
     *("resumed", "notes"),  # that a training went on after a kill is noted
 }
 RECORDS = ("run.json", "stage.json")

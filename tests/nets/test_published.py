@@ -56,10 +56,10 @@ def test_the_mirror_is_asked_before_the_address(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setitem(published.WEIGHTS, "res2net50", f"http://127.0.0.1:9/{name}")  # nothing answers there
     (tmp_path / "mirror/weights").mkdir(parents=True)
     with pytest.raises(UserError, match=r"cannot be downloaded .* mirror's folder weights, or set init: random in"):
-        published.fetch("res2net50", tmp_path / "own", tmp_path / "mirror")
+        published.fetch("res2net50", tmp_path / "own", tmp_path / "mirror", {})
     path = tmp_path / "mirror/weights" / name
     path.write_bytes(b"weights")
-    assert published.fetch("res2net50", tmp_path / "own", tmp_path / "mirror") == path
+    assert published.fetch("res2net50", tmp_path / "own", tmp_path / "mirror", {}) == path
     path.write_bytes(b"other")
     with pytest.raises(UserError, match=r"sha256 starts with .*; delete it and fetch again"):
-        published.fetch("res2net50", tmp_path / "own", tmp_path / "mirror")
+        published.fetch("res2net50", tmp_path / "own", tmp_path / "mirror", {})

@@ -81,14 +81,16 @@ def test_vq_loss_by_hand() -> None:
     """Reconstruction (1 + 0) / 2; codes 4 / 2 once as they are and once times beta 0.25: 0.5 + 2 + 0.5."""
     image, made = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 0.0])
     z, e = torch.tensor([2.0, 0.0], requires_grad=True), torch.tensor([0.0, 0.0], requires_grad=True)
-    target = torch.zeros(1, 1, 1, dtype=torch.uint8)
-    value = losses.total({"vq": {}}, {"vq": [z, e], "reconstruction": [image, made]}, target, 0)[0]
+    target, logits = torch.zeros(1, 1, 1, dtype=torch.uint8), torch.zeros(1, 1, 1, 1)
+    value = losses.total({"vq": {}}, {"logits": logits, "vq": [z, e], "reconstruction": [image, made]}, target, 0)[0]
     assert value.item() == 3.0
     value.backward()
     assert z.grad is not None
     assert e.grad is not None
     assert z.grad.tolist() == [0.5, 0]  # beta times 2 (z - e) / n
     assert e.grad.tolist() == [-2, 0]
-    assert losses.total({"vq": {}}, {"vq": [z, z]}, target, 0)[0].item() == 0  # features on their codes
+    assert (
+        losses.total({"vq": {}}, {"logits": logits, "vq": [z, z]}, target, 0)[0].item() == 0
+    )  # features on their codes
     with pytest.raises(UserError, match=r"losses\.vq: this network has no codebook or it is switched off; set net\.vq"):
-        losses.total({"vq": {}}, {"logits": image}, target, 0)
+        losses.total({"vq": {}}, {"logits": logits}, target, 0)

@@ -95,7 +95,7 @@ def test_the_file_that_the_page_shows_is_enough(tmp_path: Path) -> None:
 
     masks = results / "masks/mine/ours"
     assert sorted(path.name for path in masks.iterdir()) == [
-        "masks.json", "new.nii.gz", "scan01.nii.gz", "scan02.nii.gz", "scan03.nii.gz", "volumes.csv",
+        "masks.json", "new.nii.gz", "scan01.nii.gz", "scan02.nii.gz", "scan03.nii.gz", "volumes.csv", "written.jsonl",
     ]  # fmt: skip
     volumes = {row["case"]: row for row in read(masks / "volumes.csv")}
     assert {case: row["models"] for case, row in volumes.items()} == {
@@ -121,12 +121,12 @@ def test_the_file_that_the_page_shows_is_enough(tmp_path: Path) -> None:
     assert volumes["new"]["true_lesion_ml"] == ""
     assert "Masks of whole scans, mine/ours" in (results / "report.html").read_text()
 
-    # what was made from other models is refused by name, and made again
+    # a record that was edited is refused by name, and the masks are made again
     record = json.loads((masks / "masks.json").read_text())
     record["made_from"]["models"]["fold0-seed0"] = "0"
     (masks / "masks.json").write_text(json.dumps(record))
     snapshot = max((results / "configs").glob("*.yaml"), key=lambda path: path.stat().st_mtime)
     said = project.run("covidseg", "--config", str(snapshot), "report", fails=True)
-    assert "masks.json: made from other models or data; run covidseg masks mine/ours again" in said
+    assert "masks.json: damaged (not what was written); run covidseg repair" in said
     project.run("covidseg", "--config", str(snapshot), "masks", "mine/ours")
     assert json.loads((masks / "masks.json").read_text())["made_from"]["models"]["fold0-seed0"] != "0"

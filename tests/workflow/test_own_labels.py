@@ -43,7 +43,7 @@ def project(tmp_path):
     folds = ("0,a,train", "0,b,val", "0,c,test", "1,a,train", "1,c,val", "1,b,test")
     (workflow / "splits" / "by-hand.csv").write_text("\n".join(("fold,case,role", *folds)))
     project.edit("config.yaml", "mode: demo", "mode: paper")
-    project.edit("config.yaml", "papers: [ssanet, infnet]", "papers: [mine]")
+    project.edit("config.yaml", "papers: [ssanet, infnet, jin, scoatnet, attnfusion]", "papers: [mine]")
     return project
 
 
