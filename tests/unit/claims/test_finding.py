@@ -15,6 +15,7 @@ from covidseg.claims.layout import interval, markdown, p_value, plot, signed
 from covidseg.plan import Plan, Run
 from covidseg.plan.resolver import Resolver
 from covidseg.schema import Claim
+from covidseg.tables.cell import NOT_FOUND
 from covidseg.upkeep.freshness import scores_made_from
 from tests.records import write_record
 
@@ -160,6 +161,19 @@ def test_phantoms_support_nothing(tmp_path: Path) -> None:
     found = next(findings(plan, "ssanet"))
     assert (found.verdict, found.low) == (PHANTOMS, pytest.approx(0.1))
     assert found.caveats.startswith("phantom CT, not patients; 2 of 5 folds (0, 1); preset tiny; one seed")
+
+
+def test_maps_that_others_released_and_that_were_not_found(tmp_path: Path) -> None:
+    plan = plan_with(tmp_path, [claim(by=0.03), claim(id="b", better="m1", than="m3")])
+    write_scores(plan, "m3", 0.6)
+    write_scores(plan, "m1", 0.5)
+    path = plan.paths.run("ssanet/m1") / "cases.csv"
+    pd.read_csv(path).iloc[:0].to_csv(path, index=False)
+    seal(plan, plan.run("ssanet/m1"))
+    for found in findings(plan, "ssanet"):
+        assert (found.verdict, found.why, found.gain, found.p) == (NOT_FOUND, "", None, None)
+        assert (found.cases, found.slices, found.folds, found.seeds) == (0, 0, 0, 0)
+    assert NOT_FOUND == "maps not found"
 
 
 def test_runs_left_out_are_not_run(tmp_path: Path) -> None:

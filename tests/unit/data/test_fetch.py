@@ -215,6 +215,24 @@ def test_a_strange_record_is_one_line(record, message, tmp_path, server, monkeyp
         fetch("mine", data, tmp_path / "raw", None, tmp_path)
 
 
+def test_figshares_record_gives_address_and_hash(tmp_path, server, monkeypatch):
+    (tmp_path / "www" / "8").write_bytes(b"scan")
+    entry = {"name": "a.bin", "computed_md5": hashlib.md5(b"scan").hexdigest(), "download_url": f"{server}/8"}
+    (tmp_path / "www" / "7").write_text(json.dumps({"files": [{**entry, "name": "other"}, entry]}))
+    monkeypatch.setattr(fetching, "FIGSHARE", f"{server}/")
+    said: list[str] = []
+    data = own(sources=[{"name": "a.bin", "urls": ["figshare:7"]}])
+    got = fetch("mine", data, tmp_path / "raw", None, tmp_path, said.append)
+    assert (tmp_path / "raw" / "a.bin").read_bytes() == b"scan"
+    assert got["files"] == {"a.bin": {"bytes": 4, "from": f"{server}/8", "sha256": sha256(b"scan")}}
+    assert said == [f"a.bin from {server}/8"]
+    (tmp_path / "www" / "8").write_bytes(b"scam")
+    with pytest.raises(UserError, match=r"md5 is [0-9a-f]{12}\.\.\., expected [0-9a-f]{12}\.\.\. \(4 bytes\)"):
+        fetch("mine", data, tmp_path / "again", None, tmp_path)
+    with pytest.raises(UserError, match=r"the record has no b\.bin, it has a\.bin, other"):
+        fetch("mine", own(sources=[{"name": "b.bin", "urls": ["figshare:7"]}]), tmp_path / "b", None, tmp_path)
+
+
 def test_no_way_to_get_it(tmp_path, server):
     source = {"name": "a.bin", "urls": [f"{server}/a.bin"]}
     with pytest.raises(
@@ -235,6 +253,35 @@ def test_a_folder_of_the_mirror_is_known_by_its_tree(tmp_path):
     with pytest.raises(UserError, match="not what the data set names"):
         fetch("mine", own(sources=[{"name": "ct", "sha256": "0" * 64}]), tmp_path / "other", tmp_path / "m", tmp_path)
     assert files_below(tmp_path / "other") == []
+
+
+@pytest.mark.parametrize("harm", ["edited", "one more", "one less"])
+def test_a_folder_that_is_not_as_it_came_is_brought_again(harm, tmp_path):
+    """Of the mirror and of a zip alike: what was changed is set aside, and what was fetched is there again."""
+    (tmp_path / "m" / "mine" / "ct").mkdir(parents=True)
+    for name in ("0.png", "1.png"):
+        (tmp_path / "m" / "mine" / "ct" / name).write_bytes(name.encode())
+    with zipfile.ZipFile(tmp_path / "m" / "mine" / "s.zip", "w") as archive:
+        archive.writestr("0.png", "0.png")
+        archive.writestr("1.png", "1.png")
+    tree = tree_sha256(tmp_path / "m" / "mine" / "ct")
+    data = own(sources=[{"name": "ct", "sha256": tree}, {"name": "s.zip", "unpack": True}])
+    whole = fetch("mine", data, tmp_path / "raw", tmp_path / "m", tmp_path)
+    said: list[str] = []
+    assert fetch("mine", data, tmp_path / "raw", tmp_path / "m", tmp_path, said.append)["tree"] == whole["tree"]
+    assert "ct from the mirror" not in said  # it is there, and right
+    for folder in (tmp_path / "raw" / "ct", tmp_path / "raw" / "s"):
+        if harm == "one less":
+            (folder / "0.png").unlink()
+        else:
+            (folder / ("0.png" if harm == "edited" else "2.png")).write_bytes(b"harm")
+    got = fetch("mine", data, tmp_path / "raw", tmp_path / "m", tmp_path)
+    for folder in ("ct", "s"):
+        assert files_below(tmp_path / "raw" / folder) == ["0.png", "1.png"]
+        assert (tmp_path / "raw" / folder / "0.png").read_bytes() == b"0.png"
+    kept = {} if harm == "one less" else {name: value for name, value in got["tree"].items() if ".kept-1/" in name}
+    assert got["tree"] == whole["tree"] | kept
+    assert len(kept) == {"edited": 4, "one more": 6, "one less": 0}[harm]
 
 
 def evil(path, name, mode=0, content="x"):

@@ -133,6 +133,24 @@ def test_a_slurm_job_without_gpus_of_its_own_sees_none(tmp_path: Path) -> None:
         job.ends()
 
 
+@pytest.mark.parametrize("before", [None, "0,1", "1"])
+def test_the_environment_is_afterwards_as_it_was(
+    before: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in DECIDE:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COVIDSEG_GPUS", "0,1")
+    monkeypatch.setattr(leases.tempfile, "gettempdir", lambda: str(tmp_path))
+    if before is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before)
+    with leases.lease("auto", 1, print):
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == ("1" if before == "1" else "0")
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == before
+    with pytest.raises(KeyError), leases.lease("auto", 1, print):
+        raise KeyError  # a job that fails gives back too
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == before
+
+
 def test_a_folder_without_locks_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
