@@ -18,7 +18,7 @@ setup: .venv/.ready
 	@echo "Setting up .venv ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.8 "torch==2.13.0" numpy==2.4.6
-	@$(BIN)/uv export --quiet --frozen --prune torch --no-emit-project -o .venv/requirements.txt
+	@$(BIN)/uv export --quiet --frozen --prune torch --no-emit-project --extra pipeline -o .venv/requirements.txt
 	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes --no-deps -r .venv/requirements.txt
 	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps -e .
 	@touch $@
@@ -32,14 +32,14 @@ test: setup
 
 # A real Slurm on this machine, as root on Debian; installed where it is missing. The plugin stays out of .venv.
 cluster: setup
-	@$(BIN)/uv export --quiet --frozen --prune torch --no-emit-project --extra slurm -o .venv/slurm.txt
+	@$(BIN)/uv export --quiet --frozen --prune torch --no-emit-project --extra pipeline --extra slurm -o .venv/slurm.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target .venv/plugin --no-deps -c .venv/slurm.txt \
 		snakemake-executor-plugin-slurm snakemake-executor-plugin-slurm-jobstep
 	@COVIDSEG_CLUSTER=1 PYTHONPATH=.venv/plugin $(BIN)/python -m pytest tests/cluster
 
 # Snakemake's Slurm plugin, which only clusters need. Where Slurm is set up but does not answer, it makes snakemake slow.
 slurm: setup
-	@$(BIN)/uv export --quiet --frozen --prune torch --no-emit-project --extra slurm -o .venv/slurm.txt
+	@$(BIN)/uv export --quiet --frozen --prune torch --no-emit-project --extra pipeline --extra slurm -o .venv/slurm.txt
 	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes --no-deps -r .venv/slurm.txt
 
 lint: setup

@@ -22,7 +22,8 @@ def main() -> None:
     """Export the lock's pins for this platform and lay them out as two conda environments."""
     uv = Path(sys.executable).parent / "uv"
     options = ["--frozen", "--no-hashes", "--no-dev", "--no-emit-project", "--no-annotate", "--no-header", "--quiet"]
-    text = subprocess.run([str(uv), "export", *options], capture_output=True, text=True, check=True).stdout
+    command = [str(uv), "export", "--extra", "pipeline", *options]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     pins = [line.strip() for line in text.splitlines() if line.strip()]
     pins = [pin for pin in pins if "sys_platform == 'win32'" not in pin and "sys_platform == 'darwin'" not in pin]
     cpu = [pin for pin in pins if not GPU_ONLY.match(pin) and not pin.startswith("torch==")]

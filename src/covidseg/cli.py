@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from covidseg import __version__
+
 if TYPE_CHECKING:
     from covidseg.plan import Plan
 
@@ -24,18 +26,27 @@ app = typer.Typer(
     help="Reproducible benchmark for lung-infection segmentation in chest CT. Settings: config.yaml and workflow/.",
 )
 
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"covidseg {__version__}")
+        raise typer.Exit
+
+
 DatasetName = Annotated[str, typer.Argument(metavar="DATASET", help="A name in workflow/datasets.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run, as ssanet/m4.")]
 PaperName = Annotated[str, typer.Argument(metavar="PAPER", help="A name in workflow/papers.")]
 Fold = Annotated[int, typer.Option(help="Fold of the run's split.")]
 Seed = Annotated[int, typer.Option(help="Seed of the training.")]
 Gpus = Annotated[int, typer.Option(min=0, help="GPUs to hold; 0: one where there is one.")]
+HOW = ("gpus", "source")  # options that do not change which job a command is
 
 
 @app.callback()
 def _settings(
     context: typer.Context,
     config: Annotated[Path, typer.Option(help="The configuration to read.")] = Path("config.yaml"),
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
     context.obj = config
 
@@ -51,7 +62,8 @@ def _alone(context: typer.Context) -> Plan:
     from covidseg.jobs import locks
 
     plan = _plan(context)
-    names = [str(context.params[given.name]) for given in context.command.params if given.name != "gpus"]
+    given = [value for key, value in context.params.items() if key not in HOW and value is not None]
+    names = [str(name) for value in given for name in (value if isinstance(value, list | tuple) else [value])]
     what = " ".join([str(context.info_name), *names])
     workflow = context.obj.parent == plan.paths.configs
     locks.alone(what, repr(plan.paths), workflow, lambda line: typer.echo(line, err=True))
@@ -93,11 +105,26 @@ def import_(context: typer.Context, dataset: DatasetName) -> None:
 
 
 @app.command()
-def lungs(context: typer.Context, dataset: DatasetName, gpus: Gpus = 0) -> None:
-    """Make a data set's lung masks, from the source that the config or the data set names."""
+def lungs(
+    context: typer.Context,
+    what: Annotated[list[str], typer.Argument(metavar="DATASET|SCAN", help="A data set, or with --out: scans.")],
+    out: Annotated[Path | None, typer.Option(help="With scans: folder for masks, volumes.csv and montage.png.")] = None,
+    source: Annotated[str, typer.Option(help="With scans: threshold, r231 or r231covidweb.")] = "threshold",
+    gpus: Gpus = 0,
+) -> None:
+    """Make a data set's lung masks, from the source that the config or the data set names; or those of any scans.
+
+    With --out, the arguments are NIfTI, DICOM, PNG or JPEG files and folders, as for predict; that works outside a
+    checkout too.
+    """
     from covidseg import steps
 
-    steps.lungs(_alone(context), dataset, gpus)
+    if out is None and len(what) == 1:
+        steps.lungs(_alone(context), what[0], gpus)
+    elif out is None:
+        _fail("lungs takes either one DATASET, or scans and --out")
+    elif steps.lungs_of_scans([Path(each) for each in what], source, out):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -94,6 +94,15 @@ def lungs(plan: Plan, name: str, gpus: int = 0) -> None:
         masks.write_masks(folder, folder / "lungs.h5", source, predict)
 
 
+def lungs_of_scans(inputs: list[Path], source: str, out: Path, device: str = "auto") -> int:
+    """Make the lung masks of scans by a source that works on any of them; return how many scans failed."""
+    from covidseg import lungs as lung_masks
+    from covidseg.inference import segmenters
+
+    _known(source, [name for name in lung_masks.names() if segmenters.is_lung_model(name)], "--source")
+    return predict(Path(), source, inputs, out, "auto", False, device)
+
+
 def _lung_predictor(plan: Plan, name: str, source: str) -> Any:
     """Return what makes lung masks from images; None where they are not made from images."""
     from covidseg.lungs import Request, predictor
@@ -243,17 +252,11 @@ def score(plan: Plan, run_id: str) -> None:
 
 def score_folders(protocol: str, truth: Path, pred: Path, out: Path) -> str:
     """Score a folder of predictions; return what to print."""
-    from covidseg import schema
+    from covidseg import evaluate
     from covidseg.evaluate import score as scoring
 
-    in_project()
-    path = WORKFLOW / "protocols" / f"{protocol}.yaml"
-    if not path.is_file():
-        raise UserError(
-            f"unknown protocol {protocol!r}; {nearest(protocol, (p.stem for p in path.parent.glob('*.yaml')))}"
-        )
-    found = schema.load(schema.Protocol, path)
-    summary = scoring.score_folders(found, truth, pred, out)
+    found = evaluate.protocol(protocol)
+    summary = evaluate.score_folders(found, truth, pred, out)
     return f"{scoring.in_words(summary, found)}\n{out / 'cases.csv'}"
 
 
@@ -369,11 +372,13 @@ def params(net: str, follow: str, inputs: int | None, outputs: int | None) -> in
     UserError for an unknown network, and for ``follow`` where there is nothing to follow.
     """
     from covidseg import nets
+    from covidseg.base.shipped import settings
+    from covidseg.plan.resolve import reference
 
     if follow not in ("described", "released"):
         raise UserError(f"--follow: unknown value {follow!r}; legal: described, released")
     nets.check({"name": net}, "params")
-    spec = Plan.load({}).resolver.reference(net, follow)  # type: ignore[arg-type]
+    spec = reference(net, follow, settings("papers"))  # type: ignore[arg-type]
     if spec is None and follow == "released":
         raise UserError(f"--follow: no paper has {net!r} as its default network; leave it out")
     seen = spec.input.channels if spec else 1

@@ -6,12 +6,12 @@ Unlike every other output it carries the patient's identity: the standard asks f
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import uuid
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from covidseg import __version__
 from covidseg.base.errors import UserError
 from covidseg.base.files import replacing
 from covidseg.data.canonical import U8
@@ -30,10 +30,9 @@ def write(path: Path, series: Series, found: U8, axcodes: str, classes: Sequence
     import pydicom
     from pydicom.sr.codedict import codes
 
-    version = importlib.metadata.version("covidseg")
     stack = np.ascontiguousarray(from_store(found, axcodes).transpose(2, 1, 0))  # (slices, rows, columns) as filed
     model = hd.AlgorithmIdentificationSequence(
-        name=note[:64], version=version, family=codes.cid7162.ArtificialIntelligence
+        name=note[:64], version=__version__, family=codes.cid7162.ArtificialIntelligence
     )
     segments = [
         hd.seg.SegmentDescription(
@@ -63,7 +62,7 @@ def write(path: Path, series: Series, found: U8, axcodes: str, classes: Sequence
                 instance_number=1,
                 manufacturer="covidseg",
                 manufacturer_model_name="covidseg",
-                software_versions=version,
+                software_versions=__version__,
                 device_serial_number=sha[:16],
                 series_description=note[:64],
                 content_description=note[:64],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,7 +17,7 @@ LABELS = 16  # an image with no more values than this is a mask
 
 
 def to_input(
-    image: npt.NDArray, window: tuple[float, float] | None, learned: Intensities, hu: bool | None = None
+    image: npt.NDArray[Any], window: tuple[float, float] | None, learned: Intensities, hu: bool | None = None
 ) -> U8:
     """Return a scan (S, H, W) as the 8-bit slices that the model sees.
 
@@ -41,7 +43,7 @@ def to_input(
     return to_8bit(image, window, "scan", hu=False)
 
 
-def _unlike(low: float, high: float, some: npt.NDArray) -> str:
+def _unlike(low: float, high: float, some: npt.NDArray[Any]) -> str:
     """Return what values that are no HU look like, where they are no 8-bit slices either; else nothing."""
     if low == high:
         return "are all the same: an empty image; check the file"

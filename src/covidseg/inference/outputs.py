@@ -21,7 +21,7 @@ FASTEST = 1  # gzip level: masks shrink a hundredfold at any level
 
 def write_volume(
     path: Path,
-    volume_SHW: npt.NDArray,
+    volume_SHW: npt.NDArray[Any],
     affine: npt.NDArray[np.float64],
     axcodes: str,
     like: Any = None,

@@ -26,7 +26,7 @@ class Read:
     True where the format says so.
     """
 
-    image: npt.NDArray
+    image: npt.NDArray[Any]
     spacing: tuple[float, float, float]
     affine: npt.NDArray[np.float64] | None = None
     axcodes: str | None = None
@@ -61,7 +61,7 @@ class Scan:
         import nibabel as nib
 
         volume = nifti(self.paths[0])
-        header: Any = nib.load(self.paths[0]).header  # type: ignore[attr-defined]
+        header: Any = nib.load(self.paths[0]).header
         return Read(volume.array, volume.spacing, volume.affine, volume.axcodes, header)
 
 

@@ -22,11 +22,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
-    "COMMON", "LOSSES", "Losses", "active", "check", "class_weights", "options", "resolved", "reweights", "total",
+    "COMMON", "LOSSES", "Losses", "active", "check", "class_weights", "names", "options", "resolved", "reweights",
+    "total",
 ]  # fmt: skip
 
 LOSSES = Registry("covidseg.losses", "loss", positional=2, declares="IGNORES_UNLABELLED")
 COMMON = {"weight": Parameter("float", 1.0), "from_epoch": Parameter("int", 0)}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all losses."""
+    return LOSSES.names
 
 
 def options(name: str) -> dict[str, Parameter]:
@@ -61,7 +67,7 @@ def active(losses: Losses, epoch: int) -> list[str]:
     return [name for name, given in losses.items() if epoch >= given.get("from_epoch", 0)]
 
 
-def total(losses: Losses, outputs: dict[str, Any], target: Tensor, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
+def total(losses: Losses, outputs: dict[str, Any], target: Tensor, epoch: int = 0) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the weighted sum of the losses that are on in ``epoch``, and each one's value before its weight."""
     _check_shape(outputs, target)
     values = {}

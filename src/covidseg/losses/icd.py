@@ -39,7 +39,7 @@ def icd(outputs: dict[str, Any], target: Tensor, *, bottom_up: float = 10.0) -> 
         share = signed.clamp(min=0) / highest.clamp(min=1e-5) + signed.clamp(max=0) / (-lowest).clamp(min=1e-5)
         sure = present * (share.abs() > SURE)
     each = F.binary_cross_entropy_with_logits(outputs["cam"].float(), (share > 0).float(), reduction="none")
-    return direction + (each * sure).mean()
+    return direction + (each * sure).mean()  # type: ignore[no-any-return]
 
 
 def _mean(maps: Tensor, where: Tensor) -> Tensor:

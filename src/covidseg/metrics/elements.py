@@ -26,7 +26,7 @@ def element_sizes(spacing: tuple[float, ...]) -> Floats:
     step = np.asarray(spacing)
     # A segment stretches with its own axis, an area vector with the two others.
     scale = step if len(spacing) == 2 else np.prod(step) / step
-    return np.linalg.norm(vectors * scale, axis=2).sum(axis=1)
+    return np.linalg.norm(vectors * scale, axis=2).sum(axis=1)  # type: ignore[no-any-return]
 
 
 @functools.cache

@@ -38,6 +38,11 @@ class Planning(TypedDict):
     encoder: str | None
 
 
+def names() -> tuple[str, ...]:
+    """Return the names of all networks."""
+    return NETS.names
+
+
 def planning(name: str) -> Planning:
     """Return what planning has to know of a network. Raises UserError when there is no such network."""
     return cast(Planning, NETS.declared(name))

@@ -63,7 +63,7 @@ class Unit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return relu(convolutions(x) + shortcut(x))."""
-        return (self.second(self.first(x)) + self.shortcut(x)).relu_()
+        return (self.second(self.first(x)) + self.shortcut(x)).relu_()  # type: ignore[no-any-return]
 
 
 class PyramidAttention(nn.Module):

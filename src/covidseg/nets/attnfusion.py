@@ -110,7 +110,7 @@ class ChannelAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x times a weight in 0..1 for each channel."""
-        return x * self.layers(x.mean((2, 3), keepdim=True))
+        return x * self.layers(x.mean((2, 3), keepdim=True))  # type: ignore[no-any-return]
 
 
 class FeatureExtraction(nn.Module):

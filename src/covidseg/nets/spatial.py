@@ -34,7 +34,7 @@ class SpatialConv(nn.Module):
 
     def _both_ways(self, x_LNWC: Tensor, first: int) -> Tensor:
         for conv in (self.passes[first], self.passes[first + 1]):
-            x_LNWC = _Pass.apply(x_LNWC, conv.weight).flip(0)
+            x_LNWC = _Pass.apply(x_LNWC, conv.weight).flip(0)  # type: ignore[no-untyped-call]
         return x_LNWC
 
 
@@ -61,7 +61,7 @@ class _Pass(torch.autograd.Function):
         return inner.clone()
 
     @staticmethod
-    def backward(ctx: Any, grad_LNWC: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, grad_LNWC: Tensor) -> tuple[Tensor, Tensor]:
         state, messages, weight = ctx.saved_tensors
         L, N, W, C = grad_LNWC.shape
         reach = min(weight.shape[2] // 2, W - 1)

@@ -97,7 +97,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return relu(convolutions(x) + shortcut(x))."""
-        return (self.second(self.first(x)) + self.shortcut(x)).relu_()
+        return (self.second(self.first(x)) + self.shortcut(x)).relu_()  # type: ignore[no-any-return]
 
 
 def _decoder(in_channels: int, middle: int, out_channels: int) -> nn.Sequential:

@@ -162,4 +162,4 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x plus its correction."""
-        return x + self.outer(torch.relu(self.inner(torch.relu(x))))
+        return x + self.outer(torch.relu(self.inner(torch.relu(x))))  # type: ignore[no-any-return]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from covidseg.base.errors import UserError, nearest
+from covidseg.base.shipped import WORKFLOW
 
-WORKFLOW = Path("workflow")
 SUPPORT = "lungmask"  # a paper file without tables: the models that make lung masks
 STANDARD = "standard"  # the protocol under which every prediction is scored, besides its table's own
 
@@ -18,7 +18,10 @@ STANDARD = "standard"  # the protocol under which every prediction is scored, be
 def in_project() -> None:
     """Raise UserError where the settings of workflow/ are not at hand."""
     if not WORKFLOW.is_dir():
-        raise UserError("no folder 'workflow' here; run covidseg in the project's folder")
+        raise UserError(
+            "no folder 'workflow' here; run this in a checkout of covidseg"
+            " (predict, params, score of folders and lungs of scans work anywhere)"
+        )
 
 
 def stems(folder: Path, suffix: str = "yaml") -> list[str]:

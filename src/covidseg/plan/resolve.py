@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from covidseg.base.errors import UserError, nearest
-from covidseg.schema import Deviation, Follow, Paper, Preset, RunSpec, parse
+from covidseg.schema import Deviation, Follow, Paper, Preset, RunSpec, load, parse
 
 
 def merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -47,6 +48,20 @@ def described_or_released(
         if taken == "released":
             released.append(name)
     return raw, released
+
+
+def reference(net: str, follow: Follow, papers: Path) -> RunSpec | None:
+    """Return the settings of the paper that brought a network, wholly described or wholly released; None without one.
+
+    ``papers`` is the folder of the paper files. It is the first paper whose default network it is; papers that name
+    deviations of their released code go first. Raises UserError for a damaged paper file.
+    """
+    read = {path: load(Paper, path) for path in sorted(papers.glob("*.yaml"))}
+    for path, paper in sorted(read.items(), key=lambda item: not item[1].deviations):
+        if paper.defaults.get("net", {}).get("name") == net:
+            where = f"{path}: defaults"
+            return parse(RunSpec, described_or_released(paper, follow, where)[0], where)
+    return None
 
 
 def _set(raw: dict[str, Any], deviation: Deviation, follow: Follow, where: str) -> None:

@@ -16,7 +16,7 @@ from covidseg.plan.needs import training_memory
 from covidseg.plan.resolve import described_or_released, merge, scale, scale_maps
 from covidseg.plan.run import Run
 from covidseg.plan.settings import Settings
-from covidseg.schema import Follow, Preset, RunSpec, Training, parse
+from covidseg.schema import Preset, RunSpec, Training, parse
 
 MOST_MEMORY = 4 << 20  # MiB of one training; no machine has more
 TESTED = ("dataset", "split", "classes", "input")  # the settings that say what is tested, and on which grid
@@ -70,18 +70,6 @@ class Resolver:
         known = self.catalogue.dataset(paper)
         classes = list(known.unions or known.classes)
         return {"dataset": paper, "split": default_split(scans.folder), "classes": classes}
-
-    def reference(self, net: str, follow: Follow) -> RunSpec | None:
-        """Return the spec of the paper that brought a network, wholly described or wholly released; None without one.
-
-        It is the first whose default network it is; papers that name deviations of its released code go first.
-        """
-        papers = {name: self.catalogue.paper(name) for name in stems(WORKFLOW / "papers")}
-        for name, paper in sorted(papers.items(), key=lambda item: not item[1].deviations):
-            if paper.defaults.get("net", {}).get("name") == net:
-                where = f"{WORKFLOW}/papers/{name}.yaml: defaults"
-                return parse(RunSpec, described_or_released(paper, follow, where)[0], where)
-        return None
 
     def _resolve(self, run: str, raw: dict[str, Any], released: list[str], where: str) -> Run:
         if isinstance(given := raw.get("losses"), dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from covidseg.base.errors import UserError
 from covidseg.metrics import surface as distances
 from covidseg.metrics.pair import Pair
 from covidseg.metrics.rowset import rowset_hausdorff
@@ -28,5 +29,10 @@ def nsd_border(pair: Pair) -> float:
 
 
 def hd95_rowset(pair: Pair) -> float:
-    """Return 0.95 times the Hausdorff distance between the masks' rows, as SSA-Net's released evaluator does."""
+    """Return 0.95 times the Hausdorff distance between the masks' rows, as SSA-Net's released evaluator does.
+
+    Raises UserError for a volume: it is defined for slices.
+    """
+    if pair.truth.ndim != 2:
+        raise UserError("hd95_rowset compares the rows of a slice and has no value for a volume; set cases: mean")
     return 0.95 * rowset_hausdorff(pair.truth, pair.mask)
