@@ -176,12 +176,15 @@ def train(plan: Plan, run_id: str, fold: int, seed: int, gpus: int = 0) -> None:
     from covidseg import train as training
     from covidseg.train.progress import Progress
 
-    run = plan.run(run_id)
+    run, title = plan.run(run_id), f"{run_id} fold {fold} seed {seed}"
+    _say(f"{title}: {plan.resolver.length(run)}")
     job, inputs = prepare.job_of(plan, run, fold, seed, run.spec.stages, _say)
     prepare.check_foreground(plan, run, fold)
     with leases.lease(plan.config.device if run.spec.net else "cpu", gpus, _say) as held:
         started = time.monotonic()
-        facts = training.run(job, Progress(f"{run_id} fold {fold} seed {seed}"))
+        facts = training.run(job, Progress(title))
+    for note in facts["notes"]:
+        _say(f"{title}: {note}")
     stages = [record.read(plan.paths.stage(run_id, fold, seed, name) / record.STAGE) for name in run.spec.stages]
     made = [job.out / name for name in dict.fromkeys([*training.OUTPUTS, *run.spec.train.WRITES])]
     command = f"covidseg --config {plan.source} train {run_id} --fold {fold} --seed {seed}"
@@ -196,18 +199,19 @@ def stage(plan: Plan, run_id: str, fold: int, seed: int, name: str, gpus: int = 
     from covidseg import train as training
     from covidseg.train.progress import Progress
 
-    run = plan.run(run_id)
+    run, title = plan.run(run_id), f"{run_id} fold {fold} seed {seed} {name}"
     stages = run.spec.stages
     if name not in stages:
         legal = nearest(name, stages) if stages else "its method has none; use covidseg train"
         raise UserError(f"{run_id}: unknown stage {name!r}; {legal}")
+    _say(f"{title}: {plan.resolver.length(run)}")
     job, inputs = prepare.job_of(plan, run, fold, seed, stages[: stages.index(name)], _say)
     prepare.check_foreground(plan, run, fold)
     path = plan.paths.stage(run_id, fold, seed, name) / record.STAGE
     path.unlink(missing_ok=True)
     with leases.lease(plan.config.device, gpus, _say) as held:
         started = time.monotonic()
-        facts = training.stage(job, name, Progress(f"{run_id} fold {fold} seed {seed} {name}"))
+        facts = training.stage(job, name, Progress(title))
     if facts["passed"]:
         _say(f"{run_id} fold {fold} seed {seed}: {name} passed, nothing was left to do")
     command = f"covidseg --config {plan.source} stage {run_id} {name} --fold {fold} --seed {seed}"

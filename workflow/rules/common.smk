@@ -130,10 +130,15 @@ def jobs_of(run, name):
 
 
 class Shown:
-    """In a rule's message, "{SHOWN:paper/run}" says which tables and figures wait for a run."""
+    """In a rule's message, "{SHOWN:paper/run/}" says which tables and figures wait for a run, and its epochs.
+
+    The stroke at the end keeps a run's name whole: Snakemake takes a last u or q for an instruction on quoting.
+    """
 
     def __format__(self, run):
-        return PLAN.graph.shown_in(run)
+        run = run.removesuffix("/")
+        said = [PLAN.graph.shown_in(run), PLAN.run(run).epochs_in_words]
+        return "; ".join(filter(None, said))
 
 
 SHOWN = Shown()

@@ -22,7 +22,7 @@ rule stage:
         code=lambda w: code(*PLAN.fingerprints.train_modules(run_of(w).spec)),
     message:
         "{wildcards.stage} of {wildcards.paper}/{wildcards.run} fold {wildcards.fold} seed {wildcards.seed}"
-        " ({SHOWN:{wildcards.paper}/{wildcards.run}})"
+        " ({SHOWN:{wildcards.paper}/{wildcards.run}/})"
     shell:
         "covidseg stage {wildcards.paper:q}/{wildcards.run:q} {wildcards.stage:q}"
         " --fold {wildcards.fold:q} --seed {wildcards.seed:q} --gpus {resources.gpu} 2> {log:q}"
@@ -50,6 +50,6 @@ rule train:
         code=lambda w: code(*PLAN.fingerprints.train_modules(run_of(w).spec)),
     message:
         "train {wildcards.paper}/{wildcards.run} fold {wildcards.fold} seed {wildcards.seed}"
-        " ({SHOWN:{wildcards.paper}/{wildcards.run}})"
+        " ({SHOWN:{wildcards.paper}/{wildcards.run}/})"
     shell:
         "covidseg train {wildcards.paper:q}/{wildcards.run:q} --fold {wildcards.fold:q} --seed {wildcards.seed:q} --gpus {resources.gpu} 2> {log:q}"

@@ -274,7 +274,8 @@ def score_folders(protocol: Protocol, truth: Path, pred: Path, out: Path) -> Row
     the protocol's unit, and ``about``), for the toolbox also curves.csv. Returns the summary. Raises UserError.
     """
     curves: list[Floats] = []
-    rows = score_slices(protocol, _folder_slices(protocol, truth, pred), curves)
+    empty = Empty(protocol)
+    rows = score_slices(protocol, empty.watch(_folder_slices(protocol, truth, pred)), curves)
     slices, cases = ([row for row in rows if row["unit"] == unit] for unit in ("slice", "case"))
     write_rows(out / "cases.csv", cases)
     if len(slices) > len(cases):
@@ -291,12 +292,36 @@ def score_folders(protocol: Protocol, truth: Path, pred: Path, out: Path) -> Row
         "unit": protocol.unit,
         "cases": len(cases),
         "slices": len(slices),
+        **empty.counts,
         "std": {key: found["std"] for key, found in spread.items()},
         **({"quartiles": quartiles} if (quartiles := _quartiles(spread)) else {}),
         **_lengths(protocol, rows),
     }
     write_json(out / "summary.json", summary)
     return summary
+
+
+class Empty:
+    """Counts what a distance cannot measure: slices, or cases, in which something was missed or invented altogether."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
+        self._seen: dict[str, tuple[bool, bool]] = {}  # slice or case -> whether something is there, was found
+
+    def watch(self, slices: Iterable[Slice]) -> Iterator[Slice]:
+        """Yield the slices as they come."""
+        for s in slices:
+            key = s.case if self._protocol.unit == "case" else s.slice
+            there, found = self._seen.get(key, (False, False))
+            mask = s.predicted(self._protocol.threshold)
+            self._seen[key] = there or bool(s.truth.any()), found or bool(mask.any())
+            yield s
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return how many were missed and how many invented."""
+        seen = list(self._seen.values())
+        return {"missed": seen.count((True, False)), "invented": seen.count((False, True))}
 
 
 def _quartiles(spread: dict[str, dict[str, float | int | None]]) -> dict[str, dict[str, float | int | None]]:
@@ -307,6 +332,7 @@ def in_words(summary: Row, protocol: Protocol) -> str:
     """Return a summary of ``score_folders`` as a line that says of what each number is and in which unit."""
     about = summary["about"]
     count, unit = (about["cases"], "scans") if protocol.unit == "case" else (about["slices"], "slices")
+    means = all(metric.summary == "mean" for metric in protocol.metrics.values())
     parts = []
     for key, value in summary.items():
         if key == "about" or value is None:
@@ -318,11 +344,14 @@ def in_words(summary: Row, protocol: Protocol) -> str:
             parts.append(f"{name} {value:.0f} of {count}")
             continue
         text = f"{name} {value:.{digits}f}" + f" {length}" * bool(length)
+        if not means and not (metric and metric.summary == "median"):
+            text += " (mean)"
         if metric and metric.summary == "median":
             q = about["quartiles"][key]
             text += f" (median, quartiles {q['q1']:.{digits}f} to {q['q3']:.{digits}f}, {q['n']} of {count})"
         parts.append(text)
-    means = all(metric.summary == "mean" for metric in protocol.metrics.values())
+    if not any(metric.summary == "sum" for metric in protocol.metrics.values()):
+        parts.append(f"missed {about['missed']}, invented {about['invented']} of {count}")
     where = "pooled over" if protocol.unit == "pooled" else "mean over" if means else "over"
     return f"{where} {count} {unit}: {'  '.join(parts)}"
 

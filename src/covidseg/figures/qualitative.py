@@ -15,7 +15,7 @@ import numpy.typing as npt
 from covidseg.data.canonical import Store
 from covidseg.evaluate.predictions import test_maps, test_slices
 from covidseg.figures.page import TRUTH, Box, Masks, NothingToShowError, Panel, Row
-from covidseg.metrics.overlap import count
+from covidseg.metrics.overlap import Counts, count
 from covidseg.plan import Plan, Run
 
 if TYPE_CHECKING:
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from covidseg.figures.kinds.qualitative import Group, QualitativeFigure
 
 RULE = (
-    "of the test slices whose lesion is at least as large as the median one, those on which the methods' Dice differs "
-    "most, one per case"
+    "of the test slices whose true area is at least the median one, those on which the methods' Dice differs most, one "
+    "per case"
 )
 
-SMALL = "of the test slices with lesion, those with the smallest, one per case"
+SMALL = "of the test slices that show something, those with the smallest true area, one per case"
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What decides whether a slice is shown: its case, its lesion's pixels, a method's mean Dice over the classes."""
+    """What decides whether a slice is shown: its case, its true pixels, and a method's Dice as ``mean_dice``."""
 
     case: str
     area: int
@@ -65,7 +65,7 @@ def _group(plan: Plan, paper: str, group: Group) -> list[Row]:
     )
     run, fold, _ = next(iter(jobs.values()))
     if not chosen:
-        raise NothingToShowError(f"{group.label or run.id}, fold {fold}: no test slice shows a lesion")
+        raise NothingToShowError(f"{group.label or run.id}, fold {fold}: no test slice shows any of its classes")
     found = {heading: by_slice(test_slices(plan, *job), chosen) for heading, job in jobs.items()}
     heat = {
         heading: (test_maps(plan, *every[heading], shown.map, chosen), shown.grey)
@@ -84,11 +84,11 @@ def _group(plan: Plan, paper: str, group: Group) -> list[Row]:
 
 def scored(slices: Iterable[Slice]) -> dict[str, Scored]:
     """Return slice id -> what decides whether it is shown."""
-    parts: dict[str, list[tuple[str, int, float]]] = {}
+    parts: dict[str, list[tuple[str, int, Counts]]] = {}
     for s in slices:
-        parts.setdefault(s.slice, []).append((s.case, int(s.truth.sum()), dice(s)))
+        parts.setdefault(s.slice, []).append((s.case, int(s.truth.sum()), count(s.truth, s.predicted())))
     return {
-        name: Scored(found[0][0], sum(area for _, area, _ in found), float(np.mean([score for *_, score in found])))
+        name: Scored(found[0][0], sum(area for _, area, _ in found), mean_dice([counts for *_, counts in found]))
         for name, found in parts.items()
     }
 
@@ -105,11 +105,11 @@ def by_slice(slices: Iterable[Slice], chosen: list[str]) -> dict[str, list[Slice
 def choose(methods: dict[str, dict[str, Scored]], wanted: int, pick: str = "differ") -> list[str]:
     """Return the ids of at most ``wanted`` slices to show, by ``RULE`` or, with ``pick`` small, by ``SMALL``.
 
-    None when no slice shows a lesion.
+    None when no slice shows any class.
     """
     first = next(iter(methods.values()))
-    lesions = [slice_.area for slice_ in first.values() if slice_.area]
-    large = [name for name, slice_ in first.items() if lesions and slice_.area >= np.median(lesions)]
+    areas = [slice_.area for slice_ in first.values() if slice_.area]
+    large = [name for name, slice_ in first.items() if areas and slice_.area >= np.median(areas)]
 
     def spread(name: str) -> float:
         scores = [found[name].dice for found in methods.values()]
@@ -128,17 +128,27 @@ def choose(methods: dict[str, dict[str, Scored]], wanted: int, pick: str = "diff
 def row_of(name: str, image: npt.NDArray[np.uint8], methods: dict[str, list[Slice]], group: str = "") -> Row:
     """Return the row of one slice: column heading -> prediction and truth per class."""
     panels = {
-        heading: Panel([(s.cls, s.predicted()) for s in parts], f"Dice {np.mean([dice(s) for s in parts]):.2f}")
-        for heading, parts in methods.items()
+        heading: Panel([(s.cls, s.predicted()) for s in parts], _note(parts)) for heading, parts in methods.items()
     }
     box = disagreement([panel.masks for panel in panels.values()])
     truth = [(s.cls, s.truth) for s in next(iter(methods.values()))]
     return Row(name, image, {**panels, TRUTH: Panel(truth)}, box, group)
 
 
-def dice(slice_: Slice) -> float:
-    """Return the Dice of a slice's class; 1 where it is neither there nor found."""
-    return count(slice_.truth, slice_.predicted()).dice
+def mean_dice(classes: Iterable[Counts]) -> float:
+    """Return the mean Dice of a slice's classes that are there or were found; 1 where there is none.
+
+    A class that is neither there nor found has no part in it: half of 0.50 would be for what nobody could miss.
+    """
+    counted = [counts.dice for counts in classes if counts.tp + counts.fp + counts.fn]
+    return float(np.mean(counted)) if counted else 1.0
+
+
+def _note(parts: list[Slice]) -> str:
+    """Return what stands below a panel."""
+    found = [count(s.truth, s.predicted()) for s in parts]
+    shown = any(counts.tp + counts.fp + counts.fn for counts in found)
+    return f"Dice {mean_dice(found):.2f}" if shown else "nothing there, nothing found"
 
 
 def disagreement(methods: list[Masks]) -> Box | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from covidseg.data.anatomy import is_lesion
 from covidseg.data.canonical import U8
 from covidseg.data.tensors import Window, crop_window, fit, resize
 from covidseg.metrics.overlap import label_map
@@ -92,18 +93,23 @@ def volumes(found: U8, lung: U8 | None, truth: U8 | None, spacing: Any, classes:
     """Return a scan's volumes in ml and the share of its lungs that is lesion in percent; None with the reason.
 
     ``found`` and ``truth`` hold class numbers, ``lung`` 0/1, all (S, H, W); ``spacing`` is (dz, dy, dx) in mm. Lesion
-    is every class but lung; the share counts only what lies inside the lungs.
+    is every class that names no part of the body; the share counts only what lies inside the lungs. Where no class is
+    a lesion, each class has its true volume beside it, and nothing is said of lesions.
     """
     voxel = float(np.prod(np.asarray(spacing, float))) / 1000
-    lesions = [k for k, name in enumerate(classes, 1) if name != "lung"]
+    lesions = [k for k, name in enumerate(classes, 1) if is_lesion(name)]
     known = bool(np.isfinite(voxel))
 
     def ml(voxels: npt.NDArray[np.bool_] | None) -> float | None:
         return round(np.count_nonzero(voxels) * voxel, 4) if known and voxels is not None else None
 
-    is_lesion = np.zeros(256, bool)
-    is_lesion[lesions] = True
-    lesion, inside = is_lesion[found], None if lung is None else lung > 0
+    each = {f"ml_{name}": ml(found == k) for k, name in enumerate(classes, 1)}
+    if not lesions:
+        true = {f"true_ml_{n}": None if truth is None else ml(truth == k) for k, n in enumerate(classes, 1)}
+        return {**each, **true, "empty_because": "" if known else "spacing unknown"}
+    counts = np.zeros(256, bool)
+    counts[lesions] = True
+    lesion, inside = counts[found], None if lung is None else lung > 0
     share = None
     if known and inside is not None and inside.any():
         share = round(100 * np.count_nonzero(lesion & inside) / np.count_nonzero(inside), 3)
@@ -113,9 +119,9 @@ def volumes(found: U8, lung: U8 | None, truth: U8 | None, spacing: Any, classes:
         "no lung found": inside is not None and not inside.any(),
     }
     return {
-        **{f"ml_{name}": ml(found == k) for k, name in enumerate(classes, 1)},
+        **each,
         "lesion_ml": ml(lesion),
-        "true_lesion_ml": None if truth is None else ml(is_lesion[truth]),
+        "true_lesion_ml": None if truth is None else ml(counts[truth]),
         "lung_ml": ml(inside),
         "lesion_in_lung_percent": share,
         "empty_because": "; ".join(reason for reason, holds in reasons.items() if holds),

@@ -13,6 +13,7 @@ from covidseg.base.errors import UserError
 from covidseg.base.files import write_text
 from covidseg.base.images import VOLUMES
 from covidseg.data import dicom
+from covidseg.data.anatomy import is_lesion
 from covidseg.jobs import leases
 from covidseg.own.look import Say, Study, look, words
 from covidseg.plan.names import WORKFLOW
@@ -136,14 +137,13 @@ def _suffix(path: Path) -> str:
 
 
 def _paper(study: Study, name: str, data: Path, names: dict[str, int]) -> str:
-    lung_only = all("lung" in label.lower() for label in names)
     hu = "HU" in study.seen.kinds
     labelled, bare = len(study.labelled), len(study.pairs) - len(study.labelled)
     side = max(max(rows, columns) for _, rows, columns in study.seen.shapes)
     slices = sum(shape[0] for shape in study.seen.shapes) * labelled / len(study.pairs)
     epochs = max(EPOCHS[0], min(EPOCHS[1], round(STEPS * BATCH / slices)))
     known = bool(np.isfinite(study.seen.spacings).all())
-    masked = hu and not lung_only  # where lungs are what is to be found, their mask is no input
+    masked = hu and any(map(is_lesion, names))  # where lungs are what is to be found, their mask is no input
     text = PAPER.format(
         folder=study.folder,
         found=f"{labelled} labelled scans, {bare} without a mask",

@@ -19,6 +19,7 @@ from covidseg.plan.settings import Settings
 from covidseg.schema import Preset, RunSpec, Training, parse
 
 MOST_MEMORY = 4 << 20  # MiB of one training; no machine has more
+LEARNING = ("epochs", "most_epochs", "slices_per_epoch", "validate_every", "lr", "lr_most", "step")
 TESTED = ("dataset", "split", "classes", "input")  # the settings that say what is tested, and on which grid
 
 
@@ -100,7 +101,7 @@ class Resolver:
         spec = self._with_init(spec, preset, where)
         described = spec.net
         paper_saliency = getattr(spec.train, "saliency", None)
-        spec = self._with_saliency(spec)
+        spec = spec_as_written = self._with_saliency(spec)
         scaled, changes = scale_maps(spec, preset) if spec.maps else scale(spec, preset)
         if (used := getattr(spec.train, "saliency", None)) != paper_saliency:
             changes = [f"saliency: {used} instead of {paper_saliency}", *changes]
@@ -136,14 +137,22 @@ class Resolver:
             stand_ins=tuple((name, used) for name in asked if (used := self.catalogue.stands_for(name)) != name),
             released=tuple(released),
             net=described,
+            written_epochs=spec_as_written.train.most_epochs,
         )
 
     def _preset(self, paper: str) -> Preset:
-        """Return the preset in force with what a paper says of it. Raises UserError for an unknown setting."""
+        """Return the preset in force with what a paper says of it. Raises UserError for an unknown setting.
+
+        A paper of a user's own scans is not a paper to be scaled down: how long and how fast it learns stays as the
+        user wrote it, unless the same file says otherwise for this preset.
+        """
         name, preset = self._settings.preset_name, self._settings.preset
-        own = self.catalogue.papers[paper].presets.get(name, {})
-        where = f"{WORKFLOW}/papers/{paper}.yaml: presets.{name}"
-        return parse(Preset, preset.model_dump(exclude_unset=True) | own, where) if own else preset
+        file = self.catalogue.papers[paper]
+        own, left_out = file.presets.get(name, {}), LEARNING if file.dataset else ()
+        if not own and not left_out:
+            return preset
+        common = preset.model_dump(exclude_unset=True, exclude=set(left_out))
+        return parse(Preset, common | own, f"{WORKFLOW}/papers/{paper}.yaml: presets.{name}")
 
     def _with_init(self, spec: RunSpec, preset: Preset, where: str) -> RunSpec:
         """Return the spec with a random start of its encoder where published weights cannot be its.
@@ -217,6 +226,11 @@ class Resolver:
     def known(self, run: str) -> bool:
         """Return whether a run belongs to a paper that was read."""
         return run.partition("/")[0] in self.catalogue.papers
+
+    def length(self, run: Run) -> str:
+        """Return how long a run really trains and what the preset changed, in words."""
+        changed = f"preset {self._settings.preset_name} changes {', '.join(run.scaled)}" if run.scaled else ""
+        return "; ".join(filter(None, [run.epochs_in_words or "nothing is trained", changed]))
 
     def caveats(self, run: Run) -> list[str]:
         """Return why a run's numbers cannot be held against the printed ones; empty when they can."""

@@ -23,11 +23,24 @@ class Run:
     stand_ins: tuple[tuple[str, str], ...] = ()  # (the paper's data set, the one used in its place)
     released: tuple[str, ...] = ()  # deviations that follow the released code
     net: dict[str, Any] = field(default_factory=dict, metadata={"what": "the network before the preset scaled it"})
+    written_epochs: int = 0  # of the longest part, before the preset scaled them
 
     @property
     def jobs(self) -> list[tuple[int, int]]:
         """Return (fold, seed) of every training."""
         return [(fold, seed) for fold in self.folds for seed in self.seeds]
+
+    @property
+    def epochs_in_words(self) -> str:
+        """Return the epochs that a training really has, and those that its paper file names where a preset scaled them.
+
+        As ``150 epochs`` or ``30 epochs instead of 150``; empty where nothing is trained.
+        """
+        if self.spec.maps:
+            return ""
+        epochs = self.spec.train.most_epochs
+        said = f"{epochs} epoch{'s' if epochs != 1 else ''}"
+        return said if epochs == self.written_epochs else f"{said} instead of {self.written_epochs}"
 
     @property
     def outputs(self) -> int:

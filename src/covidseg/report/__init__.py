@@ -176,7 +176,7 @@ def _runs(plan: Plan) -> list[dict[str, Any]]:
                 "dataset": run.spec.dataset,
                 "folds": len(run.folds),
                 "seeds": len(run.seeds),
-                "epochs": run.spec.train.epochs,
+                "epochs": run.epochs_in_words or "–",
                 "best": ", ".join("–" if facts["best_epoch"] is None else str(facts["best_epoch"]) for facts in made),
                 "val": ", ".join(
                     f"{facts['val_dsc']:.3f}" if facts.get("val_dsc") is not None else "–" for facts in made

@@ -15,6 +15,7 @@ from covidseg.tables.caption import differences, leak_finding
 from covidseg.upkeep.freshness import masks_problem
 
 SHOWN = 30  # scans in the table; volumes.csv has all
+LESION = "lesion_ml"
 HEADINGS = {
     "case": "scan",
     "role": "role",
@@ -42,19 +43,43 @@ def section(plan: Plan, masks: str) -> dict[str, Any]:
     rest = f" The first {SHOWN} scans; volumes.csv has all." if len(frame) > SHOWN else ""
     caption = (
         f"{len(frame)} scans of {dataset}{blind}. Each mask is from the mean probability of the models that "
-        f"did not train or validate on the scan, split {run.spec.split}. Volumes: voxels times spacing. Lesion in "
-        "lung: lesion voxels inside the lungs by lung voxels. Chart: each scan's lesion; where there are labels, "
-        "predicted minus true over their mean, with mean and 1.96 standard deviations. Lung masks: "
-        f"{plan.catalogue.lungs(dataset)}. Masks and volumes.csv: {folder}.{rest} Mode {plan.config.mode}, preset "
+        f"did not train or validate on the scan, split {run.spec.split}. Volumes: voxels times spacing. "
+        f"{_about_lesions(plan.catalogue.lungs(dataset)) if LESION in frame else ''}Chart: each scan's "
+        f"{measured(frame)[0]}; where there are labels, predicted minus true over their mean, with mean and 1.96 "
+        f"standard deviations. Masks and volumes.csv: {folder}.{rest} Mode {plan.config.mode}, preset "
         f"{plan.preset_name}. {' '.join(differences(plan, [run]))} "
         f"{leak_finding(plan, run.spec.dataset, run.spec.split)}"
     )
     return {"run": masks, "table": _table(frame.head(SHOWN)), "chart": chart(frame), "caption": caption}
 
 
+def _about_lesions(lungs: str) -> str:
+    return f"Lesion in lung: lesion voxels inside the lungs by lung voxels. Lung masks: {lungs}. "
+
+
+def measured(frame: pd.DataFrame) -> tuple[str, pd.Series, pd.Series]:
+    """Return what the masks show in a word, and each scan's predicted and true volume in ml: of all lesions, or, where
+    no class is one, of all classes together.
+    """
+    if LESION in frame:
+        return "lesion", frame[LESION], frame[f"true_{LESION}"]
+    names = _classes(frame)
+    columns = ([f"{start}{name}" for name in names] for start in ("ml_", "true_ml_"))
+    found, true = (frame[each].sum(axis=1, skipna=False) for each in columns)
+    return " and ".join(names), found, true
+
+
+def _classes(frame: pd.DataFrame) -> list[str]:
+    return [column.removeprefix("ml_") for column in frame.columns if column.startswith("ml_")]
+
+
 def _table(frame: pd.DataFrame) -> str:
-    own = {column: column.removeprefix("ml_") + ", ml" for column in frame.columns if column.startswith("ml_")}
-    columns = HEADINGS | (own if len(own) > 1 else {})
+    own = {f"ml_{name}": f"{name}, ml" for name in _classes(frame)}
+    if LESION in frame:
+        columns = HEADINGS | (own if len(own) > 1 else {})
+    else:
+        true = {f"true_{column}": f"true {title}" for column, title in own.items()}
+        columns = {column: title for column, title in HEADINGS.items() if column in frame} | own | true
     head = "".join(f"<th>{html.escape(name)}</th>" for name in columns.values())
     lines = ["".join(f"<td>{_cell(row[column])}</td>" for column in columns) for row in frame.to_dict("records")]
     body = "".join(f"<tr>{line}</tr>" for line in lines)
@@ -68,20 +93,21 @@ def _cell(value: Any) -> str:
 
 
 def chart(frame: pd.DataFrame) -> str:
-    """Return an SVG: lesion volumes in ascending order, and where truth exists predicted against true (Bland-Altman:
+    """Return an SVG: volumes in ascending order, and where truth exists predicted against true (Bland-Altman:
     difference over mean, with the mean difference and 1.96 standard deviations). Empty without volumes."""
-    known = frame[frame.lesion_ml.notna()]
-    both = known[known.true_lesion_ml.notna()]
+    what, found, true = measured(frame)
+    known, both = found.dropna(), found.notna() & true.notna()
     if known.empty:
         return ""
-    panels = 1 + bool(len(both))
+    found, true = found[both], true[both]
+    panels = 1 + bool(len(found))
     drawing, axes = canvas(1, panels, (4 * panels, 2.8))
-    volumes = known.lesion_ml.sort_values().to_numpy()
+    volumes = known.sort_values().to_numpy()
     axes[0, 0].bar(range(1, len(volumes) + 1), volumes, color="#1f5fbf", width=0.9)
-    axes[0, 0].set(xlabel="scans by predicted volume", ylabel="lesion, ml")
+    axes[0, 0].set(xlabel="scans by predicted volume", ylabel=f"{what}, ml")
     axes[0, 0].xaxis.get_major_locator().set_params(integer=True)
-    if len(both):
-        mean, gap = (both.lesion_ml + both.true_lesion_ml) / 2, both.lesion_ml - both.true_lesion_ml
+    if len(found):
+        mean, gap = (found + true) / 2, found - true
         axes[0, 1].plot(mean, gap, "o", color="#1f5fbf", markerfacecolor="none")
         spread = 1.96 * gap.std(ddof=1) if len(gap) > 1 else 0
         for shift, style in ((0, "-"), (-spread, ":"), (spread, ":")):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
@@ -13,10 +15,13 @@ from covidseg.plan import Plan
 from covidseg.plan.names import check_known
 from covidseg.report.scoreboard import CLAIMS, COLUMNS, Board, scoreboard
 from covidseg.tables import rows
+from covidseg.tables.caption import summaries
 from covidseg.tables.cell import NOT_RUN
 from covidseg.tables.layout import number
+from covidseg.tables.results import UNITS
 
 WIDEST = 132
+COUNTS = ("all", "cases", "slices", "classes")  # columns of tables of data sets
 
 
 def show(plan: Plan, what: str | None = None) -> None:
@@ -41,7 +46,9 @@ def show(plan: Plan, what: str | None = None) -> None:
         frame = rows.read(path)
         if table.scored_by:
             frame = frame[frame.protocol == table.scored_by]
-        console.print(_grid(frame, f"{paper}, table {name}: {table.caption}"))
+        metrics = plan.catalogue.protocol(table.scored_by).metrics if table.scored_by else {}
+        digits = {key: min(3, metric.digits) for key, metric in metrics.items()}
+        console.print(_grid(frame, f"{paper}, table {name}: {table.caption}", _about(plan, table), digits))
     for paper in plan.targets.claims():
         if paper == asked and not only and plan.paths.claims(paper, "csv").is_file():
             with records.parsing(path := plan.paths.claims(paper, "csv")):
@@ -69,15 +76,27 @@ def _board(boards: list[Board]) -> Table:
     return grid
 
 
-def _grid(frame: pd.DataFrame, title: str) -> Table:
-    grid = Table(title=title, title_justify="left", caption="printed / ours ± sd over folds and seeds")
+def _about(plan: Plan, table: Any) -> str:
+    """Return what the numbers of a table are means of; empty where it has no scores."""
+    if not table.scored_by:
+        return ""
+    protocol = plan.catalogue.protocol(table.scored_by)
+    return "; ".join([f"mean over test {UNITS[protocol.unit]}", *summaries(table, protocol)])
+
+
+def _grid(frame: pd.DataFrame, title: str, about: str, digits: dict[str, int]) -> Table:
+    """Return a table; ``about``: what its numbers are means of; ``digits``: of metrics."""
+    printed = bool(frame.printed.notna().any())
+    spread = "± sd over folds and seeds" if frame.sd.notna().any() else ""
+    said = [" / ".join(["printed"] * printed + ["ours"]), about, spread]
+    grid = Table(title=title, title_justify="left", caption="; ".join(filter(None, said)))
     grid.add_column("", overflow="fold")
     columns = list(dict.fromkeys(frame.column))
     for column in columns:
         grid.add_column(column, justify="right", no_wrap=True)
     for row, cells in frame.assign(title=rows.titles(frame)).groupby("title", sort=False):
         lines = cells.set_index("column")
-        grid.add_row(str(row), *(_cell(lines.loc[column]) for column in columns))
+        grid.add_row(str(row), *(_cell(lines.loc[column], printed, digits) for column in columns))
     return grid
 
 
@@ -95,10 +114,10 @@ def _claims(frame: pd.DataFrame, title: str) -> Table:
     return grid
 
 
-def _cell(cell: pd.Series) -> str:
-    digits = 0 if cell.metric in ("all", "cases", "slices", "classes") else 3
-    printed = number(cell.printed, digits)
+def _cell(cell: pd.Series, with_printed: bool, of_metrics: dict[str, int]) -> str:
+    digits = 0 if cell.metric in COUNTS else of_metrics.get(cell.metric, 3)
+    printed = f"{number(cell.printed, digits)} / " if with_printed else ""
     if cell.verdict == NOT_RUN:
-        return f"{printed} / {NOT_RUN}"
-    spread = f" ± {number(cell.sd, digits)}" if pd.notna(cell.sd) else ""
-    return f"{printed} / {number(cell.ours, digits)}{spread}"
+        return f"{printed}{NOT_RUN}"
+    spread = f" ± {number(cell.sd, digits)}" if pd.notna(cell.sd) else cell.get("quartiles", "")
+    return f"{printed}{number(cell.ours, digits)}{spread}"

@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING
 
 from covidseg.base import records
 from covidseg.base.files import need
+from covidseg.evaluate.rising import RISING
+from covidseg.jobs import record
 from covidseg.plan import Plan, Run, qualified
+from covidseg.tables.results import UNITS
 
 if TYPE_CHECKING:
+    from covidseg.schema import Protocol
     from covidseg.tables.kinds.results import ResultTable
 
 
@@ -25,20 +29,18 @@ def results_in_words(plan: Plan, paper: str, table: ResultTable) -> list[str]:
     parts = [f"Mode {plan.config.mode}, preset {plan.preset_name}, protocol {table.protocol}."]
     specs = [run.spec for run in runs]
     masks = {spec.dataset: plan.catalogue.lungs_in_words(spec.dataset) for spec in specs}
-    masks = {spec.dataset: plan.catalogue.lungs_in_words(spec.dataset) for spec in specs}
     data = dict.fromkeys(f"{spec.dataset}, split {spec.split}, lung masks {masks[spec.dataset]}" for spec in specs)
     parts.append(f"Data: {'; '.join(data)}.")
     parts += [leak_finding(plan, *checked) for checked in table.leaks(plan.targets, paper)]
     parts += differences(plan, runs)
     released = {run.id: run.released for run in runs if run.released}
     parts += [f"{run} follows the released code in: {', '.join(names)}." for run, names in released.items()]
+    parts += still_rising(plan, runs)
     spread = any(len(run.jobs) > 1 for run in runs)
     protocol = plan.catalogue.protocol(table.protocol)
-    unit = {"slice": "slices", "case": "scans", "pooled": "pixels"}[protocol.unit]
+    unit = UNITS[protocol.unit]
     parts.append(f"Ours: mean over test {unit}" + ", ± standard deviation over folds and seeds" * spread)
-    shown = {column: protocol.metrics[key].summary for column, key in table.metrics.items()}
-    words = {"median": f"median and quartiles over {unit} with a value", "sum": f"number of {unit}"}
-    parts += [f"{column}: {words[summary]}" for column, summary in shown.items() if summary in words]
+    parts += summaries(table, protocol)
     if several := {run.id for run in runs if len(run.spec.classes) > 1}:
         where = "" if protocol.engine == "masks" else ", but for the printed columns' metrics, which take each map"
         parts.append(f"Each pixel belongs to the most probable of background and classes{where}")
@@ -55,6 +57,27 @@ def results_in_words(plan: Plan, paper: str, table: ResultTable) -> list[str]:
         if metrics[key].not_comparable:
             parts.append(f"{column}: {metrics[key].not_comparable}.")
     return parts
+
+
+def summaries(table: ResultTable, protocol: Protocol) -> list[str]:
+    """Return what stands in the columns of a table of scores that hold no mean, a sentence a column."""
+    unit = UNITS[protocol.unit]
+    words = {"median": f"median and quartiles over {unit} with a value", "sum": f"number of {unit}"}
+    shown = {column: protocol.metrics[key].summary for column, key in table.metrics.items()}
+    return [f"{column}: {words[summary]}" for column, summary in shown.items() if summary in words]
+
+
+def still_rising(plan: Plan, runs: list[Run]) -> list[str]:
+    """Return a sentence on the finished trainings of runs that ended while their validation was still rising."""
+    found, total = [], 0
+    for run in runs:
+        paths = [path for job in run.jobs if (path := plan.paths.job(run.id, *job) / record.RUN).is_file()]
+        rose = sum(any(note.startswith(RISING) for note in record.read(path).get("notes", [])) for path in paths)
+        total += len(paths)
+        found += [(run.id, rose)] if rose else []
+    count = sum(rose for _, rose in found)
+    names = ", ".join(name for name, _ in found)
+    return [f"{RISING.capitalize()} in {count} of {total} trainings ({names}): they were too short"] if found else []
 
 
 def leak_finding(plan: Plan, dataset: str, split: str) -> str:

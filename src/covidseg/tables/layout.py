@@ -6,6 +6,11 @@ import math
 
 from covidseg.tables.cell import NOT_RUN, Cell
 
+PANEL = (
+    "The same predictions under the standard protocol, mean over slices; a slice that was missed, or marked where "
+    "nothing is, lends HD95 the image's diagonal"
+)
+
 
 def number(value: float | None, digits: int) -> str:
     """Return a number as a table shows it; a dash where there is none."""
@@ -80,7 +85,7 @@ def markdown(caption: str, main: list[Cell], panel: list[Cell]) -> str:
     """Return the table in Markdown, the standard protocol's panel below it."""
     out = f"{_markdown_grid(main)}\n\n{caption}\n"
     if panel:
-        out += f"\nThe same predictions under the standard protocol:\n\n{_markdown_grid(panel)}\n"
+        out += f"\n{PANEL}:\n\n{_markdown_grid(panel)}\n"
     return out
 
 
@@ -118,7 +123,5 @@ def html(caption: str, main: list[Cell], panel: list[Cell]) -> str:
     """Return the table as an HTML page that also stands inside the report."""
     from covidseg.templates import render
 
-    grids = [("", *grid(main))] + (
-        [("The same predictions under the standard protocol", *grid(panel))] if panel else []
-    )
+    grids = [("", *grid(main))] + ([(PANEL, *grid(panel))] if panel else [])
     return render("table.html.j2", caption=caption, grids=grids)

@@ -17,6 +17,7 @@ from covidseg.upkeep.freshness import scores_problem, training_problem
 if TYPE_CHECKING:
     from covidseg.tables.kinds.results import ResultTable
 
+UNITS = {"slice": "slices", "case": "scans", "pooled": "pixels"}  # of a protocol, in words
 EITHER = "mm or px"  # what a protocol says before the spacing is known
 TEXT = ("protocol", "unit", "case", "slice", "class", "length_unit")  # columns of scores that are no numbers
 TESTED = ["fold", "case", "slice"]  # what says which slice a score is of; a case's score has no slice
@@ -183,6 +184,13 @@ def _cell(
     )
 
 
+def _units(unit: str, number: int) -> str:
+    """Return what a table averages over and how many, as ``1 scan``."""
+    if unit == "pooled":
+        return f"the pixels of {number} fold{'s' if number != 1 else ''}"
+    return f"{number} {UNITS[unit][: -1 if number == 1 else None]}"
+
+
 def origin(plan: Plan, cell: Any) -> list[str]:
     """Return where the number of a line of a table's CSV comes from: cases, records of folds and seeds, commands."""
     if cell.metric == "parameters":
@@ -194,17 +202,21 @@ def origin(plan: Plan, cell: Any) -> list[str]:
     if cell.verdict == NOT_FOUND:
         return [f"fetched: {plan.paths.raw(run.spec.maps or '') / 'fetched.json'}"]
     classes = [cls] if cls in run.spec.classes else run.spec.classes
-    over = f"{cell.slices} slices x {cell.seeds} seeds x {', '.join(classes)}"
+    protocol = plan.catalogue.protocol(cell.protocol)
+    seeds = f"{cell.seeds} seed{'s' if cell.seeds != 1 else ''}"
+    over = f"{_units(protocol.unit, cell.slices)} x {seeds} x {', '.join(classes)}"
+    summary = protocol.metrics[cell.metric].summary
     lines = [
-        f"mean of {cell.metric} over {over}, protocol {cell.protocol}, in",
+        f"{summary} of {cell.metric} over {over}, protocol {cell.protocol}, in",
         f"  {plan.paths.run(run.id) / 'cases.csv'}",
         f"scored by   covidseg --config {plan.source} score {run.id}",
     ]
-    scores = run_scores(plan, run, cell.protocol, plan.catalogue.protocol(cell.protocol).unit)
+    scores = run_scores(plan, run, cell.protocol, protocol.unit)
     scores = scores[scores["class"].isin(classes)]
     for fold, seed in run.jobs:
         job = plan.paths.job(run.id, fold, seed)
-        mean = scores[(scores.fold == fold) & (scores.seed == seed)][cell.metric].mean()
-        lines.append(f"fold {fold} seed {seed}: {mean:.4f}  {job / 'run.json'}")
+        own = scores[(scores.fold == fold) & (scores.seed == seed)][cell.metric].dropna()
+        value = f"{own.agg(summary):.4f}" if len(own) else "no value"
+        lines.append(f"fold {fold} seed {seed}: {value}  {job / 'run.json'}")
         lines.append(f"  made by     {record.read(job / 'run.json')['command']}")
     return lines

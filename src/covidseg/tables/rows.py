@@ -10,15 +10,16 @@ from covidseg.base import records
 from covidseg.base.errors import UserError, nearest
 
 REQUIRED = ("row", "run", "class", "protocol", "column", "metric", "printed", "ours", "sd", "verdict", "why")
+TEXT = dict.fromkeys(("row", "run", "class", "protocol", "verdict", "why", "quartiles"), str)
 
 
 def read(path: Path) -> pd.DataFrame:
     """Return a table's CSV; text that is missing is empty. Raises UserError when it is not what its record names."""
     with records.parsing(path):
-        frame = pd.read_csv(records.verified(path, path.with_suffix(".json")), dtype={"row": str})
+        frame = pd.read_csv(records.verified(path, path.with_suffix(".json")), dtype=TEXT)
         if missing := [column for column in REQUIRED if column not in frame]:
             raise ValueError(f"no column {missing[0]}")
-    return frame.fillna({"run": "", "class": "", "protocol": "", "verdict": "", "why": ""})
+    return frame.fillna({name: "" for name in TEXT if name != "row"})
 
 
 def keys(frame: pd.DataFrame) -> pd.Series:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from covidseg.base.errors import UserError, nearest
 from covidseg.plan import Plan
 from covidseg.tables import rows
@@ -23,5 +25,8 @@ def trace(plan: Plan, paper: str, name: str, row: str, metric: str) -> str:
         raise UserError(f"{path}: no column {metric!r}; {nearest(metric, frame.column.unique())}")
     cell = found.iloc[0]
     title = rows.titles(frame)[found.index[0]]
-    lines = [f"Table {name} of {paper}, {title}, {metric}: printed {cell.printed}, ours {cell.ours} ({cell.verdict})"]
+    printed = "" if pd.isna(cell.printed) else f"printed {cell.printed}, "
+    ours = "ours –" if pd.isna(cell.ours) else f"ours {cell.ours}"
+    verdict = f" ({cell.verdict})" if cell.verdict else ""
+    lines = [f"Table {name} of {paper}, {title}, {metric}: {printed}{ours}{verdict}"]
     return "\n".join([*lines, *table.origin(plan, cell)])

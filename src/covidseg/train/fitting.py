@@ -11,6 +11,7 @@ import torch
 
 from covidseg import nets
 from covidseg.base.files import write_text
+from covidseg.evaluate import rising
 from covidseg.nets import published
 from covidseg.train import codebooks, loop
 from covidseg.train.device import place, processor
@@ -59,5 +60,5 @@ def facts(fit: loop.Loop, start: float) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - start, 2),
         "slices_per_second": round(fit.slices / fit.seconds, 3) if fit.slices else None,
         "resumed": fit.resumed,
-        "notes": [*loop.notes(fit.feed, fit.val, fit.resume.notes), *collapsed],
+        "notes": [*loop.notes(fit.feed, fit.val, fit.resume.notes), *rising.note(fit.validations), *collapsed],
     }

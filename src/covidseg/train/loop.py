@@ -166,6 +166,11 @@ class Loop:
         return "".join(",".join(row) + "\n" for row in (self._header, *self.history))
 
     @property
+    def validations(self) -> list[float]:
+        """Return the validation DSC of each epoch that was validated, in order."""
+        return [float(row[-1]) for row in self.history if row[-1]]
+
+    @property
     def _header(self) -> list[str]:
         return ["epoch", "lr", *self.columns, "val_dsc"]
 

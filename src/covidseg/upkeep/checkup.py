@@ -14,6 +14,7 @@ from covidseg.base import records
 from covidseg.base.errors import UserError
 from covidseg.jobs import leases, record
 from covidseg.plan import Plan, handover
+from covidseg.tables.caption import still_rising
 from covidseg.upkeep import folders
 from covidseg.upkeep.inventory import problems
 from covidseg.upkeep.supplies import supplies
@@ -46,6 +47,7 @@ def examine(config: Path, thorough: bool = False) -> tuple[list[str], bool]:
         findings.append(
             (True, f"{config}: mode {plan.config.mode}, preset {plan.preset_name}, {len(plan.targets.runs())} runs")
         )
+        findings += [(True, line) for line in _epochs(plan)]
         findings += _places(plan)
         for paper, name, table in plan.targets.tables():
             findings += [(True, f"{paper}, table {name}: {doubt}") for doubt in table.doubts(plan)]
@@ -65,10 +67,23 @@ def _places(plan: Plan) -> Iterator[tuple[bool, str]]:
     yield from ((supply.possible, supply.words) for supply in supplies(plan))
 
 
+def _epochs(plan: Plan) -> Iterator[str]:
+    """Yield how many epochs the runs of each paper train, a line a paper."""
+    for paper in plan.config.papers:
+        found: dict[str, int] = {}
+        for run in (plan.run(run_id) for run_id in plan.targets.runs() if run_id.startswith(f"{paper}/")):
+            if words := run.epochs_in_words:
+                found[words] = found.get(words, 0) + 1
+        if found:
+            counts = (f"{words} ({number} run{'s' * (number > 1)})" for words, number in found.items())
+            yield f"{paper}: {', '.join(counts)}"
+
+
 def _results(plan: Plan, thorough: bool) -> Iterator[tuple[bool, str]]:
     jobs = [(run, *job) for run in plan.graph.all_runs() for job in plan.run(run).jobs]
     done = sum((plan.paths.job(*job) / record.RUN).is_file() for job in jobs)
     yield True, f"{done} of {len(jobs)} trainings are done"
+    yield from ((True, line) for line in still_rising(plan, [plan.run(run) for run in plan.graph.all_runs()]))
     for problem in problems(plan, thorough):
         yield False, f"{problem}; {records.REPAIR}"
 

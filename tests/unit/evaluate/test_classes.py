@@ -152,8 +152,8 @@ def test_numbers_are_kept_and_found_by_run_and_class(plan: Plan) -> None:
     }
     for cls, counted in (("ggo", "ggo"), ("average", "ggo, consolidation")):
         told = trace(plan, "two", "4", f"two:{cls}", "MAE").splitlines()
-        assert told[0].startswith(f"Table 4 of two, (S1) two, {cls}, MAE: printed ")
-        assert told[1] == f"mean of mae over 48 slices x 1 seeds x {counted}, protocol ssanet, in"
+        assert told[0].startswith(f"Table 4 of two, (S1) two, {cls}, MAE: ours 0.")  # nothing is printed there
+        assert told[1] == f"mean of mae over 48 slices x 1 seed x {counted}, protocol ssanet, in"
         assert f"fold 0 seed 0: {float(rows[cls]['ours']):.4f}" in told[4]
     with pytest.raises(UserError, match=r"3 rows are 'two'; name one: two:ggo, two:consolidation, two:average"):
         trace(plan, "two", "4", "two", "DSC")

@@ -72,8 +72,9 @@ def test_a_folder_of_masks_says_its_units(tmp_path: Path, monkeypatch: pytest.Mo
             nib.save(image, tmp_path / folder / f"{name}.nii.gz")
     said = steps.score_folders("scans", tmp_path / "truth", tmp_path / "pred", tmp_path / "out")
     assert said.splitlines()[0] == (
-        "over 2 scans: Dice 0.4000  HD95 2.0 mm (median, quartiles 2.0 to 2.0, 1 of 2)  Missed 1 of 2  "
-        "Invented 0 of 2  Volume error 0.1 ml"
+        "over 2 scans: Dice 0.4000 (mean)  HD95 2.0 mm (median, quartiles 2.0 to 2.0, 1 of 2)  Missed 1 of 2  "
+        "Invented 0 of 2  Volume error 0.1 ml (mean)"
     )
     said = steps.score_folders("standard", tmp_path / "truth", tmp_path / "pred", tmp_path / "out")
     assert said.startswith("mean over 4 slices: Dice 0.4000  ")
+    assert said.splitlines()[0].endswith("  missed 2, invented 0 of 4")  # b has two slices; their HD95 is a diagonal

@@ -34,10 +34,10 @@ def test_without_a_lesion_there_is_nothing_to_choose() -> None:
 
 
 def test_a_slice_counts_all_its_classes() -> None:
-    # GGO: 2 of 3 pixels found, Dice 0.8; consolidation: neither there nor found, Dice 1.
+    # GGO: 2 of 3 pixels found, Dice 0.8; consolidation is neither there nor found and does not count.
     parts = [slice_("a/0", [1, 1, 1, 0], [1, 1, 0, 0], "ggo"), slice_("a/0", [0] * 4, [0] * 4, "consolidation")]
     found = scored(parts)["a/0"]
-    assert (found.case, found.area, found.dice) == ("a", 3, 0.9)
+    assert (found.case, found.area, found.dice) == ("a", 3, 0.8)
     assert by_slice([*parts, slice_("b/0", [1], [1])], ["a/0"]) == {"a/0": parts}
 
 
@@ -66,3 +66,12 @@ def test_a_row_has_each_methods_mask_and_dice_and_the_truth_last() -> None:
     assert row.panels["M2"].masks[0][1].tolist() == [[True, False, False, False]]
     assert row.panels[TRUTH].masks[0][1].tolist() == [[True, True, False, False]]
     assert row.box == (0, 1, 1, 2)
+
+
+def test_an_absent_class_lends_a_panel_nothing() -> None:
+    """GGO of two pixels is missed, consolidation is absent and found absent: Dice 0, not half of what nobody misses."""
+    missed = [slice_("a/0", [1, 1, 0], [0, 0, 0], "ggo"), slice_("a/0", [0, 0, 0], [0, 0, 0], "consolidation")]
+    invented = [slice_("a/0", [1, 1, 0], [1, 1, 0], "ggo"), slice_("a/0", [0, 0, 0], [0, 0, 1], "consolidation")]
+    row = row_of("a/0", np.zeros((1, 3), np.uint8), {"missed": missed, "invented": invented, "none": missed[1:]})
+    notes = [panel.note for panel in row.panels.values()]
+    assert notes == ["Dice 0.00", "Dice 0.50", "nothing there, nothing found", ""]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from covidseg.data.anatomy import is_lesion
 from covidseg.data.orientation import to_store
 from covidseg.data.tensors import Window
 from covidseg.inference.done import Done
@@ -55,6 +56,24 @@ def test_what_cannot_be_known_is_empty_and_says_why(lung, spacing, why):
 def test_lung_is_no_lesion():
     row = volumes(np.array([[[1, 2]]], np.uint8), None, None, (10.0, 10.0, 10.0), ["lung", "infection"])
     assert (row["ml_lung"], row["ml_infection"], row["lesion_ml"]) == (1.0, 1.0, 1.0)
+
+
+def test_where_no_class_is_a_lesion_nothing_is_said_of_lesions():
+    found, truth = np.array([[[1, 2]]], np.uint8), np.array([[[1, 1]]], np.uint8)
+    assert volumes(found, None, truth, (10.0, 10.0, 10.0), ["left lung", "right lung"]) == {
+        "ml_left lung": 1.0,
+        "ml_right lung": 1.0,
+        "true_ml_left lung": 2.0,
+        "true_ml_right lung": 0.0,
+        "empty_because": "",
+    }
+
+
+def test_which_labels_are_lesions():
+    body = ("lung", "Lungs", "left_lung", "LeftLung", "lung_upper_lobe_right", "trachea", "heart")
+    assert [name for name in body if is_lesion(name)] == []
+    lesions = ("infection", "lung_nodule", "lung tumor", "label1", "3", "LungOpacity", "pleural effusion")
+    assert [name for name in lesions if not is_lesion(name)] == []
 
 
 @pytest.mark.parametrize("axcodes", ["LPS", "RAS", "RIP", "SAL"])

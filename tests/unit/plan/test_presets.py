@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from covidseg.base.errors import UserError
@@ -13,6 +14,7 @@ from covidseg.plan import Plan
 from covidseg.plan.resolve import scale
 from covidseg.schema import Preset, RunSpec
 from tests.conftest import ROOT, edit
+from tests.unit.data.small import write_nifti
 
 SPEC: dict[str, Any] = {
     "dataset": "mine",
@@ -22,6 +24,19 @@ SPEC: dict[str, Any] = {
     "losses": {"dice": {}, "cross_entropy": {"from_epoch": 167}},
     "train": {"epochs": 667, "optimizer": {"lr": 0.01, "step": 60, "restart": {"epoch": 334, "lr": 0.002}}},
 }
+
+OWN = """\
+paper: {{title: Mine}}
+dataset: {{folder: {folder}}}
+defaults:
+  input: {{size: 256}}
+  net: {{name: ssanet}}
+  losses: {{dice: {{}}}}
+  train: {{epochs: 25, optimizer: {{lr: 0.002, step: 20}}}}
+runs: {{ours: {{}}}}
+tables:
+  "1": {{caption: Mine, protocol: scans, metrics: {{Dice: dice}}, rows: [{{label: Ours, run: ours}}]}}
+"""
 
 
 @pytest.fixture
@@ -77,6 +92,29 @@ def test_a_restart_that_no_longer_fits_is_left_out_and_said() -> None:
     spec, changes = scaled(most_epochs=1)
     assert spec.train.optimizer.restart is None
     assert changes[-1] == "train.optimizer.restart left out"
+
+
+def test_a_users_own_epochs_are_taken_as_written(project: Path) -> None:
+    """Of scans of one's own a preset scales the images and the network, never how long and how fast it learns."""
+    scans = project / "scans"
+    for name in "ab":
+        write_nifti(scans / f"imagesTr/{name}.nii.gz", np.zeros((8, 8, 2), np.int16))
+        write_nifti(scans / f"labelsTr/{name}.nii.gz", np.ones((8, 8, 2), np.uint8))
+    (scans / "dataset.json").write_text('{"labels": {"background": 0, "lesion": 1}}')
+    paper = project / "workflow/papers/mine.yaml"
+    paper.write_text(OWN.format(folder=scans))
+    plan = Plan.load({"mode": "paper", "papers": ["mine", "ssanet"], "preset": "cpu"})
+    run = plan.run("mine/ours")
+    assert (run.spec.train.epochs, run.spec.train.optimizer.step, run.spec.train.optimizer.lr) == (25, 20, 0.002)
+    assert (run.spec.train.slices_per_epoch, run.spec.train.validate_every) == (0, 1)
+    assert (run.spec.input.size, run.spec.net["width"]) == (128, 0.5)
+    assert (run.epochs_in_words, plan.run("ssanet/m4").epochs_in_words) == ("25 epochs", "30 epochs instead of 150")
+    assert plan.resolver.length(run) == "25 epochs; preset cpu changes input.size 256 to 128, net.width 1 to 0.5, " + (
+        "train.batch 2 to 4"
+    )
+    edit(paper, "defaults:\n", "presets: {cpu: {epochs: 0.2}}\ndefaults:\n")  # unless the user says so
+    run = Plan.load({"mode": "paper", "papers": ["mine"], "preset": "cpu"}).run("mine/ours")
+    assert (run.spec.train.epochs, run.epochs_in_words) == (5, "5 epochs instead of 25")
 
 
 def test_a_paper_may_scale_itself_under_a_preset(project: Path) -> None:

@@ -59,6 +59,7 @@ def test_show_prints_the_board_and_a_table_only_when_asked(tmp_path: Path, capsy
     terminal.show(plan, "ssanet/3")
     text = capsys.readouterr().out
     assert "ssanet, table 3" in text
+    assert "printed / ours; mean over test slices" in " ".join(text.split())
     assert "c0" not in text
     terminal.show(plan, "ssanet")
     assert "c0" in capsys.readouterr().out

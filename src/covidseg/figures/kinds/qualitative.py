@@ -34,7 +34,7 @@ class Group(Strict):
     pick: Literal["differ", "small"] = Field(
         "differ",
         exclude_if=lambda pick: pick == "differ",
-        description="Which slices: those on which the methods differ most, or those with the smallest lesion.",
+        description="Which slices: those on which the methods differ most, or those with the smallest true area.",
     )
 
     @model_validator(mode="after")
@@ -111,7 +111,7 @@ class QualitativeFigure(Figure):
         return [
             f"Data: {'; '.join(data)}",
             f"Slices: {'; then '.join(dict.fromkeys(SMALL if g.pick == 'small' else RULE for g in self.groups))}",
-            "Dice is a slice's mean over its classes, 1 for one neither there nor found",
+            "Dice: of a slice, the mean over its classes; one that is neither there nor found is left out of it",
             "The box marks the largest region where the methods disagree",
             *(f"{heading}: {shown.map} of {shown.run}, dark 0, bright 1" for heading, shown in maps.items()),
             *(["Bars: each class's share of the slice"] if self.shares else []),
