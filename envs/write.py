@@ -18,24 +18,32 @@ dependencies:
 """
 
 
-def main() -> None:
-    """Export the lock's pins for this platform and lay them out as two conda environments."""
+def files() -> dict[str, str]:
+    """Return name -> text of both files: the lock's pins for this platform, laid out as conda environments."""
     uv = Path(sys.executable).parent / "uv"
     options = ["--frozen", "--no-hashes", "--no-dev", "--no-emit-project", "--no-annotate", "--no-header", "--quiet"]
     command = [str(uv), "export", "--extra", "pipeline", *options]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(command, capture_output=True, text=True, check=True, cwd=HERE.parent).stdout
     pins = [line.strip() for line in text.splitlines() if line.strip()]
     pins = [pin for pin in pins if "sys_platform == 'win32'" not in pin and "sys_platform == 'darwin'" not in pin]
     cpu = [pin for pin in pins if not GPU_ONLY.match(pin) and not pin.startswith("torch==")]
     torch = next(pin for pin in pins if pin.startswith("torch==")).split(" ")[0].removeprefix("torch==")
-    _write("cpu", "No GPU: PyTorch's CPU build, from conda-forge.", [f"pytorch-cpu={torch}"], cpu)
-    _write("cuda", "One or more NVIDIA GPUs: PyTorch's CUDA build.", [], pins)
+    return {
+        "cpu.yaml": _text("No GPU: PyTorch's CPU build, from conda-forge.", [f"pytorch-cpu={torch}"], cpu),
+        "cuda.yaml": _text("One or more NVIDIA GPUs: PyTorch's CUDA build.", [], pins),
+    }
 
 
-def _write(name: str, about: str, conda: list[str], pip: list[str]) -> None:
+def _text(about: str, conda: list[str], pip: list[str]) -> str:
     lines = [f"  - {pin}" for pin in [*conda, "pip"]] + ["  - pip:"]
     lines += [f'      - "{pin.split(" ;")[0].split(";")[0].strip()}"' for pin in pip]
-    (HERE / f"{name}.yaml").write_text(HEAD.format(about=about) + "\n".join(lines) + "\n")
+    return HEAD.format(about=about) + "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Write both files."""
+    for name, text in files().items():
+        (HERE / name).write_text(text)
 
 
 if __name__ == "__main__":
