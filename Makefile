@@ -11,7 +11,8 @@ BIN := .venv/bin
 setup: .venv/.ready
 
 # torch first and by itself: pip takes a CPU wheel where it is configured for one, the CUDA build elsewhere.
-# Everything else comes from uv.lock, hash-checked. The stamp is written last, so an interrupted set-up starts again.
+# Everything else comes from uv.lock, hash-checked, and is compiled once here: where PYTHONDONTWRITEBYTECODE is set, each of the
+# demo's hundreds of processes would compile it again. The stamp is written last, so an interrupted set-up starts again.
 .venv/.ready: pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 		{ echo "covidseg needs Python 3.11; name one with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -19,8 +20,9 @@ setup: .venv/.ready
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.8 "torch==2.13.0" numpy==2.4.6
 	@$(BIN)/uv export --quiet --frozen --prune torch --no-emit-project --extra pipeline -o .venv/requirements.txt
-	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes --no-deps -r .venv/requirements.txt
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode --require-hashes --no-deps -r .venv/requirements.txt
 	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps -e .
+	@$(BIN)/python -m compileall -q src
 	@touch $@
 
 demo: setup
