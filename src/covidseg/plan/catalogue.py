@@ -9,8 +9,7 @@ from pathlib import Path
 from covidseg import lungs as lung_masks
 from covidseg.base.errors import UserError, nearest
 from covidseg.base.files import need
-from covidseg.data import splits
-from covidseg.data.importers import IMPORTERS
+from covidseg.data import importers, splits
 from covidseg.evaluate.score import check_measures
 from covidseg.plan.names import SUPPORT, WORKFLOW, check_known, file_of, stems
 from covidseg.plan.settings import Settings
@@ -35,10 +34,8 @@ class Catalogue:
     def dataset(self, name: str) -> Dataset:
         """Return a data set's description, as the mode reads it: phantoms are cropped to the phantom's size."""
         path, dataset = self.described(name)
-        if dataset.importer not in IMPORTERS:
-            raise UserError(
-                f"{path}: importer: unknown name {dataset.importer!r}; {nearest(dataset.importer, IMPORTERS)}"
-            )
+        if dataset.importer not in (legal := importers.names()):
+            raise UserError(f"{path}: importer: unknown name {dataset.importer!r}; {nearest(dataset.importer, legal)}")
         if dataset.importer == "folder" and dataset.folder is None:
             raise UserError(f"{path}: folder: missing; name the folder with imagesTr, labelsTr and dataset.json")
         check_known([dataset.keep], ["all", "lesion", *dataset.classes, *dataset.unions], f"{path}: keep")

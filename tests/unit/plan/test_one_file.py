@@ -1,11 +1,10 @@
-"""A network, a loss: one new file in a folder, and planning, checks, building and counting know it."""
+"""A network, a loss: one new file in a folder, and planning, checks, building and counting know it.
+
+That each kind of thing costs one file is counted in tests/workflow/test_one_file.py.
+"""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -85,59 +84,3 @@ def test_a_loss_that_needs_every_label_is_refused_where_some_lack(folder: Path) 
         "mine.losses.absolute: cannot ignore the pixels to which train.method gives no label; legal: cross_entropy, di"
     )
     losses.check({"cross_entropy": {}, "dice": {}}, "mine", unlabelled=True)
-
-
-METHOD = '''
-from typing import Any, ClassVar, Literal
-
-from covidseg.schema.base import Positive
-from covidseg.schema.training import Training
-
-
-class OneEpoch(Training):
-    """Trains once over the slices."""
-
-    method: Literal["one_epoch"]
-    often: Positive = 1
-
-    @property
-    def leaves_unlabelled(self) -> bool:
-        return True
-
-
-def train(job: Any, progress: Any) -> dict[str, Any]:
-    return {}
-'''
-ASKED = """
-from covidseg import train
-from covidseg.base.errors import UserError
-from covidseg.plan import Plan
-from covidseg.schema import RunSpec, json_schemas, parse
-
-spec = Plan.load({"mode": "paper", "preset": "full"}).run("ssanet/unet").spec.model_dump()
-mine = spec | {"train": {"method": "one_epoch", "epochs": 2, "often": 3}}
-settings = parse(RunSpec, mine, "mine").train
-print(type(settings).__name__, settings.often, settings.epochs, settings.leaves_unlabelled)
-print("one_epoch" in json_schemas()["paper.json"] or "OneEpoch" in str(RunSpec.model_json_schema()))
-try:
-    parse(RunSpec, spec | {"train": {"method": "one_epoc"}}, "mine")
-except UserError as e:
-    print(e)
-"""
-
-
-def test_a_training_method_is_one_file(tmp_path: Path) -> None:
-    """In a copy of the package, as its settings are read when the schema is imported."""
-    root = Path(__file__).parents[3]
-    shutil.copytree(root / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "src/covidseg/train/methods/one_epoch.py").write_text(METHOD)
-    (tmp_path / "workflow").symlink_to(root / "workflow")
-    environment = os.environ | {"PYTHONPATH": str(tmp_path / "src")}
-    said = subprocess.run(
-        [sys.executable, "-c", ASKED], cwd=tmp_path, env=environment, text=True, capture_output=True, check=True
-    ).stdout
-    assert said.splitlines() == [
-        "OneEpoch 3 2 True",
-        "True",
-        "mine: train.method: unknown value 'one_epoc'; did you mean 'one_epoch'?",
-    ]
