@@ -32,7 +32,7 @@ def test_every_value_to_fill_in_is_explained() -> None:
 
 def test_the_lock_holds_the_plugin_for_the_extra_only() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["optional-dependencies"]["slurm"] == ["snakemake-executor-plugin-slurm==2.8.0"]
+    assert project["optional-dependencies"]["slurm"] == ["snakemake-executor-plugin-slurm>=2.8,<3"]
     packages = {package["name"]: package for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]}
     assert packages["snakemake-executor-plugin-slurm"]["version"] == "2.8.0"
     needed = [dependency["name"] for dependency in packages["covidseg"]["dependencies"]]
