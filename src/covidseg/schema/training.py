@@ -36,6 +36,16 @@ class Optimizer(Strict):
     )
 
 
+class Augment(Strict):
+    """Random changes of each training slice, drawn anew each time that it is learned."""
+
+    rotate: Finite = Field(0.0, ge=0, le=180, description="Turned by at most so many degrees.")
+    scale: Finite = Field(0.0, ge=0, lt=1, description="Larger or smaller by at most this share.")
+    shift: Finite = Field(0.0, ge=0, lt=1, description="Moved by at most this share of the side.")
+    mirror: bool = Field(False, description="Left and right exchanged in half of the slices.")
+    intensity: Finite = Field(0.0, ge=0, lt=1, description="Contrast and gamma of the CT, by at most this share.")
+
+
 class Pool(Strict):
     """The slices without labels that a semi-supervised method draws from.
 
@@ -72,6 +82,9 @@ class Training(Strict):
     optimizer: Optimizer = Optimizer()
     validate_every: Positive = 1
     slices_per_epoch: Count = Field(0, description="At most so many, drawn anew each epoch; 0: all.")
+    augment: Augment | None = Field(
+        None, exclude_if=lambda augment: augment is None, description="Absent: slices are learned as they are."
+    )
 
     @property
     def stages(self) -> list[str]:

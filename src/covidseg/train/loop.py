@@ -16,6 +16,7 @@ from covidseg import losses
 from covidseg.base.errors import UserError
 from covidseg.losses.targets import channels, label_map, labelled
 from covidseg.schema import RunSpec
+from covidseg.train.augment import augmented
 from covidseg.train.device import autocast
 from covidseg.train.job import Job, Progress
 from covidseg.train.loader import Rows, SliceLoader, evaluation_batch, in_batches
@@ -123,6 +124,8 @@ class Loop:
 
     def _step(self, x: Tensor, target: Tensor, *more: Tensor) -> None:
         """Learn one batch at each scale, and update the parameters when enough batches came together."""
+        if self.settings.augment is not None:
+            x, target = augmented(x, target, self.settings.augment)
         for scale in self.settings.scales:
             found = self._backward(*at_scale(x, target, scale), *more)
             values = torch.stack([found[name].detach() for name in self.active(self.epoch)])

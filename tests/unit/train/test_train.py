@@ -92,6 +92,16 @@ def test_killed_anywhere_it_ends_in_the_same_bytes(
     assert contents(tmp_path) == contents(undisturbed[0])
 
 
+def test_slices_are_changed_in_the_same_way_each_time(
+    data: Path, tmp_path: Path, undisturbed: tuple[Path, dict[str, Any]]
+) -> None:
+    asked = blobs.SPEC["train"] | {"augment": {"rotate": 10, "scale": 0.1, "mirror": True, "intensity": 0.1}}
+    for name in ("one", "other"):
+        run(blobs.job(data, tmp_path / name, train=asked), blobs.quiet)
+    assert contents(tmp_path / "one") == contents(tmp_path / "other")
+    assert contents(tmp_path / "one")["model.safetensors"] != contents(undisturbed[0])["model.safetensors"]
+
+
 @pytest.mark.parametrize("how", ["other spec", "damaged"])
 def test_a_useless_resume_state_is_ignored_and_said(
     how: str, data: Path, tmp_path: Path, undisturbed: tuple[Path, dict[str, Any]]
