@@ -347,6 +347,23 @@ def repair(
 
 
 @app.command()
+def clean(
+    context: typer.Context,
+    places: Annotated[list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="Only what lies in these.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only list what would be removed.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Remove nothing; fail where there is any.")] = False,
+) -> None:
+    """Remove results whose source is gone: runs that no paper file names, masks of deleted scans, old presets' tables.
+
+    Only files that our own records list go, and none that was changed since. Downloaded data stay.
+    """
+    from covidseg import steps
+
+    if steps.clean(_plan(context), places or [], dry_run or check) and check:
+        _fail("remove it: run covidseg clean")
+
+
+@app.command()
 def adopt(context: typer.Context) -> None:
     """After dvc pull: make Snakemake accept what is there, where it was made from today's rows."""
     from covidseg import steps

@@ -413,6 +413,16 @@ def repair(plan: Plan, dry_run: bool, options: list[str]) -> int:
     return repairing.repair(plan, dry_run, options, _say)
 
 
+def clean(plan: Plan, places: list[Path], dry_run: bool) -> int:
+    """Remove results whose source is gone, of some folders or of all; return how much there was."""
+    from covidseg.upkeep import clean as cleaning
+    from covidseg.upkeep import orphans
+
+    if not dry_run and any(map(orphans.alive, orphans.notes())):
+        raise UserError("a snakemake works here; clean when it has ended")
+    return cleaning.clean(plan, places, dry_run, _say)
+
+
 def adopt(plan: Plan) -> str:
     """Make Snakemake accept pulled results that were made from today's rows."""
     from covidseg.upkeep import checkup

@@ -15,7 +15,7 @@ from tests.conftest import ROOT, Project
 FORMATS = ("csv", "md", "tex", "html", "json")
 VERBS = (
     *["fetch", "import", "lungs", "tensors", "split", "leaks", "train", "stage", "score", "masks"],
-    *["table", "figure", "claims", "report", "show", "trace", "params", "doctor", "adopt", "resume"],
+    *["table", "figure", "claims", "report", "show", "trace", "params", "doctor", "clean", "adopt", "resume"],
 )
 
 

@@ -35,9 +35,9 @@ _known: dict[tuple[int, ...], str] = {}
 def write(path: Path, made: Iterable[Path] = (), **facts: Any) -> None:
     """Write a step's record: ``facts``, and the sha256 of each file it ``made``, in the record's folder or below it.
 
-    Equal data give equal bytes.
+    Files whose hashes are known already may stand in the fact ``sha256``. Equal data give equal bytes.
     """
-    hashes = {file.relative_to(path.parent).as_posix(): files.sha256(file) for file in made}
+    hashes = facts.pop(LIST, {}) | {file.relative_to(path.parent).as_posix(): files.sha256(file) for file in made}
     value = json.loads(json.dumps({**facts, LIST: hashes}))
     files.write_json(path, value | {OWN: _own(value)})
 

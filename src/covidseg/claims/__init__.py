@@ -26,7 +26,7 @@ def write(plan: Plan, paper: str) -> None:
     write_text(plan.paths.claims(paper, "md"), markdown(caption, found))
     write_text(plan.paths.claims(paper, "html"), html(caption, found))
     made = [plan.paths.claims(paper, suffix) for suffix in ("csv", "md", "html")]
-    records.write(plan.paths.claims(paper, "json"), made, paper=paper)
+    records.write(plan.paths.claims(paper, "json"), made, paper=paper, preset=plan.preset_name)
 
 
 def caption_of(plan: Plan, paper: str) -> str:

@@ -21,7 +21,7 @@ def write(plan: Plan, paper: str, name: str) -> None:
     for suffix in ("png", "pdf"):
         save(drawing, plan.paths.figure(paper, name, suffix))
     made = [plan.paths.figure(paper, name, suffix) for suffix in ("png", "pdf")]
-    records.write(plan.paths.figure(paper, name, "json"), made, paper=paper, figure=name)
+    records.write(plan.paths.figure(paper, name, "json"), made, paper=paper, figure=name, preset=plan.preset_name)
 
 
 def caption_of(plan: Plan, paper: str, name: str) -> str:

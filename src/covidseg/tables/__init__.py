@@ -42,4 +42,5 @@ def write(plan: Plan, paper: str, name: str) -> None:
     write_text(path("md"), markdown(caption, main, panel))
     write_text(path("tex"), latex(caption, f"{paper}-{name}", main))
     write_text(path("html"), html(caption, main, panel))
-    records.write(path("json"), map(path, ("csv", "md", "tex", "html")), paper=paper, table=name)
+    made = map(path, ("csv", "md", "tex", "html"))
+    records.write(path("json"), made, paper=paper, table=name, preset=plan.preset_name)

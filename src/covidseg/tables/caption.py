@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from covidseg.base import records
+from covidseg.base.errors import UserError
 from covidseg.base.files import need
 from covidseg.evaluate.rising import RISING
 from covidseg.jobs import record
@@ -68,16 +70,20 @@ def summaries(table: ResultTable, protocol: Protocol) -> list[str]:
 
 
 def still_rising(plan: Plan, runs: list[Run]) -> list[str]:
-    """Return a sentence on the finished trainings of runs that ended while their validation was still rising."""
-    found, total = [], 0
+    """Return a sentence on the finished trainings of runs that ended while their validation was still rising.
+
+    Nothing is said of a training whose record is missing or damaged.
+    """
+    rose: dict[str, list[bool]] = {}
     for run in runs:
-        paths = [path for job in run.jobs if (path := plan.paths.job(run.id, *job) / record.RUN).is_file()]
-        rose = sum(any(note.startswith(RISING) for note in record.read(path).get("notes", [])) for path in paths)
-        total += len(paths)
-        found += [(run.id, rose)] if rose else []
-    count = sum(rose for _, rose in found)
-    names = ", ".join(name for name, _ in found)
-    return [f"{RISING.capitalize()} in {count} of {total} trainings ({names}): they were too short"] if found else []
+        for job in run.jobs:
+            with contextlib.suppress(UserError):
+                notes = record.read(plan.paths.job(run.id, *job) / record.RUN).get("notes", [])
+                rose.setdefault(run.id, []).append(any(note.startswith(RISING) for note in notes))
+    names = [name for name, found in rose.items() if any(found)]
+    count, total = (sum(map(how, rose.values())) for how in (sum, len))
+    said = f"{RISING.capitalize()} in {count} of {total} trainings ({', '.join(names)}): they were too short"
+    return [said] if names else []
 
 
 def leak_finding(plan: Plan, dataset: str, split: str) -> str:

@@ -13,8 +13,9 @@ def augmented(x: Tensor, target: Tensor, asked: Augment) -> tuple[Tensor, Tensor
     """Return input (N, C, H, W) in 0..1 and target (N, H, W) after one random change of each slice.
 
     All channels and the target move together: the input bilinear, labels by the nearest pixel, both continued beyond
-    the edge; a label of the whole slice (N, 1, 1) stays. Contrast and gamma change the first channel, the CT, and leave 0 at 0, which is what lies outside a mask.
-    Numbers are drawn by torch's generator of the host, so that a killed training draws them again.
+    the edge; a label of the whole slice (N, 1, 1) stays. Contrast and gamma change the first channel, the CT, and leave
+    0 at 0, which is what lies outside a mask. Numbers are drawn by torch's generator of the host, so that a killed
+    training draws them again.
     """
     grid = F.affine_grid(_moves(len(x), asked), [len(x), 1, *x.shape[2:]], align_corners=False).to(x.device)
     gain, gamma = (1 + asked.intensity * _draw(len(x), 2)).to(x.device).unbind(1)

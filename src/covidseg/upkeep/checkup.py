@@ -16,6 +16,7 @@ from covidseg.jobs import leases, record
 from covidseg.plan import Plan, handover
 from covidseg.tables.caption import still_rising
 from covidseg.upkeep import folders
+from covidseg.upkeep.clean import REMEDY, stale
 from covidseg.upkeep.inventory import problems
 from covidseg.upkeep.supplies import supplies
 
@@ -84,6 +85,7 @@ def _results(plan: Plan, thorough: bool) -> Iterator[tuple[bool, str]]:
     done = sum((plan.paths.job(*job) / record.RUN).is_file() for job in jobs)
     yield True, f"{done} of {len(jobs)} trainings are done"
     yield from ((True, line) for line in still_rising(plan, [plan.run(run) for run in plan.graph.all_runs()]))
+    yield from ((True, f"{one}; {REMEDY}") for one in stale(plan))
     for problem in problems(plan, thorough):
         yield False, f"{problem}; {records.REPAIR}"
 

@@ -11,11 +11,12 @@ from covidseg.base import records
 from covidseg.base.errors import UserError
 from covidseg.plan import Plan
 from covidseg.tables import results, rows
-from covidseg.tables.caption import differences
+from covidseg.tables.caption import differences, still_rising
 from covidseg.tables.cell import DIFFERS, EQUAL, INSIDE, NOT_COMPARABLE, NOT_FOUND, OUTSIDE, Cell, judge
 from covidseg.tables.kinds.results import Line, ResultTable
 from covidseg.tables.layout import grid, latex, markdown, number
 from covidseg.tables.results import _cell
+from tests.records import write_record
 
 ABOUT = {"row": "(M1) a_b", "run": "p/m1", "cls": "infection", "protocol": "ssanet", "column": "DSC", "digits": 4}
 ABOUT |= {"printed_sd": None}
@@ -247,3 +248,17 @@ def test_names_that_look_like_nothing_stay_names() -> None:
     assert frame.dsc[:3].tolist() == [0.5, 1.5, 2.5]
     assert frame.dsc.isna().tolist() == [False] * 7 + [True] * 2
     assert frame["class"].tolist() == ["1"] * 7 + ["", "2"]
+
+
+def test_trainings_that_ended_too_early_are_named(tmp_path: Path) -> None:
+    plan = Plan.load({"results": str(tmp_path)})
+    runs = [plan.run("ssanet/m1"), plan.run("ssanet/m2")]
+    assert still_rising(plan, runs) == []
+    for run, notes in zip(
+        runs, ([], ["validation was still rising at the end (DSC +0.030 in the last fifth)"]), strict=True
+    ):
+        for job in run.jobs:
+            write_record(plan.paths.job(run.id, *job) / "run.json", {"spec_hash": run.hash, "notes": notes})
+    assert still_rising(plan, runs) == [
+        "Validation was still rising at the end in 2 of 4 trainings (ssanet/m2): they were too short"
+    ]
