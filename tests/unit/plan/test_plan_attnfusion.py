@@ -54,6 +54,12 @@ def test_every_row_has_its_chain() -> None:
     assert (behind("full"), behind("cls")) == ([], [])
 
 
+def test_a_preset_moves_the_first_epoch_whose_maps_count_with_the_epochs() -> None:
+    """60 epochs with maps from the 10th on are 12 from the 2nd on, at a fifth."""
+    train: Any = load(preset="cpu").run("attnfusion/cls-resnet50").spec.train
+    assert (train.epochs, train.from_epoch) == (12, 2)
+
+
 def test_parameters_of_the_ablation() -> None:
     plan = load()
     runs = {name: plan.run(f"attnfusion/{name}").spec.net for name in ("baseline", "fe", "fe-rc", "aspp", "full")}

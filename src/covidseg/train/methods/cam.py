@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from covidseg.schema.base import Finite, Positive, RunId, Saliency
 from covidseg.schema.references import MODEL, Refers
@@ -31,6 +31,7 @@ def _same_maps(own: Any, other: Any) -> str:
 class Cam(Training):
     """A classifier whose attention maps, accumulated over its epochs, become labels of the training slices."""
 
+    EPOCHS: ClassVar[tuple[str, ...]] = ("epochs", "from_epoch")
     WRITES: ClassVar[tuple[str, ...]] = (MODEL, "maps.h5", "labels.h5")
     ONE_CLASS: ClassVar[bool] = True
     LABELS_ONLY: ClassVar[bool] = True
@@ -46,6 +47,13 @@ class Cam(Training):
         None, description="A run whose maps are taken over: only how they become labels differs."
     )
     snapshots: Positive = Field(3, description="Epochs whose own maps are kept, for figures.")
+
+    @field_validator("from_epoch")
+    @classmethod
+    def _within(cls, value: int, given: ValidationInfo) -> int:
+        if value > given.data.get("epochs", value):
+            raise ValueError(f"must not be above train.epochs, {given.data['epochs']}, or no map counts")
+        return value
 
 
 def train(job: Job, progress: Progress) -> dict[str, Any]:
