@@ -131,7 +131,7 @@ def tensors(plan: Plan, name: str, size: int) -> None:
 def split(plan: Plan, name: str) -> None:
     """Make a split by its rule, from the labelled cases that training can use."""
     from covidseg.data import splits
-    from covidseg.data.canonical import kept, read_table
+    from covidseg.data.canonical import IMAGE_LABEL, kept, read_table
 
     made = plan.catalogue.made_split(name)
     if made is None:
@@ -142,11 +142,12 @@ def split(plan: Plan, name: str) -> None:
     cases: dict[tuple[str, str, str], bool] = {}
     shown: dict[str, set[str]] = {}
     for row in read_table(folder / "slices.csv"):
-        if row[labelled] is not None and kept(row, dataset):
+        if (row[labelled] is not None or row.get(IMAGE_LABEL)) and kept(row, dataset):
             cases[row["case"], row["patient"], row["role"]] = True
             shown.setdefault(row["case"], set()).update(name for name in dataset.classes if row[f"px_{name}"])
     lacking = {case for case, classes in shown.items() if len(classes) < len(dataset.classes)}
-    found = splits.make(made[1], cases, plan.paths.split(name), lacking)
+    # pixels that nobody drew can choose no epoch
+    found = splits.make(made[1], cases, plan.paths.split(name), lacking, validate=not dataset.image_labels)
     splits.write(found, f"Made by covidseg split {name}. Copied to workflow/splits it stays when scans are added.")
     records.write(found.path.with_suffix(".json"), [found.path], split=name)
     _say(f"{name}: {len(found.folds)} folds in {found.path}")

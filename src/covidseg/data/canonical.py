@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from covidseg.base import files, records
 from covidseg.base.errors import UserError
+from covidseg.base.labels import UNLABELLED
 from covidseg.data.full import hdf5
 from covidseg.schema import Dataset
 
@@ -28,6 +29,7 @@ LONGEST_NAME = 200  # bytes; file systems take 255, and prefixes and suffixes ar
 HU_BELOW = -200  # a volume that reaches below holds raw HU: windowed data start at 0 (spec C-1)
 UNKNOWN = (float("nan"),) * 3
 RECORD = "import.json"
+IMAGE_LABEL = "image_label"  # column: 1 where an image shows the lesion and nobody drew it, 0 where it does not
 COLUMNS = ["slice", "case", "patient", "position", "role", "height", "width", "dz", "dy", "dx"]
 
 
@@ -99,8 +101,8 @@ def write(cases: Iterable[Case], dataset: Dataset, out: Path) -> None:
             store.check()
         if not rows and not (dataset.sources and all(source.optional for source in dataset.sources)):
             raise UserError(f"{dataset.title}: no cases found; check the data set's raw folder")
-    day = ["day"] if any("day" in row for row in rows) else []
-    write_table(out / "slices.csv", COLUMNS + day + _pixel_columns(rows, dataset), rows)
+    more = [name for name in ("day", IMAGE_LABEL) if any(name in row for row in rows)]
+    write_table(out / "slices.csv", COLUMNS + more + _pixel_columns(rows, dataset), rows)
     records.write(out / RECORD, [out / "slices.h5", out / "slices.csv"], dataset=out.name)
 
 
@@ -122,7 +124,7 @@ def _check(case: Case, dataset: Dataset) -> None:
         if mask is not None and mask.shape != case.image.shape:
             raise UserError(f"{case.name}: {kind} of shape {mask.shape} for an image of shape {case.image.shape}")
     if case.label is not None:
-        legal = {0, *dataset.classes.values()}
+        legal = {0, *dataset.classes.values(), *([UNLABELLED] if dataset.image_labels else [])}
         unknown = sorted(set(np.flatnonzero(np.bincount(case.label.ravel())).tolist()) - legal)
         if unknown:
             raise UserError(f"{case.name}: label values {unknown} are not in the map {dataset.classes}")
@@ -165,7 +167,10 @@ def _add(store: Any, case: Case, dataset: Dataset) -> list[dict[str, Any]]:
         }
         if case.label is not None:
             counts = np.bincount(case.label[position].ravel(), minlength=256)
-            row |= {f"px_{name}": int(counts[value]) for name, value in dataset.classes.items()}
+            unknown = dataset.image_labels and counts[UNLABELLED]
+            row |= {f"px_{name}": "" if unknown else int(counts[value]) for name, value in dataset.classes.items()}
+            if dataset.image_labels:
+                row[IMAGE_LABEL] = int(bool(unknown))
         if case.lung is not None:
             row[lung_column(dataset)] = int(np.count_nonzero(case.lung[position]))
         rows.append(row)
@@ -205,7 +210,7 @@ def kept(row: Mapping[str, Any], dataset: Dataset) -> bool:
     return not counts or None in counts or any(counts)
 
 
-_NUMBERS = {"index", "position", "day", "native_height", "native_width", "top", "left", "height", "width"}
+_NUMBERS = {"index", "position", "day", IMAGE_LABEL, "native_height", "native_width", "top", "left", "height", "width"}
 
 
 def read_table(path: Path, record: str = RECORD) -> Iterator[dict[str, Any]]:

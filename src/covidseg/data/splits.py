@@ -124,13 +124,20 @@ def folds_of(rule: str) -> list[int]:
     return list(range(int(rule.removeprefix("folds-")))) if rule.startswith("folds-") else [0]
 
 
-def make(rule: str, cases: Iterable[tuple[str, str, str]], path: Path, lacking: Collection[str] = frozenset()) -> Split:
+def make(
+    rule: str,
+    cases: Iterable[tuple[str, str, str]],
+    path: Path,
+    lacking: Collection[str] = frozenset(),
+    validate: bool = True,
+) -> Split:
     """Make a split of the labelled ``cases``, each (name, patient, role in the data set); patients stay together.
 
     folds-K tests each of K groups of patients once and leaves scans of the role test alone; hold-out tests those and
     trains on the others. One in ten patients left for training validates, at least one where there are two. Patients
     are drawn by the sha256 of their names: equal on every machine. The cases ``lacking`` do not show every class;
-    their patients validate only where no other is left. Raises UserError when there are too few.
+    their patients validate only where no other is left. Without ``validate`` none does. Raises UserError when there
+    are too few.
     """
     listed = list(dict.fromkeys(cases))
     held = {patient for _, patient, role in listed if role == "test"}
@@ -152,7 +159,7 @@ def make(rule: str, cases: Iterable[tuple[str, str, str]], path: Path, lacking: 
     table = {}
     for fold, (tested, rest) in enumerate(folds):
         rest = sorted(rest, key=lambda patient: patient in bare)
-        validating = set(rest[: max(1, round(len(rest) / 10))] if len(rest) > 1 else [])
+        validating = set(rest[: max(1, round(len(rest) / 10))] if validate and len(rest) > 1 else [])
         roles = {"train": set(rest) - validating, "val": validating, "test": tested}
         table[fold] = {
             role: [c for c, p, own in listed if p in chosen and (role == "test" or own != "test")]

@@ -66,6 +66,7 @@ class Tensors:
     lung: OnDisk | U8
     label: OnDisk | U8
     columns: dict[str, list[Any]]
+    image_labels: bool = False  # then a label of 255 is a pixel without one
 
     def __len__(self) -> int:
         return len(self.image)
@@ -88,7 +89,8 @@ def build(canonical: Path, dataset: Dataset, size: int, lungs: Path | None, out:
         with Store(lungs) as masks:
             source = str(masks.file_attrs()["source"])
     made = [out / name for name in FILES]
-    records.write(out / RECORD, made, dataset=canonical.name, size=size, lungs=source, cases=hashes)
+    more = {"image_labels": True} if dataset.image_labels else {}
+    records.write(out / RECORD, made, dataset=canonical.name, size=size, lungs=source, cases=hashes, **more)
 
 
 def _written(
@@ -143,7 +145,8 @@ def load(folder: Path) -> Tensors:
             arrays[key] = OnDisk(records.verified(folder / f"{key}.npy", RECORD))
     if {len(array) for array in arrays.values()} != {len(columns["slice"])}:
         raise records.damaged(folder / RECORD, "arrays and slices.csv differ in length")
-    return Tensors(**arrays, columns=columns)
+    known = records.read(folder / RECORD)
+    return Tensors(**arrays, columns=columns, image_labels=bool(known.get("image_labels")))
 
 
 def read_rows(folder: Path) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from covidseg.base import records
 from covidseg.base.errors import UserError, nearest
 from covidseg.base.files import need
+from covidseg.base.labels import UNLABELLED
 from covidseg.evaluate.score import Slice
 from covidseg.jobs import record
 from covidseg.plan import Plan, Run
@@ -24,7 +25,8 @@ def test_slices(plan: Plan, run: Run, fold: int, seed: int) -> Iterator[Slice]:
     Predictions are enlarged from the network's grid to the crop's native pixels, where the truth was drawn. There, of
     several classes, each pixel belongs to the most probable one or to background (``label_map`` has the rule for
     ties); the mask of a single class is its map at the protocol's threshold. One slice's maps and one case's labels at
-    a time are in memory; the slices of a case come one after the other.
+    a time are in memory; the slices of a case come one after the other. Where a data set has labels of images only, the
+    truth is all of a slice or nothing, and not ``drawn``.
     """
     import h5py
     import numpy as np
@@ -33,6 +35,7 @@ def test_slices(plan: Plan, run: Run, fold: int, seed: int) -> Iterator[Slice]:
     from covidseg.data.tensors import Window, read_rows, resize
     from covidseg.metrics.overlap import label_map
 
+    drawn = plan.dataset(run.spec.dataset).image_labels is None
     path = _checked(plan, run, fold, seed)
     values = plan.catalogue.class_values(run.spec.dataset, run.spec.classes)
     with records.parsing(path), h5py.File(path) as file, Store(plan.paths.canonical(run.spec.dataset)) as store:
@@ -59,9 +62,10 @@ def test_slices(plan: Plan, run: Run, fold: int, seed: int) -> Iterator[Slice]:
                     position=row["position"],
                     cls=name,
                     prob=enlarged[cls],
-                    truth=np.isin(label, joined),
+                    truth=np.isin(label, joined) if drawn else label == UNLABELLED,
                     spacing=(row["dz"], row["dy"], row["dx"]),
                     mask=None if found is None else found == cls + 1,
+                    drawn=drawn,
                 )
 
 

@@ -34,7 +34,8 @@ class Slice:
 
     ``prob`` (H, W): 8-bit (255 times the probability) or float 0..1; ``truth`` (H, W) bool; ``position`` counts along
     the body; ``spacing`` (dz, dy, dx) in mm, NaN where unknown. ``mask`` (H, W) bool: the predicted mask where other
-    classes decide it too; None: it is the map's, at the protocol's threshold.
+    classes decide it too; None: it is the map's, at the protocol's threshold. Not ``drawn``: only whether the slice
+    shows the lesion is known; the truth is then all of the slice or nothing, and most metrics have no value.
     """
 
     case: str
@@ -45,6 +46,7 @@ class Slice:
     truth: Array
     spacing: tuple[float, float, float]
     mask: Array | None = None
+    drawn: bool = True
 
     def predicted(self, threshold: float = 0.5) -> Array:
         """Return the predicted mask, bool (H, W)."""
@@ -93,7 +95,10 @@ class Scorer:
         elif self._cases[s.case]:
             raise UserError(f"case {s.case}: its slices are not together; bring them into the order of their cases")
         toolbox = self._protocol.engine == "toolbox"
-        found = _by_toolbox(s, self._curves) if toolbox else _by_masks(self._protocol, s)
+        if not s.drawn:
+            found = _by_image(self._protocol, s)
+        else:
+            found = _by_toolbox(s, self._curves) if toolbox else _by_masks(self._protocol, s)
         self._slices.append(_shown(self._protocol, found))
         self._open.setdefault(s.cls, []).append(found)
         if self._protocol.unit == "pooled":
@@ -175,6 +180,19 @@ def _by_masks(protocol: Protocol, s: Slice) -> _Scored:
     return _Scored(row, s.position, truth.shape, s.spacing, bool(truth.any()), counted, mae, masks)
 
 
+def _by_image(protocol: Protocol, s: Slice) -> _Scored:
+    """Return what is known of a slice whose truth nobody drew: measures that ask only whether it shows the lesion."""
+    truth, mask = s.truth.astype(bool, copy=False), s.predicted(protocol.threshold)
+    pair = Pair((truth, mask), s.spacing[1:], protocol.tolerance, math.nan)
+    values: Row = dict.fromkeys(protocol.metrics, math.nan)
+    for key, metric in protocol.metrics.items() if protocol.engine == "masks" else ():
+        if hasattr(measure := measures.load(metric.measure or key), "by_image"):
+            values[key] = measure(pair)
+    if protocol.spacing == "mm":
+        values["length_unit"] = "px"
+    return _Scored(_row("slice", s, values), s.position, truth.shape, s.spacing, bool(truth.any()))
+
+
 def _measure(
     protocol: Protocol,
     masks: tuple[Array, Array] | None,
@@ -200,7 +218,8 @@ def _case_row(protocol: Protocol, parts: list[_Scored]) -> Row:
         return {**row, **dict.fromkeys(protocol.metrics, math.nan)}
     if len(parts) == 1:
         return row
-    if protocol.cases == "volume" and len({part.shape for part in parts}) == 1:
+    drawn = all(part.masks is not None for part in parts)
+    if protocol.cases == "volume" and drawn and len({part.shape for part in parts}) == 1:
         return {**row, **_volume(protocol, parts)}
     units = {part.row.get("length_unit") for part in parts}
     means = {key: float(np.mean([part.row[key] for part in counting])) for key in protocol.metrics}
@@ -218,7 +237,7 @@ def _pooled_row(protocol: Protocol, parts: list[_Scored]) -> Row:
     """Return the row of all slices together: pixels (and what else adds up) are counted over all of them."""
     row: Row = {**parts[0].row, "unit": "pooled", "case": "all", "slice": ""}
     counting = [part for part in parts if part.lesion or protocol.over == "all"]
-    if not counting:
+    if not counting or any(part.counted is None for part in counting):  # nobody drew the truth of all
         return {**row, **dict.fromkeys(protocol.metrics, math.nan)}
     mae = float(np.average([part.mae for part in counting], weights=[math.prod(part.shape) for part in counting]))
     counted = [part.counted for part in counting if part.counted is not None]

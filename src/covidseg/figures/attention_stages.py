@@ -9,6 +9,7 @@ import numpy as np
 
 from covidseg.base import records
 from covidseg.base.files import need
+from covidseg.base.labels import UNLABELLED
 from covidseg.data.canonical import Store
 from covidseg.data.tensors import Window, read_rows, resize
 from covidseg.figures.page import TRUTH, NothingToShowError, Panel, Row
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from covidseg.plan import Plan
 
 RULE = "of each test case the slice with the largest lesion; of these, ordered by lesion area, evenly spaced ones"
+BY_IMAGE = "of the test images that show the lesion by their label, evenly spaced ones"
 FUSED = {"average": "Average of all", "max": "Maximum of all", "last": "Last epoch"}
 
 
@@ -30,6 +32,8 @@ def rows(plan: Plan, figure: AttentionStagesFigure, run_id: str, fold: int, seed
     records.verified(path, "run.json")
     spec, train = run.spec, run.spec.train
     values = next(iter(plan.catalogue.class_values(spec.dataset, spec.classes).values()))
+    if drawn_by_nobody := plan.dataset(spec.dataset).image_labels is not None:
+        values = (UNLABELLED,)
     tested = set(plan.catalogue.split(spec.split).cases(fold, "test"))
     table = enumerate(read_rows(plan.paths.tensors(spec.dataset, spec.input.size)))
     lines = {index: line for index, line in table if line["case"] in tested}
@@ -48,7 +52,9 @@ def rows(plan: Plan, figure: AttentionStagesFigure, run_id: str, fold: int, seed
             maps[FUSED[fused]] = file[fused][k]
             panels = {heading: Panel((), heat=resize(map_, truth.shape)) for heading, map_ in maps.items()}
             image = window.cut(store.image(line["case"])[line["position"]])
-            out.append(Row(line["slice"], image, {**panels, TRUTH: Panel([(spec.classes[0], truth)])}))
+            if not drawn_by_nobody:
+                panels[TRUTH] = Panel([(spec.classes[0], truth)])
+            out.append(Row(line["slice"], image, panels))
     if not out:
         raise NothingToShowError(f"{run_id}, fold {fold}: no test slice shows a lesion")
     return out

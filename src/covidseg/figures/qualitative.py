@@ -29,6 +29,12 @@ RULE = (
 
 SMALL = "of the test slices that show something, those with the smallest true area, one per case"
 
+BY_IMAGE = (
+    "of the test images that show the lesion by their label, those of which the methods mark the most different shares"
+)
+
+DICE = "Dice: of a slice, the mean over its classes; one that is neither there nor found is left out of it"
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -78,7 +84,8 @@ def _group(plan: Plan, paper: str, group: Group) -> list[Row]:
         row = row_of(name, ct(plan, run, name), {heading: parts[name] for heading, parts in found.items()}, label)
         maps = {heading: Panel((), heat=maps[name], grey=grey) for heading, (maps, grey) in heat.items()}
         panels = {heading: row.panels.get(heading) or maps[heading] for heading in every}
-        out.append(replace(row, panels=panels | {TRUTH: row.panels[TRUTH]}))
+        truth = {TRUTH: row.panels[TRUTH]} if TRUTH in row.panels else {}
+        out.append(replace(row, panels=panels | truth))
     return out
 
 
@@ -127,12 +134,16 @@ def choose(methods: dict[str, dict[str, Scored]], wanted: int, pick: str = "diff
 
 def row_of(name: str, image: npt.NDArray[np.uint8], methods: dict[str, list[Slice]], group: str = "") -> Row:
     """Return the row of one slice: column heading -> prediction and truth per class."""
+    first = next(iter(methods.values()))
+    drawn = all(s.drawn for s in first)
     panels = {
-        heading: Panel([(s.cls, s.predicted()) for s in parts], _note(parts)) for heading, parts in methods.items()
+        heading: Panel([(s.cls, s.predicted()) for s in parts], _note(parts) if drawn else "")
+        for heading, parts in methods.items()
     }
     box = disagreement([panel.masks for panel in panels.values()])
-    truth = [(s.cls, s.truth) for s in next(iter(methods.values()))]
-    return Row(name, image, {**panels, TRUTH: Panel(truth)}, box, group)
+    if drawn:
+        panels[TRUTH] = Panel([(s.cls, s.truth) for s in first])
+    return Row(name, image, panels, box, group)
 
 
 def mean_dice(classes: Iterable[Counts]) -> float:

@@ -42,7 +42,7 @@ def write(plan: Plan, name: str, say: Callable[[str], None]) -> None:
     canonical = plan.paths.canonical(dataset)
     members = {job: member(plan, run, *job) for job in run.jobs}
     crop = plan.dataset(dataset).crop
-    made_from = masks_made_from(plan, name)
+    made_from, drawn = masks_made_from(plan, name), plan.dataset(dataset).image_labels is None
     (out / "masks.json").unlink(missing_ok=True)
     values, known = mask_values(plan, run, dataset), _known(plan, run, dataset)
     done, own = Done(out / "done.jsonl", fingerprint_of(made_from)), OwnFiles(out)
@@ -64,7 +64,8 @@ def write(plan: Plan, name: str, say: Callable[[str], None]) -> None:
                 for file in mask_names(case, len(found), store.attrs(case)):
                     own.claim(file)
                 files = write_mask(out, case, labelled(found, list(values.values())), store.attrs(case))
-                truth, spacing = _truth(known, store.label(case)), store.attrs(case)["spacing"]
+                truth = _truth(known, store.label(case)) if drawn else None
+                spacing = store.attrs(case)["spacing"]
                 row = {
                     "case": case,
                     "role": str(store.attrs(case)["role"]),
@@ -100,7 +101,9 @@ def mask_values(plan: Plan, run: Run, of: str | None = None) -> dict[str, int]:
     if not joined or any(len(values) != 1 for values in joined):
         return {name: k for k, name in enumerate(run.spec.classes, 1)}
     theirs = {value: value for value in dataset.classes.values()}
-    if dataset.folder is not None:
+    if dataset.image_labels:  # pictures: a lesion that is seen in any viewer
+        theirs = dict.fromkeys(theirs, 255)
+    elif dataset.folder is not None:
         mapping = own_folder.label_map(dataset.folder / "dataset.json", dataset.classes)
         theirs = {ours: value for value, ours in mapping.items() if ours}
     return {name: theirs[values[0]] for name, values in zip(run.spec.classes, joined, strict=True)}

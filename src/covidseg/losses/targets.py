@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-UNLABELLED = 255  # the value of a pixel without a label in a target; classes are 1..K, background is 0
+from covidseg.base.labels import UNLABELLED as UNLABELLED
 
 
 def probabilities(logits: Tensor) -> Tensor:

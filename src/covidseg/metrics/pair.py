@@ -17,9 +17,16 @@ from covidseg.metrics.overlap import Counts, count
 
 Mask = NDArray[np.bool_]
 T = TypeVar("T")
+Measure = TypeVar("Measure", bound=Callable[..., float])
 Totals = Mapping[Callable[..., Any], Any]
 
 NOTHING: Mask = np.zeros((0, 0), bool)
+
+
+def by_image(measure: Measure) -> Measure:
+    """Mark a measure that needs no drawn truth: it asks only whether a slice shows the lesion at all."""
+    measure.by_image = True  # type: ignore[attr-defined]
+    return measure
 
 
 @dataclass

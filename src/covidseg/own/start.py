@@ -15,6 +15,7 @@ from covidseg.base.images import VOLUMES
 from covidseg.data import dicom
 from covidseg.data.anatomy import is_lesion
 from covidseg.jobs import leases
+from covidseg.own import image_labels
 from covidseg.own.look import Say, Study, look, words
 from covidseg.plan.names import WORKFLOW
 from covidseg.schema import Config, load
@@ -66,6 +67,12 @@ def init(name: str, folder: Path, config: Path, say: Say, progress: Say) -> None
         if path.is_file():
             raise UserError(f"{path}: is there already; choose another name, or delete it")
     settings = load(Config, config)
+    if (file := image_labels.labels_in(folder)) is not None:
+        text, said = image_labels.paper(name, folder.resolve(), file)
+        for line in said:
+            say(line)
+        _finish(paper, name, text, config, say)
+        return
     study = look(folder.resolve(), progress)
     for line in words(study):
         say(line)
@@ -75,7 +82,12 @@ def init(name: str, folder: Path, config: Path, say: Say, progress: Say) -> None
     if not study.ready:
         data = _linked(study, names, (settings.data / "own" / name).absolute())
         say(f"{data}: links to these scans in the layout of nnU-Net, and dataset.json, where labels can be renamed")
-    write_text(paper, _paper(study, name, data, names))
+    _finish(paper, name, _paper(study, name, data, names), config, say)
+
+
+def _finish(paper: Path, name: str, text: str, config: Path, say: Say) -> None:
+    """Write the paper file, set the configuration to it, and say so."""
+    write_text(paper, text)
     say(f"{paper}: written")
     changes = {"mode": "paper", "papers": f"[{name}]"} | ({} if leases.devices() else {"preset": "cpu"})
     said = _configure(config, changes)

@@ -73,14 +73,13 @@ class Catalogue:
             return path, load(Dataset, file_of("datasets", name, "data set", where or self.source))
         if path.is_file():
             raise UserError(f"{path}: {WORKFLOW}/papers/{name}.yaml describes a data set of this name too; rename one")
-        from covidseg.data.importers.folder import described
-
         path = WORKFLOW / "papers" / f"{name}.yaml"
         if not paper.dataset.folder.is_dir():
             raise UserError(
-                f"{path}: dataset.folder: {paper.dataset.folder}: no such folder; name the one that holds dataset.json"
+                f"{path}: dataset.folder: {paper.dataset.folder}: no such folder; name the one that holds "
+                f"{paper.dataset.image_labels or 'dataset.json'}"
             )
-        return path, described(paper.dataset, paper.paper.title)
+        return path, importers.of_own(paper.dataset).described(paper.dataset, paper.paper.title)
 
     def files_of(self, name: str) -> str:
         """Return the data set whose downloaded files a data set reads: itself, or one that it shares them with."""

@@ -39,6 +39,7 @@ class Checks:
             where = f"{WORKFLOW}/papers/{paper_name}.yaml"
             for name in paper.runs:
                 self._check_references(f"{paper_name}/{name}", f"{where}: runs.{name}")
+                self._check_labels(f"{paper_name}/{name}", f"{where}: runs.{name}")
             for name, deviation in paper.deviations.items():
                 check_known(deviation.runs or [], paper.runs, f"{where}: deviations.{name}.runs")
             for name, table in paper.tables.items():
@@ -94,6 +95,19 @@ class Checks:
                 raise UserError(f"{at}: {name} has another data set or split; make them equal")
             if problem := reference.fits(own.spec, other.spec):
                 raise UserError(f"{at}: {name} {problem}")
+
+    def _check_labels(self, run: str, where: str) -> None:
+        """Check that a run does not learn pixels from a data set that has labels of images only."""
+        resolved = self.resolver.run(run)
+        names = [name for name, _ in resolved.tensors if self.catalogue.dataset(name).image_labels]
+        if not names or resolved.spec.train.LABELS_ONLY:
+            return
+        if names == [resolved.spec.dataset] and "labels" in resolved.references:
+            return
+        raise UserError(
+            f"{where}.train: {names[0]} has labels of images only; make labels of pixels by method cam, and learn them "
+            "by train.labels"
+        )
 
     def _check_cases(self, dataset: str, split: str) -> None:
         """Check that a user's folder has the cases of a split; of other data sets that is known once they are there."""

@@ -34,7 +34,7 @@ class Fingerprints:
 
     def reading(self, dataset: str) -> str:
         """Return the hash of the settings by which a data set is read."""
-        return self._dataset_hash(dataset, "importer", "classes", "window", "folder", "joins")
+        return self._dataset_hash(dataset, "importer", "classes", "window", "folder", "joins", "image_labels")
 
     def import_(self, dataset: str) -> str:
         """Return the hash of how a data set is read; of a user's folder also of its files' names, sizes and times."""
@@ -85,7 +85,9 @@ class Fingerprints:
     def split(self, split: str) -> str:
         """Return the hash of how a split is made."""
         made = self.catalogue.made_split(split)
-        return fingerprint_of([made, self._dataset_hash(made[0], "keep", "classes", "unions")] if made else None)
+        return fingerprint_of(
+            [made, self._dataset_hash(made[0], "keep", "classes", "unions", "image_labels")] if made else None
+        )
 
     def masks(self, masks: str) -> str:
         """Return the hash of what masks of whole scans are made of, and how they are written."""

@@ -9,6 +9,7 @@ from typing import Any
 from covidseg import losses, lungs, nets
 from covidseg.base.errors import UserError, nearest
 from covidseg.data import splits
+from covidseg.data.importers import of_own
 from covidseg.nets import published
 from covidseg.plan.catalogue import Catalogue
 from covidseg.plan.names import SUPPORT, WORKFLOW, check_known, stems
@@ -66,11 +67,9 @@ class Resolver:
         scans = self.catalogue.papers[paper].dataset
         if scans is None:
             return {}
-        from covidseg.data.importers.folder import default_split
-
         known = self.catalogue.dataset(paper)
         classes = list(known.unions or known.classes)
-        return {"dataset": paper, "split": default_split(scans.folder), "classes": classes}
+        return {"dataset": paper, "split": of_own(scans).default_split(scans), "classes": classes}
 
     def _resolve(self, run: str, raw: dict[str, Any], released: list[str], where: str) -> Run:
         if isinstance(given := raw.get("losses"), dict):

@@ -63,10 +63,15 @@ class Targets:
     def paper_masks(self, paper: str) -> list[str]:
         """Return the masks of whole scans that a paper wants, within ``only``: run ids, or ``run@dataset``."""
         model = self._papers[paper]
-        asked = model.masks if model.masks is not None else model.runs if model.dataset else []
+        own = [name for name in model.runs if model.dataset and self._segments(qualified(paper, name))]
+        asked = model.masks if model.masks is not None else own
         pairs = ((one, None) if isinstance(one, str) else (one.run, one.dataset) for one in asked)
         wanted = ((qualified(paper, run), of) for run, of in pairs if self.resolver.wanted(qualified(paper, run)))
         return list(dict.fromkeys(masks_id(run, of and self.catalogue.stands_for(of)) for run, of in wanted))
+
+    def _segments(self, run: str) -> bool:
+        """Return whether a run has a model that makes masks."""
+        return not self.resolver.run(run).spec.train.LABELS_ONLY
 
     def masks(self) -> list[str]:
         """Return all masks of whole scans that are wanted: run ids, or ``run@dataset``."""

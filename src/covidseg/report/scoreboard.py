@@ -10,9 +10,8 @@ from covidseg.base import records
 from covidseg.claims.finding import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED
 from covidseg.plan import Plan
 from covidseg.tables import rows
-from covidseg.tables.cell import DIFFERS, EQUAL, INSIDE, NOT_COMPARABLE, NOT_FOUND, NOT_RUN, OUTSIDE
+from covidseg.tables.cell import DIFFERS, EQUAL, INSIDE, NOT_COMPARABLE, NOT_FOUND, NOT_RUN, NOTHING, OUTSIDE
 
-NOTHING = "nothing printed"
 VERDICTS = {  # a cell's verdict -> the column that counts it
     EQUAL: "equal",
     INSIDE: "within spread",

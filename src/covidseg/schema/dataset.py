@@ -103,6 +103,11 @@ class Dataset(Strict):
         exclude_if=lambda name: name is None,
         description="Data set used in its place, as it cannot be had, unless stand_ins in config.yaml says otherwise.",
     )
+    image_labels: Inside | None = Field(
+        None,
+        exclude_if=lambda name: name is None,
+        description="importer image_labels: the CSV in the folder that says of each image whether it shows the class.",
+    )
     joins: Annotated[list[Name], Unique] = Field(
         [], description="importer joined: the data sets it consists of; its classes are those of each."
     )
@@ -123,9 +128,14 @@ class Dataset(Strict):
 class OwnScans(Strict):
     """Scans of the user's own, described where they are used; the data set has the name of that file."""
 
-    folder: Folder = Field(description="Folder in the nnU-Net or MSD layout, with dataset.json.")
+    folder: Folder = Field(description="Folder in the nnU-Net or MSD layout, with dataset.json; or of images.")
+    image_labels: Inside | None = Field(
+        None,
+        exclude_if=lambda name: name is None,
+        description="A CSV in a folder of images without masks: which of them show the class (columns image, label).",
+    )
     classes: Annotated[list[Name], Unique] | None = Field(
-        None, description="Labels of dataset.json to use; absent: all."
+        None, description="Labels of dataset.json to use; absent: all. Of images: the one class, infection if absent."
     )
     unions: dict[Name, list[Name]] = Field({}, description="Name -> classes it joins.")
     window: Annotated[tuple[Finite, Finite], AfterValidator(rising)] = Field(
@@ -133,4 +143,4 @@ class OwnScans(Strict):
     )
     crop: Crop | None = None
     keep: Name = Field("all", description="Slices that enter tensors: all, lesion, or a class or union that must show.")
-    lungs: LungSource = "threshold"
+    lungs: LungSource | None = Field(None, description="Absent: threshold; for images: none.")

@@ -49,8 +49,10 @@ def results_in_words(plan: Plan, paper: str, table: ResultTable) -> list[str]:
         if any(line.run and not line.cls and qualified(paper, line.run) in several for line in table.lines):
             parts.append(f"Average: over {unit} and classes")
     metrics = protocol.metrics
-    if table.facts:
-        parts.append(f"{', '.join(table.facts)}: parameters in million, of the networks that the paper describes")
+    if counted := [heading for heading, fact in table.facts.items() if fact == "parameters"]:
+        parts.append(f"{', '.join(counted)}: parameters in million, of the networks that the paper describes")
+    if told := [heading for heading, fact in table.facts.items() if fact != "parameters"]:
+        parts.append(f"{', '.join(told)}: of a classifier, on its test images")
     if any(line.spread for line in table.lines):
         parts.append("Printed ± as printed; it counts in the verdict")
     for column, key in table.metrics.items():

@@ -10,6 +10,7 @@ OUTSIDE = "outside our spread"
 NOT_COMPARABLE = "not comparable"
 NOT_RUN = "not run"
 NOT_FOUND = "maps not found"  # that others released
+NOTHING = "nothing printed"  # that survives
 EQUAL = "equal"
 DIFFERS = "differs"
 AVERAGE = "average"  # over the classes of a run
@@ -58,7 +59,7 @@ def judge(
     spread adds to ours; where ours has none, it decides alone.
     """
     if printed is None:
-        return "", "nothing printed"
+        return "", NOTHING
     if reasons:
         return NOT_COMPARABLE, "; ".join(reasons)
     if exact is not None:

@@ -11,7 +11,7 @@ from covidseg.base import records
 from covidseg.base.errors import UserError
 from covidseg.jobs import record
 from covidseg.plan import STANDARD, Plan, Run, qualified
-from covidseg.tables.cell import AVERAGE, DIFFERS, EQUAL, NOT_FOUND, NOT_RUN, Cell, judge
+from covidseg.tables.cell import AVERAGE, DIFFERS, EQUAL, NOT_FOUND, NOT_RUN, NOTHING, Cell, judge
 from covidseg.upkeep.freshness import scores_problem, training_problem
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def result_cells(plan: Plan, paper: str, table: ResultTable) -> list[Cell]:
         for line in table.lines:
             run_id = qualified(paper, line.run) if line.run else ""
             run = plan.run(run_id) if run_id and plan.resolver.wanted(run_id) else None
-            if run is None and not own:
+            if not own and (run is None or plan.dataset(run.spec.dataset).image_labels):
                 continue
             scores = run_scores(plan, run, protocol_name, protocol.unit, line.cls) if run else None
             if scores is not None and not own:
@@ -47,28 +47,36 @@ def result_cells(plan: Plan, paper: str, table: ResultTable) -> list[Cell]:
             about: dict[str, Any] = {"row": line.label, "run": run_id, "cls": cls, "protocol": protocol_name}
             for column, key in columns.items():
                 metric = protocol.metrics[key]
-                cells.append(
-                    _cell(
-                        **about,
-                        column=column,
-                        metric=key,
-                        printed=line.printed.get(column) if own else None,
-                        printed_sd=line.spread.get(column) if own else None,
-                        values=scores[[*TESTED, "seed", key]].dropna(subset=key) if scores is not None else None,
-                        reasons=[*([metric.not_comparable] if metric.not_comparable else []), *caveats],
-                        digits=metric.digits,
-                        summary=metric.summary,
-                        maps=bool(run and run.spec.maps),
-                    )
+                cell = _cell(
+                    **about,
+                    column=column,
+                    metric=key,
+                    printed=line.printed.get(column) if own else None,
+                    printed_sd=line.spread.get(column) if own else None,
+                    values=scores[[*TESTED, "seed", key]].dropna(subset=key) if scores is not None else None,
+                    reasons=[*([metric.not_comparable] if metric.not_comparable else []), *caveats],
+                    digits=metric.digits,
+                    summary=metric.summary,
+                    maps=bool(run and run.spec.maps),
                 )
+                cells.append(_lost(cell) if own and table.lost else cell)
             for column, fact in (table.facts if own else {}).items():
-                net = plan.run(run_id) if known else None
-                cells.append(_fact(net, column=column, metric=fact, printed=line.printed.get(column), **about))
+                about |= {"column": column, "metric": fact, "printed": line.printed.get(column)}
+                if fact == "parameters":
+                    cell = _parameters(plan.run(run_id) if known else None, **about)
+                else:
+                    cell = _recorded(plan, run, **about)
+                cells.append(_lost(cell) if table.lost else cell)
     unit = lengths.pop() if len(lengths) == 1 else EITHER
     return [replace(cell, column=cell.column.replace(f"({EITHER})", f"({unit})")) for cell in cells]
 
 
-def _fact(resolved: Run | None, *, printed: float | None, **about: Any) -> Cell:
+def _lost(cell: Cell) -> Cell:
+    """Return a cell of a table whose printed values are lost: where none survives, it says so."""
+    return replace(cell, verdict=NOTHING) if cell.printed is None and cell.ours is not None else cell
+
+
+def _parameters(resolved: Run | None, *, printed: float | None, **about: Any) -> Cell:
     """Return the cell of a run's number of parameters, in million: of its network before the preset scaled it."""
     from covidseg import nets
 
@@ -88,6 +96,25 @@ def _fact(resolved: Run | None, *, printed: float | None, **about: Any) -> Cell:
         seeds=0,
         slices=0,
         digits=2,
+        **about,
+    )
+
+
+def _recorded(plan: Plan, resolved: Run | None, *, metric: str, **about: Any) -> Cell:
+    """Return the cell of a fact in a run's records, as the accuracy of a classifier: its mean over folds and seeds."""
+    jobs = resolved.jobs if resolved else []
+    made = [record.read(plan.paths.job(about["run"], *job) / record.RUN).get(metric) for job in jobs]
+    values = pd.Series([value for value in made if value is not None], dtype=float)
+    return Cell(
+        metric=metric,
+        ours=float(values.mean()) if len(values) else None,
+        sd=float(values.std(ddof=1)) if len(values) > 1 else None,
+        difference=None,
+        verdict="" if resolved else NOT_RUN,
+        why="",
+        folds=len({fold for fold, _ in jobs}),
+        seeds=len({seed for _, seed in jobs}),
+        slices=0,
         **about,
     )
 
@@ -196,6 +223,9 @@ def origin(plan: Plan, cell: Any) -> list[str]:
     if cell.metric == "parameters":
         net = plan.run(cell.run).net
         return [f"counted on the network {net.get('name')}, as the paper describes it: {net}"]
+    if cell.metric in ("accuracy", "auc") and cell.verdict != NOT_RUN:
+        run = plan.run(cell.run)
+        return [f"{cell.metric} in {plan.paths.job(run.id, *job) / record.RUN}" for job in run.jobs]
     if cell.verdict == NOT_RUN:
         return [f"{cell.run or 'this row has no run'} is left out by only: in {plan.source}"]
     run, cls = plan.run(cell.run), cell["class"]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from covidseg.base.errors import UserError
+from covidseg.base.labels import UNLABELLED
 from covidseg.data import splits, tensors
 from covidseg.schema import InputMode
 from covidseg.train.job import Job
@@ -81,6 +82,8 @@ class Slices:
         self.loaded, self._lungs, self.prior = loaded, lungs, prior
         self._names = list(class_values)
         self._classes = np.zeros(256, np.uint8)  # by value of the label
+        if loaded.image_labels:
+            self._classes[UNLABELLED] = UNLABELLED
         self._lung_class = 0  # the one without label values: its truth is the lung mask
         for k, values in enumerate(class_values.values(), 1):
             self._classes[list(values)] = k

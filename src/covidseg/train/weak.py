@@ -80,9 +80,7 @@ class Accumulating(Loop):
         """Add up the maps of these slices; call it before ``run``."""
         settings: Any = self.settings
         self.data = data
-        self.epochs = attention.kept_epochs(
-            min(settings.from_epoch, settings.epochs), settings.epochs, settings.snapshots
-        )
+        self.epochs = attention.kept_epochs(settings.from_epoch, settings.epochs, settings.snapshots)
         with torch.no_grad():
             x, _ = next(self.feed.batches([data.every[:1]]))
             self.model.eval()
@@ -226,7 +224,8 @@ def write_labels(job: Job, data: Data, fusion: str) -> dict[str, Any]:
                 else:
                     saliency = salient(data.loaded.image[one][0], data.loaded.lung[one][0])
                     label = attention.merge(found, saliency, settings.foreground, settings.background)
-                scores.append(dice(label == 1, data.truth.target(one)[0] > 0))
+                if not data.loaded.image_labels:
+                    scores.append(dice(label == 1, data.truth.target(one)[0] > 0))
             append(label[None])
             pixels += np.bincount(label.ravel(), minlength=256)
     with hdf5(job.out / "predictions.h5") as writer:
@@ -237,11 +236,12 @@ def write_labels(job: Job, data: Data, fusion: str) -> dict[str, Any]:
     facts = {
         "pixels": {"background": int(pixels[0]), "lesion": int(pixels[1]), "without": int(pixels[255])},
         "dice": _rounded(float(np.mean(scores))) if scores else None,
-        "dice_of_maps": map_quality(job, data, settings.foreground),
+        "dice_of_maps": {} if data.loaded.image_labels else map_quality(job, data, settings.foreground),
         "saliency": source,
         "fusion": fusion,
     }
-    return {"labels": facts}
+    none = ["the labels hold no lesion: no training slice was found, or attention nowhere reached train.foreground"]
+    return {"labels": facts, "notes": none if not pixels[1] else []}
 
 
 def map_quality(job: Job, data: Data, foreground: float) -> dict[str, float]:

@@ -106,6 +106,13 @@ def check_foreground(plan: Plan, run: Run, fold: int) -> None:
     if not run.spec.net or fold not in run.all_folds:
         return
     dataset, split = plan.dataset(run.spec.dataset), plan.catalogue.split(run.spec.split)
+    if dataset.image_labels:
+        if (named := split.cases(fold, "val")) and not run.spec.train.LABELS_ONLY:
+            raise UserError(
+                f"{run.id} fold {fold}: {named[0]!r} validates, and {run.spec.dataset} has no masks to compare with; "
+                "give it the role train"
+            )
+        return
     by_value = {value: name for name, value in dataset.classes.items()}
     sides = {role: cases for role in ("train", "val") if (cases := set(split.cases(fold, role)))}
     lacking = {(role, name) for role in sides for name, values in run.spec.values.items() if values}

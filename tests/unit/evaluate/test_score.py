@@ -265,6 +265,44 @@ def test_nifti_volumes(tmp_path: Path) -> None:
         assert [row["slice"] for row in csv.DictReader(f)] == ["scan/000", "scan/001"]
 
 
+def test_region_metrics_of_nifti_folders(tmp_path: Path) -> None:
+    """Two slices of 3 x 4 pixels, by pencil; see the comments."""
+    import nibabel as nib
+
+    truth, pred = np.zeros((2, 2, 3, 4), np.uint8)
+    truth[0, 0, :2] = truth[0, 2, 3] = truth[1, 1, 1] = 1  # three regions; in 3-D the first and the last touch: two
+    pred[0, 0, 0] = pred[1, 1, :3] = 1  # two regions, both with their centre in the truth; in 3-D one, ...
+    for folder, voxels in (("truth", truth), ("pred", pred)):
+        (tmp_path / folder).mkdir()
+        image = nib.Nifti1Image(np.ascontiguousarray(voxels.transpose(2, 1, 0)), np.diag([2.0, 2.0, 5.0, 1.0]))
+        nib.save(image, tmp_path / folder / "scan.nii.gz")
+    summary = score_folders(protocol("scoat"), tmp_path / "truth", tmp_path / "pred", tmp_path / "out")
+    half = {"dsc": 0.5, "sen": 0.5, "ppv": 0.5, "va": 1.0, "rlp": 1.0, "rlr": pytest.approx(2 / 3)}
+    assert {key: summary[key] for key in half} == half
+    assert (summary["rlp_3d"], summary["rlr_3d"]) == (0, 0)  # ... whose centre, at the left of the row of three, is not
+    assert (summary["about"]["cases"], summary["about"]["unit"]) == (1, "case")
+
+
+@pytest.mark.parametrize("name", ["standard", "scans", "infnet_toolbox", "attnfusion_pooled", "scoat"])
+def test_slices_whose_truth_nobody_drew_have_no_score_of_pixels(name: str) -> None:
+    """Found where the label says lesion, missed, invented, and rightly left empty."""
+    found, four = protocol(name), [(ONE, ALL, "a"), (EMPTY, ALL, "b"), (ONE, EMPTY, "c"), (EMPTY, EMPTY, "d")]
+    rows = score_slices(found, [dataclasses.replace(a_slice(*each), drawn=False) for each in four])
+    known = {key for key, metric in found.metrics.items() if (metric.measure or key) in ("missed", "invented")}
+    for row in rows:
+        assert all(math.isnan(row[key]) for key in set(found.metrics) - known)
+    if known:
+        assert of(rows, "case", "missed", "invented") == [(0, 0), (1, 0), (0, 1), (0, 0)]
+
+
+def test_masks_by_image() -> None:
+    four = [(ONE, ALL, "a"), (EMPTY, ALL, "b"), (ONE, EMPTY, "c"), (EMPTY, EMPTY, "d")]
+    rows = score_slices(protocol("images"), [dataclasses.replace(a_slice(*each), drawn=False) for each in four])
+    assert of(rows, "slice", "agrees", "missed", "invented") == [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 0)]
+    drawn = score_slices(protocol("images"), [a_slice(*each) for each in four])
+    assert of(drawn, "slice", "agrees") == [(1,), (0,), (0,), (1,)]
+
+
 def test_png_folders_need_no_heavy_import(tmp_path: Path) -> None:
     truth, pred = (save(tmp_path / name, a=[[255, 0], [0, 0]]) for name in ("truth", "pred"))
     code = (

@@ -226,12 +226,41 @@ def test_parameters_are_those_of_the_full_network_in_demo_mode_too() -> None:
     for run in ("m1", "m4"):  # a table's scores are read first
         assert plan.run(f"ssanet/{run}").net.get("width", 1.0) == 1.0 != plan.run(f"ssanet/{run}").spec.net["width"]
     cells = [
-        results._fact(plan.run(f"ssanet/{row['run']}"), row=row["label"], run="", cls="", protocol="", column="Params",
-                      metric="parameters", printed=line.printed.get("Params"))
+        results._parameters(plan.run(f"ssanet/{row['run']}"), row=row["label"], run="", cls="", protocol="",
+                            column="Params", metric="parameters", printed=line.printed.get("Params"))
         for row, line in zip(rows, ResultTable.model_validate(table | {"rows": rows}).lines, strict=True)
     ]  # fmt: skip
     assert [cell.verdict for cell in cells] == [EQUAL, DIFFERS, ""]
     assert number(cells[0].ours, cells[0].digits) == "31.12"
+
+
+def test_cells_whose_printed_value_is_lost_say_so() -> None:
+    """Of two columns one printed value survives; of a row that was not run there is nothing to say."""
+    found = [
+        cell(),
+        cell(column="SEN", printed=None),
+        cell(row="b", values=None),
+        cell(row="b", column="SEN", values=None),
+    ]
+    lines = grid([results._lost(each) for each in found])[1]
+    assert [line[-1] for line in lines] == ["DSC inside our spread; SEN nothing printed", "not run"]
+    assert grid([results._lost(cell(printed=None))])[1] == [["(M1) a_b", "0.6667 ± 0.1414", "nothing printed"]]
+    tables = Plan.load({"papers": ["attnfusion"]}).papers["attnfusion"].tables
+    lost = {name for name, table in tables.items() if getattr(table, "lost", False)}
+    assert lost == {"2", "2-pooled", "3", "4", "5"}
+
+
+def test_a_fact_of_the_records_is_the_mean_over_folds(tmp_path: Path) -> None:
+    plan = Plan.load({"results": str(tmp_path), "folds": [0, 1]})
+    run = plan.run("ssanet/m4")
+    for fold, value in ((0, 0.5), (1, 0.75)):
+        path = plan.paths.job(run.id, fold, 0) / "run.json"
+        records.write(path, [], spec_hash="", accuracy=value)
+    about = {"row": "a", "run": run.id, "cls": "", "protocol": "", "column": "Accuracy", "printed": None}
+    found = results._recorded(plan, run, metric="accuracy", **about)
+    assert (found.ours, found.sd, found.folds, found.seeds) == (0.625, pytest.approx(0.25 / 2**0.5), 2, 1)
+    assert results._recorded(plan, run, metric="auc", **about).ours is None
+    assert results._recorded(plan, None, metric="auc", **about).verdict == "not run"
 
 
 def test_names_that_look_like_nothing_stay_names() -> None:

@@ -12,10 +12,11 @@ import functools
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from covidseg.base.errors import UserError, nearest
 from covidseg.data.canonical import Case
-from covidseg.schema import Dataset
+from covidseg.schema import Dataset, OwnScans
 
 
 def names() -> list[str]:
@@ -30,6 +31,11 @@ def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:
         raise UserError(f"importer: unknown name {dataset.importer!r}; {nearest(dataset.importer, names())}")
     module = importlib.import_module(f"{__name__}.{dataset.importer}")
     yield from module.cases(raw, dataset)
+
+
+def of_own(scans: OwnScans) -> Any:
+    """Return the importer of a user's own files, with ``described`` and ``default_split``."""
+    return importlib.import_module(f"{__name__}.{'image_labels' if scans.image_labels else 'folder'}")
 
 
 @functools.cache

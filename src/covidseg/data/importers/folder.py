@@ -100,6 +100,7 @@ def described(scans: OwnScans, title: str) -> Dataset:
         Dataset,
         scans.model_dump()
         | {
+            "lungs": scans.lungs or "threshold",
             "title": title,
             "about": f"scans in {scans.folder}",
             "licence": "your own",
@@ -110,8 +111,9 @@ def described(scans: OwnScans, title: str) -> Dataset:
     )
 
 
-def default_split(folder: Path) -> str:
+def default_split(scans: OwnScans) -> str:
     """Return the rule of the split where none is named: hold-out where test scans have masks, else up to five folds."""
+    folder = scans.folder
     if any((folder / "labelsTs").glob("*")):
         return "hold-out"
     labelled = len(listing(folder / "labelsTr", SUFFIXES))

@@ -109,8 +109,8 @@ class AttentionFigure(Figure):
         for name in chosen:
             row = qualitative.row_of(name, qualitative.ct(plan, first, name), {h: m[name] for h, m in masks.items()})
             heat = {h: page.Panel((), f"mean {maps[name][m][1]:.2f}", maps[name][m][0]) for h, m in self.maps.items()}
-            truth = row.panels.pop(page.TRUTH)
-            rows.append(replace(row, panels={**row.panels, **heat, page.TRUTH: truth}))
+            truth = {page.TRUTH: row.panels.pop(page.TRUTH)} if page.TRUTH in row.panels else {}
+            rows.append(replace(row, panels={**row.panels, **heat, **truth}))
         return page.draw(rows, False, page.note(plan))
 
 

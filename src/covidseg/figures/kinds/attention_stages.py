@@ -51,14 +51,14 @@ class AttentionStagesFigure(Figure):
 
     def words(self, plan: Plan, paper: str, name: str) -> list[str]:
         """Return data, the rule that chose the slices, mode, preset, and what differs from the paper."""
-        from covidseg.figures.attention_stages import RULE
+        from covidseg.figures.attention_stages import BY_IMAGE, RULE
         from covidseg.tables.caption import differences
 
         run, fold, seed = self.job(plan.targets, paper)
         spec = plan.run(run).spec
         return [
             f"Data: {spec.dataset}, split {spec.split}, fold {fold}, seed {seed}",
-            f"Slices: {RULE}",
+            f"Slices: {BY_IMAGE if plan.dataset(spec.dataset).image_labels else RULE}",
             "Bright: much attention, as a share of the slice's most; a dark map: the slice was not found in that epoch",
             f"Mode {plan.config.mode}, preset {plan.preset_name}",
             *differences(plan, [plan.run(run)]),

@@ -99,19 +99,22 @@ class QualitativeFigure(Figure):
 
     def words(self, plan: Plan, paper: str, name: str) -> list[str]:
         """Return data, the rule that chose the slices, mode, preset, and what differs from the paper."""
-        from covidseg.figures.qualitative import RULE, SMALL
+        from covidseg.figures.qualitative import BY_IMAGE, DICE, RULE, SMALL
         from covidseg.tables.caption import differences
 
-        data = []
+        data, rules, drawn = [], [], False
         maps = {heading: shown for group in self.groups for heading, shown in group.maps.items()}
         for group in self.groups:
             run, fold, seed = next(iter(group.jobs(plan.targets, paper).values()))
             label = f"{group.label}: " if group.label else ""
             data.append(f"{label}{run.spec.dataset}, split {run.spec.split}, fold {fold}, seed {seed}")
+            by_image = plan.dataset(run.spec.dataset).image_labels is not None
+            rules.append(BY_IMAGE if by_image else SMALL if group.pick == "small" else RULE)
+            drawn = drawn or not by_image
         return [
             f"Data: {'; '.join(data)}",
-            f"Slices: {'; then '.join(dict.fromkeys(SMALL if g.pick == 'small' else RULE for g in self.groups))}",
-            "Dice: of a slice, the mean over its classes; one that is neither there nor found is left out of it",
+            f"Slices: {'; then '.join(dict.fromkeys(rules))}",
+            *([DICE] if drawn else []),
             "The box marks the largest region where the methods disagree",
             *(f"{heading}: {shown.map} of {shown.run}, dark 0, bright 1" for heading, shown in maps.items()),
             *(["Bars: each class's share of the slice"] if self.shares else []),

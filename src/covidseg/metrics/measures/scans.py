@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from covidseg.metrics import surface
-from covidseg.metrics.pair import Pair
+from covidseg.metrics.pair import Pair, by_image
 
 
 def hd95_found(pair: Pair) -> float:
@@ -17,14 +17,22 @@ def hd95_found(pair: Pair) -> float:
     return surface.robust_hausdorff(pair.contour, pair.worst)
 
 
+@by_image
 def missed(pair: Pair) -> float:
     """Return 1 where something is there and nothing was found, else 0."""
     return float(pair.counts.tp + pair.counts.fn > 0 and pair.counts.tp + pair.counts.fp == 0)
 
 
+@by_image
 def invented(pair: Pair) -> float:
     """Return 1 where nothing is there and something was found, else 0."""
     return float(pair.counts.tp + pair.counts.fn == 0 and pair.counts.fp > 0)
+
+
+@by_image
+def agrees(pair: Pair) -> float:
+    """Return 1 where something is there and was found, or neither, else 0."""
+    return float((pair.counts.tp + pair.counts.fn > 0) == (pair.counts.tp + pair.counts.fp > 0))
 
 
 def volume_error(pair: Pair) -> float:

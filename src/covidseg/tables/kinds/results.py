@@ -20,7 +20,6 @@ PrintedValue = Finite | None | Annotated[list[Finite], Field(min_length=2, max_l
 Printed = dict[str, PrintedValue] | list[PrintedValue]
 AVERAGE = "average"
 AUTHORS = ", authors' maps"
-FACTS = ("parameters",)
 
 
 @dataclass(frozen=True)
@@ -80,9 +79,17 @@ class ResultTable(Table):
     kind: Literal["results"] = "results"
     protocol: Name
     metrics: dict[str, str] = Field(description="Column heading -> metric of the protocol.")
-    facts: dict[str, Literal["parameters"]] = Field(
+    facts: dict[str, Literal["parameters", "accuracy", "auc"]] = Field(
         {},
-        description="Column heading -> fact: parameters, in million, of the run's network at its full width.",
+        description=(
+            "Column heading -> fact: parameters, in million, of the run's network at its full width; accuracy or auc "
+            "of a classifier on its test images."
+        ),
+    )
+    lost: bool = Field(
+        False,
+        exclude_if=lambda lost: not lost,
+        description="The paper printed numbers that are lost: cells without one say that nothing printed is known.",
     )
     rows: list[Row]
     notes: list[str] = Field([], description="Sentences at the end of the caption.")

@@ -74,4 +74,5 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     facts = weak.take_over(job, "maps.h5") if "start" in job.references else weak.classify(job, data, progress)
     made = weak.write_labels(job, data, job.spec.train.fusion)
     (job.out / "resume.pt").unlink(missing_ok=True)
+    facts["notes"] = [*facts["notes"], *made.pop("notes")]
     return facts | made | {"seconds": round(time.perf_counter() - start, 2)}

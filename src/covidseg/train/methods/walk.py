@@ -100,4 +100,5 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     facts = fitting.facts(fit, start) | {"slices": {role: len(rows) for role, rows in data.roles.items()}}
     made = weak.write_labels(job, data, settings.fusion)
     fit.resume.remove()
+    facts["notes"] = [*facts["notes"], *made.pop("notes")]
     return facts | made | {"seconds": round(time.perf_counter() - start, 2)}
