@@ -57,7 +57,7 @@ TIMES = {
     *("resumed", "notes"),  # that a training went on after a kill is noted
 }
 RECORDS = ("run.json", "stage.json")
-NOT_COMPARED = ("logs", "configs", "report.html", "report.json")  # the report shows times, its record its hash
+NOT_COMPARED = ("logs", "configs", "report", "report.html", "report.json")  # the report shows times
 TRANSIENT = ("resume.pt", "done.jsonl")  # a killed job goes on from them; both say whether they are whole
 RECORD_OF = {
     **dict.fromkeys(("slices.h5", "canonical/slices.csv"), "import.json"),

@@ -272,7 +272,7 @@ def claims(context: typer.Context, paper: PaperName) -> None:
 
 @app.command()
 def report(context: typer.Context) -> None:
-    """Gather tables, figures and how they were made in one HTML file."""
+    """Gather tables, figures, claims, cases and how they were made in pages that open from a file."""
     from covidseg import steps
 
     steps.report(_alone(context))

@@ -1,4 +1,4 @@
-# One page with everything, and the numbers that DVC tracks.
+# The pages with everything, their pictures, and the numbers that DVC tracks.
 
 
 rule report:
@@ -12,6 +12,7 @@ rule report:
         [P.masks(run) / made for run in MASKS for made in ("masks.json", "volumes.csv")],
     output:
         page=P.report,
+        pages=directory(P.report.with_suffix("")),
         record=P.report.with_suffix(".json"),
         metrics=P.results / "metrics.json",
         plots=P.results / "plots.csv",

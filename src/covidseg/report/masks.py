@@ -10,8 +10,9 @@ import pandas as pd
 from covidseg.base import records
 from covidseg.base.errors import UserError
 from covidseg.plan import Plan
-from covidseg.report.svg import canvas, embedded
+from covidseg.report.svg import Panel
 from covidseg.tables.caption import differences, leak_finding
+from covidseg.tables.page import slug
 from covidseg.upkeep.freshness import masks_problem
 
 SHOWN = 30  # scans in the table; volumes.csv has all
@@ -50,7 +51,14 @@ def section(plan: Plan, masks: str) -> dict[str, Any]:
         f"{plan.preset_name}. {' '.join(differences(plan, [run]))} "
         f"{leak_finding(plan, run.spec.dataset, run.spec.split)}"
     )
-    return {"run": masks, "table": _table(frame.head(SHOWN)), "chart": chart(frame), "caption": caption}
+    return {
+        "run": masks,
+        "slug": slug(masks),
+        "table": _table(frame.head(SHOWN)),
+        "charts": charts(frame),
+        "montage": [],
+        "caption": caption,
+    }
 
 
 def _about_lesions(lungs: str) -> str:
@@ -92,28 +100,20 @@ def _cell(value: Any) -> str:
     return html.escape(str(value))
 
 
-def chart(frame: pd.DataFrame) -> str:
-    """Return an SVG: volumes in ascending order, and where truth exists predicted against true (Bland-Altman:
-    difference over mean, with the mean difference and 1.96 standard deviations). Empty without volumes."""
+def charts(frame: pd.DataFrame) -> list[str]:
+    """Return charts: volumes in ascending order, and where truth exists predicted against true (Bland-Altman:
+    difference over mean, with the mean difference and 1.96 standard deviations). None without volumes."""
     what, found, true = measured(frame)
     known, both = found.dropna(), found.notna() & true.notna()
-    if known.empty:
-        return ""
+    volumes = [(float(k), float(value)) for k, value in enumerate(known.sort_values(), 1)]
+    panels = [Panel(f"{what}, ml", "scans by predicted volume", bars=[(0, volumes)], whole=True)]
     found, true = found[both], true[both]
-    panels = 1 + bool(len(found))
-    drawing, axes = canvas(1, panels, (4 * panels, 2.8))
-    volumes = known.sort_values().to_numpy()
-    axes[0, 0].bar(range(1, len(volumes) + 1), volumes, color="#1f5fbf", width=0.9)
-    axes[0, 0].set(xlabel="scans by predicted volume", ylabel=f"{what}, ml")
-    axes[0, 0].xaxis.get_major_locator().set_params(integer=True)
     if len(found):
         mean, gap = (found + true) / 2, found - true
-        axes[0, 1].plot(mean, gap, "o", color="#1f5fbf", markerfacecolor="none")
-        spread = 1.96 * gap.std(ddof=1) if len(gap) > 1 else 0
-        for shift, style in ((0, "-"), (-spread, ":"), (spread, ":")):
-            axes[0, 1].axhline(gap.mean() + shift, color="#d9822b", linestyle=style)
-        axes[0, 1].set(xlabel="mean of predicted and true, ml", ylabel="predicted minus true, ml")
-    for axis in axes[0]:
-        axis.grid(alpha=0.3)
-        axis.set_axisbelow(True)
-    return embedded(drawing)
+        spread = 1.96 * gap.std(ddof=1) if len(gap) > 1 else 0.0
+        shifts = (("mean", 0.0), ("spread", -spread), ("spread", spread))
+        levels = [(name, float(gap.mean() + shift)) for name, shift in shifts]
+        dots = list(zip(map(float, mean), map(float, gap), strict=True))
+        title, below = "predicted minus true, ml", "mean of predicted and true, ml"
+        panels.append(Panel(title, below, dots=[(0, dots)], levels=levels))
+    return [panel.svg(380, 230) for panel in panels] if volumes else []

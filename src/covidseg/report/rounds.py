@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from covidseg.jobs import record
 from covidseg.plan import Plan
-from covidseg.report.svg import canvas, embedded
+from covidseg.report.svg import SERIES, Panel
 
 PANELS = {"val_dsc": "validation DSC", "agreement": "DSC of pseudo labels"}
 
 
 def rounds(plan: Plan) -> dict[str, Any] | None:
-    """Return the lines and the chart of all runs that have rounds, or None where there is none."""
+    """Return the lines and the charts of all runs that have rounds, or None where there is none."""
     lines = []
     for run_id in plan.targets.runs():
         for fold, seed in plan.run(run_id).jobs:
@@ -30,27 +31,32 @@ def rounds(plan: Plan) -> dict[str, Any] | None:
                         "trusted": None if facts.get("untrusted") is None else 1 - facts["untrusted"],
                     }
                 )
-    return {"lines": lines, "chart": chart(lines)} if lines else None
+    if not lines:
+        return None
+    runs = list(dict.fromkeys(line["run"] for line in lines))
+    return {"lines": lines, "charts": charts(lines, runs), "runs": [(k % SERIES, run) for k, run in enumerate(runs)]}
 
 
 def _by_class(values: dict[str, float] | None, total: float = 1) -> str:
     return ", ".join(f"{name} {value / total if total else 0:.3f}" for name, value in (values or {}).items())
 
 
-def chart(lines: list[dict[str, Any]]) -> str:
-    """Return an SVG with a panel per quantity: its mean over folds and seeds by round, a line per run."""
-    import pandas as pd
+def charts(lines: list[dict[str, Any]], runs: list[str]) -> list[str]:
+    """Return a chart per quantity: its mean over folds and seeds by round, a line per run."""
+    out = []
+    for key, title in PANELS.items():
+        found = [(k, mean_by_round(line for line in lines if line["run"] == run), run) for k, run in enumerate(runs)]
+        series = [(k, points[key]) for k, points, _ in found if points.get(key)]
+        if series:
+            out.append(Panel(title, "round", lines=series, dots=series, whole=True).svg(360, 200))
+    return out
 
-    frame = pd.DataFrame(lines)
-    shown = {key: title for key, title in PANELS.items() if key in frame and frame[key].notna().any()}
-    drawing, axes = canvas(1, len(shown) or 1, (4.2 * (len(shown) or 1) + 1.6, 3.0))
-    for axis, (key, title) in zip(axes[0], shown.items(), strict=False):
-        for k, (run, part) in enumerate(frame.groupby("run", sort=False)):
-            means = part.groupby("round")[key].mean().dropna()
-            axis.plot(means.index, means, marker="osD^vP*X"[k % 8], markersize=4, linewidth=1.2, label=run)
-        axis.set_xlabel("round")
-        axis.set_xticks(sorted(frame["round"].unique()))
-        axis.set_title(title, fontsize=10)
-        axis.grid(alpha=0.3)
-    axes[0][-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
-    return embedded(drawing)
+
+def mean_by_round(lines: Iterable[dict[str, Any]]) -> dict[str, list[tuple[float, float]]]:
+    """Return quantity -> (round, mean over folds and seeds), of the rounds that have a value."""
+    values: dict[str, dict[int, list[float]]] = {}
+    for line in lines:
+        for key in PANELS:
+            if line.get(key) is not None:
+                values.setdefault(key, {}).setdefault(line["round"], []).append(line[key])
+    return {key: [(k, sum(v) / len(v)) for k, v in sorted(of.items())] for key, of in values.items()}

@@ -10,19 +10,9 @@ from covidseg.base import records
 from covidseg.claims.finding import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED
 from covidseg.plan import Plan
 from covidseg.tables import rows
-from covidseg.tables.cell import DIFFERS, EQUAL, INSIDE, NOT_COMPARABLE, NOT_FOUND, NOT_RUN, NOTHING, OUTSIDE
+from covidseg.tables.cell import GROUPS, NOTHING
 
-VERDICTS = {  # a cell's verdict -> the column that counts it
-    EQUAL: "equal",
-    INSIDE: "within spread",
-    OUTSIDE: "differs",
-    DIFFERS: "differs",
-    NOT_COMPARABLE: "not comparable",
-    "": NOTHING,
-    NOT_RUN: "not run",
-    NOT_FOUND: "not run",
-}
-COLUMNS = tuple(dict.fromkeys(VERDICTS.values()))
+COLUMNS = tuple(dict.fromkeys(GROUPS.values()))
 UNTESTED = "not tested"
 CLAIMS = (SUPPORTED, INCONCLUSIVE, NOT_SUPPORTED, UNTESTED)
 
@@ -57,7 +47,7 @@ def scoreboard(plan: Plan) -> list[Board]:
             frame = rows.read(path)
             if table.scored_by:
                 frame = frame[frame.protocol == table.scored_by]
-            counts = frame.verdict.map(lambda verdict: VERDICTS.get(verdict, NOTHING)).value_counts()
+            counts = frame.verdict.map(lambda verdict: GROUPS.get(verdict, NOTHING)).value_counts()
             boards[paper].tables[name] = {column: int(counts.get(column, 0)) for column in COLUMNS}
     for paper in plan.targets.claims():
         path = plan.paths.claims(paper, "csv")

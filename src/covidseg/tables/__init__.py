@@ -23,8 +23,9 @@ def write(plan: Plan, paper: str, name: str) -> None:
     from covidseg.base import records
     from covidseg.base.files import write_text
     from covidseg.plan.names import STANDARD
-    from covidseg.tables.caption import caption_of
-    from covidseg.tables.layout import html, latex, markdown
+    from covidseg.tables.caption import sentences
+    from covidseg.tables.layout import latex, markdown
+    from covidseg.tables.page import html
 
     table = plan.papers[paper].tables[name]
     cells = table.cells(plan, paper)
@@ -35,12 +36,13 @@ def write(plan: Plan, paper: str, name: str) -> None:
     def path(suffix: str) -> Path:
         return plan.paths.table(paper, name, suffix)
 
-    caption = caption_of(plan, paper, name)
+    said = sentences(plan, paper, name)
+    caption = " ".join(said)
     main = [cell for cell in cells if cell.protocol != STANDARD or table.scored_by == STANDARD]
     panel = [cell for cell in cells if cell not in main]
     write_text(path("csv"), frame.drop(columns="digits").to_csv(index=False, float_format="%.6f"))
     write_text(path("md"), markdown(caption, main, panel))
     write_text(path("tex"), latex(caption, f"{paper}-{name}", main))
-    write_text(path("html"), html(caption, main, panel))
+    write_text(path("html"), html(name, said, main, panel))
     made = map(path, ("csv", "md", "tex", "html"))
     records.write(path("json"), made, paper=paper, table=name, preset=plan.preset_name)

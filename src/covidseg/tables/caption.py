@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from covidseg.tables.kinds.results import ResultTable
 
 
-def caption_of(plan: Plan, paper: str, name: str) -> str:
-    """Return the caption: the paper's, then mode, preset, data and everything that differs from the paper."""
+def sentences(plan: Plan, paper: str, name: str) -> list[str]:
+    """Return the caption's parts, the paper's own first."""
     head, table = plan.papers[paper].paper, plan.papers[paper].tables[name]
     parts = [f"{head.cited}, Table {name}: {table.caption}.", *table.words(plan, paper, name)]
-    return " ".join(part.rstrip(".") + "." for part in parts)
+    return [part.rstrip(".") + "." for part in parts]
 
 
 def results_in_words(plan: Plan, paper: str, table: ResultTable) -> list[str]:

@@ -14,6 +14,18 @@ NOTHING = "nothing printed"  # that survives
 EQUAL = "equal"
 DIFFERS = "differs"
 AVERAGE = "average"  # over the classes of a run
+GROUPS = {  # verdict -> what the scoreboard counts it as
+    EQUAL: "equal",
+    INSIDE: "within spread",
+    OUTSIDE: "differs",
+    DIFFERS: "differs",
+    NOT_COMPARABLE: NOT_COMPARABLE,
+    "": NOTHING,
+    NOTHING: NOTHING,
+    NOT_RUN: NOT_RUN,
+    NOT_FOUND: NOT_RUN,
+}
+SIGNS = {"equal": "=", "within spread": "≈", "differs": "≠", NOT_COMPARABLE: "⊘", NOTHING: "", NOT_RUN: "○"}
 SPREADS = 2.0  # a printed value within mean +- 2 standard deviations over folds and seeds is inside
 
 

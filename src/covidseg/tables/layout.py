@@ -1,4 +1,4 @@
-"""A table in Markdown, LaTeX and HTML."""
+"""A table in Markdown and LaTeX; ``page`` has it in HTML."""
 
 from __future__ import annotations
 
@@ -117,11 +117,3 @@ TEX = {
 
 def _tex(text: str) -> str:
     return "".join(TEX.get(character, character) for character in text)
-
-
-def html(caption: str, main: list[Cell], panel: list[Cell]) -> str:
-    """Return the table as an HTML page that also stands inside the report."""
-    from covidseg.templates import render
-
-    grids = [("", *grid(main))] + ([(PANEL, *grid(panel))] if panel else [])
-    return render("table.html.j2", caption=caption, grids=grids)

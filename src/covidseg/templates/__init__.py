@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,3 +20,9 @@ def render(name: str, **values: Any) -> str:
         undefined=jinja2.StrictUndefined,
     )
     return environment.get_template(name).render(**values)
+
+
+def copy(names: Iterable[str], out: Path) -> None:
+    """Copy files of this folder, such as scripts, into another."""
+    for name in names:
+        shutil.copyfile(Path(__file__).parent / name, out / name)
