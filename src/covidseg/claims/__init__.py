@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from covidseg.base import records
+from covidseg.base import csvfile, records
 from covidseg.base.files import write_text
 from covidseg.claims.bootstrap import RESAMPLES
 from covidseg.claims.finding import FEWEST, findings
@@ -22,11 +22,22 @@ def write(plan: Plan, paper: str) -> None:
     frame = frame.rename(columns={"cls": "class"})
     frame.insert(0, "paper", paper)
     caption = caption_of(plan, paper)
-    write_text(plan.paths.claims(paper, "csv"), frame.to_csv(index=False, float_format="%.6f"))
+    csvfile.write_frame(plan.paths.claims(paper, "csv"), frame, digits=6)
     write_text(plan.paths.claims(paper, "md"), markdown(caption, found))
     write_text(plan.paths.claims(paper, "html"), html(caption, found))
     made = [plan.paths.claims(paper, suffix) for suffix in ("csv", "md", "html")]
     records.write(plan.paths.claims(paper, "json"), made, paper=paper, preset=plan.preset_name)
+
+
+TEXT = ("paper", "claim", "says", "where", "runs", "class", "protocol", "metric", "column", "better", "verdict", "why",
+        "caveats")  # fmt: skip
+
+
+def read(plan: Plan, paper: str) -> pd.DataFrame:
+    """Return a paper's finished claims, a line each. Raises UserError when they are not what was written."""
+    path = plan.paths.claims(paper, "csv")
+    with records.parsing(path):
+        return csvfile.frame(records.verified(path, path.with_suffix(".json")), TEXT)
 
 
 def caption_of(plan: Plan, paper: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from covidseg.base.text import markdown as markdown_of
 from covidseg.claims.finding import Finding
 from covidseg.templates import render
 
@@ -47,8 +48,9 @@ def markdown(caption: str, found: list[Finding]) -> str:
     rows = [HEADINGS, ["---", "---", *["---:"] * 6, "---"]]
     for f in found:
         notes = "; ".join(note for note in (f.why, f.caveats) if note)
-        rows.append([f"{f.says} ({f.where}; {f.runs})", *line(f), f"**{f.verdict}**" + (f": {notes}" if notes else "")])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + f"\n\n{caption}\n"
+        said, values = markdown_of(f"{f.says} ({f.where}; {f.runs})"), map(markdown_of, line(f))
+        rows.append([said, *values, f"**{f.verdict}**" + markdown_of(f": {notes}" if notes else "")])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + f"\n\n{markdown_of(caption)}\n"
 
 
 def html(caption: str, found: list[Finding]) -> str:

@@ -6,8 +6,6 @@ line per slice. Axes: slices from foot to head, rows from front to back, columns
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,14 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from covidseg.base import files, records
+from covidseg.base import csvfile, names, records
 from covidseg.base.errors import UserError
 from covidseg.base.labels import UNLABELLED
 from covidseg.data.full import hdf5
 from covidseg.schema import Dataset
 
 U8 = npt.NDArray[np.uint8]
-LONGEST_NAME = 200  # bytes; file systems take 255, and prefixes and suffixes are added
 HU_BELOW = -200  # a volume that reaches below holds raw HU: windowed data start at 0 (spec C-1)
 UNKNOWN = (float("nan"),) * 3
 RECORD = "import.json"
@@ -102,19 +99,16 @@ def write(cases: Iterable[Case], dataset: Dataset, out: Path) -> None:
         if not rows and not (dataset.sources and all(source.optional for source in dataset.sources)):
             raise UserError(f"{dataset.title}: no cases found; check the data set's raw folder")
     more = [name for name in ("day", IMAGE_LABEL) if any(name in row for row in rows)]
-    write_table(out / "slices.csv", COLUMNS + more + _pixel_columns(rows, dataset), rows)
+    csvfile.write(out / "slices.csv", COLUMNS + more + _pixel_columns(rows, dataset), rows)
     records.write(out / RECORD, [out / "slices.h5", out / "slices.csv"], dataset=out.name)
 
 
 def _check(case: Case, dataset: Dataset) -> None:
     """Raise UserError when a case cannot be stored as it is."""
-    if not case.name.isprintable():
+    names.check(case.name, dataset.title)
+    if not case.patient.isprintable():
         raise UserError(
-            f"{case.name!r}: a case's name cannot hold line breaks, control or broken characters; rename it"
-        )
-    if not case.name.strip() or len(case.name.encode()) > LONGEST_NAME:
-        raise UserError(
-            f"{case.name[:40]!r}: a case's name has 1 to {LONGEST_NAME} bytes, as files are named after it; rename it"
+            f"{dataset.title}: patient {case.patient!r} of {case.name} holds a control character; correct it"
         )
     if case.image.ndim != 3 or 0 in case.image.shape:
         raise UserError(f"{case.name}: expected slices x rows x columns, found shape {case.image.shape}")
@@ -149,7 +143,7 @@ def _add(store: Any, case: Case, dataset: Dataset) -> list[dict[str, Any]]:
         group.attrs["affine"] = np.asarray(case.affine, np.float64)
         group.attrs["axcodes"] = case.axcodes
 
-    dz, dy, dx = ("" if np.isnan(mm) else f"{mm:.6g}" for mm in case.spacing)
+    dz, dy, dx = (float(f"{mm:.6g}") for mm in case.spacing)
     rows = []
     for position in range(len(image)):
         row: dict[str, Any] = {
@@ -195,22 +189,19 @@ def put(group: Any, key: str, array: U8) -> None:
     )
 
 
-def write_table(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
-    """Write rows as CSV; keys that a row lacks stay empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    files.write_text(path, text.getvalue())
-
-
 def kept(row: Mapping[str, Any], dataset: Dataset) -> bool:
     """Tell whether a slice, as a row of the table, enters tensors by ``Dataset.keep``; unlabelled ones always do."""
     counts = [row.get(f"px_{name}") for name in dataset.kept]
     return not counts or None in counts or any(counts)
 
 
-_NUMBERS = {"index", "position", "day", IMAGE_LABEL, "native_height", "native_width", "top", "left", "height", "width"}
+_WHOLE = {"index", "position", "day", IMAGE_LABEL, "native_height", "native_width", "top", "left", "height", "width"}
+
+
+def _kind(column: str) -> type:
+    if column in _WHOLE or column.startswith("px_") or column == "lung_mask_px":
+        return int
+    return float if column in ("dz", "dy", "dx") else str
 
 
 def read_table(path: Path, record: str = RECORD) -> Iterator[dict[str, Any]]:
@@ -219,17 +210,10 @@ def read_table(path: Path, record: str = RECORD) -> Iterator[dict[str, Any]]:
 
     ``record`` is the name of the record beside it. Raises UserError when the table is not what that record names.
     """
-
-    def value(key: str, text: str) -> Any:
-        if key in _NUMBERS or key.startswith("px_") or key == "lung_mask_px":
-            return int(text) if text else None
-        if key in ("dz", "dy", "dx"):
-            return float(text or "nan")
-        return text if key == "slice" else sys.intern(text)  # many slices are of one case
-
-    with records.parsing(path), open(records.verified(path, record), encoding="utf-8", newline="") as f:
-        for row in csv.DictReader(f):
-            yield {key: value(key, text) for key, text in row.items()}
+    with records.parsing(path):
+        for row in csvfile.read(records.verified(path, record), _kind):
+            row.update({key: sys.intern(row[key]) for key in ("case", "patient", "role") if key in row})  # often equal
+            yield row
 
 
 class Store:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import http.client
 import json
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from covidseg.base import files
+from covidseg.base import csvfile, files
 from covidseg.base.errors import UserError
 from covidseg.base.files import clear_when_full
 from covidseg.data import download as http_download
@@ -132,11 +131,10 @@ def read_manifest(path: Path) -> dict[str, str]:
     Raises UserError when it is missing, or names what is no file in the folder.
     """
     try:
-        with open(path, encoding="utf-8", newline="") as f:
-            listed = {row["file"]: row["sha256"] for row in csv.DictReader(f)}
+        listed = {row["file"]: row["sha256"] for row in csvfile.read(path, csvfile.all_text)}
     except FileNotFoundError:
         raise UserError(f"{path}: no such manifest; restore it from the repository") from None
-    except (KeyError, csv.Error, UnicodeDecodeError) as e:
+    except (KeyError, ValueError) as e:
         raise UserError(f"{path}: expected the columns file,sha256 ({e})") from e
     for file in listed:
         if not file or not file.isprintable() or {"", ".", ".."} & set(file.split("/")):  # "/a" starts with ""

@@ -24,17 +24,17 @@ cases, those that validate there training here.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from covidseg.base import csvfile, names
 from covidseg.base.errors import UserError, nearest
-from covidseg.base.files import write_text
 
 ROLES = ("train", "val", "test")
+COLUMNS = ["fold", "case", "role"]
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,20 @@ def read(path: Path) -> Split:
     fold or with two roles otherwise, and a fold without train or test.
     """
     try:
-        lines = path.read_text("utf-8-sig").splitlines()  # spreadsheets begin a CSV with a mark
+        with csvfile.opened(path) as f:
+            lines = (line for line in f if line.strip() and not line.startswith("#"))
+            rows = [row for _, row in csvfile.parse(lines, csvfile.all_text)]
     except FileNotFoundError:
         raise UserError(f"{path}: no such split; write one with the columns fold,case,role") from None
-    except (OSError, UnicodeDecodeError) as e:
+    except (OSError, ValueError) as e:
         raise UserError(f"{path}: cannot be read ({e})") from e
-    reader = csv.DictReader(line for line in lines if line and not line.startswith("#"))
-    if reader.fieldnames != ["fold", "case", "role"]:
-        raise UserError(f"{path}: expected the columns fold,case,role, found {','.join(reader.fieldnames or [])}")
+    if rows and list(rows[0]) != COLUMNS:
+        raise UserError(f"{path}: expected the columns fold,case,role, found {','.join(rows[0])}")
     table: dict[int, dict[str, list[str]]] = {}
-    for row in reader:
-        fold, case, role = row["fold"] or "", row["case"] or "", row["role"] or ""
+    for row in rows:
+        fold, case, role = row["fold"], row["case"], row["role"]
+        if why := names.problem(case):
+            raise UserError(f"{path}: {case[:40]!r} cannot name a case: {why}")
         if not fold.isdecimal():
             raise UserError(f"{path}: fold {fold!r} of case {case!r} is not a whole number")
         parts = role.split("+")
@@ -170,5 +173,6 @@ def make(
 
 def write(split: Split, about: str) -> None:
     """Write a split as CSV, with a comment on how it was made."""
-    lines = [f"{fold},{case},{role}" for fold in split.folds for role in ROLES for case in split.cases(fold, role)]
-    write_text(split.path, "\n".join([f"# {about}", "fold,case,role", *lines]) + "\n")
+    listed = ((fold, case, role) for fold in split.folds for role in ROLES for case in split.cases(fold, role))
+    rows = (dict(zip(COLUMNS, line, strict=True)) for line in listed)
+    csvfile.write(split.path, COLUMNS, rows, about=about)

@@ -13,9 +13,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from covidseg.base import files, records
+from covidseg.base import csvfile, files, records
 from covidseg.base.errors import UserError
-from covidseg.data.canonical import U8, Store, kept, read_table, write_table
+from covidseg.data.canonical import U8, Store, kept, read_table
 from covidseg.data.ondisk import OnDisk
 from covidseg.schema import Dataset
 
@@ -83,7 +83,7 @@ def build(canonical: Path, dataset: Dataset, size: int, lungs: Path | None, out:
     arrays and its lines in the table.
     """
     hashes: dict[str, str] = {}
-    write_table(out / "slices.csv", COLUMNS, _written(canonical, dataset, size, lungs, out, hashes))
+    csvfile.write(out / "slices.csv", COLUMNS, _written(canonical, dataset, size, lungs, out, hashes))
     source = "none"
     if lungs is not None:
         with Store(lungs) as masks:
@@ -129,7 +129,7 @@ def _written(
                 where = {"top": window.top, "left": window.left, "height": window.height, "width": window.width}
                 line = {key: _blank(value) for key, value in (row | native | where).items() if key in COLUMNS}
                 digest.update(repr(sorted(line.items())).encode())
-                yield line
+                yield row | native | where
             hashes[case] = digest.hexdigest()[:16]
 
 

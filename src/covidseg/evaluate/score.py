@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from covidseg.base import csvfile
 from covidseg.base.errors import UserError, nearest
-from covidseg.base.files import write_json, write_text
+from covidseg.base.files import write_json
 from covidseg.base.images import read_pairs, resized
 from covidseg.metrics import measures
 from covidseg.metrics.overlap import binarise, mean_absolute_error
@@ -402,11 +401,7 @@ def write_rows(path: Path, rows: list[Row], without: Sequence[str] = ()) -> None
     ``without``: the columns where there are no rows.
     """
     columns = list(dict.fromkeys([key for row in rows for key in row] or without))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    csvfile.write(path, columns, rows)
 
 
 def _size(shape: tuple[int, ...]) -> str:

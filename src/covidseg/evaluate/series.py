@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from covidseg.base.errors import UserError
 from covidseg.data.canonical import read_table
+from covidseg.evaluate import volumes
 from covidseg.upkeep.freshness import masks_problem
 
 if TYPE_CHECKING:
@@ -36,16 +37,14 @@ def series(plan: Plan, masks: str) -> dict[str, list[Scan]]:
     dataset = plan.targets.masks_of(masks)[1]
     path = plan.paths.canonical(dataset) / "slices.csv"
     known = {row["case"]: (row["patient"], row.get("day")) for row in read_table(path)}
-    with open(plan.paths.masks(masks) / "volumes.csv", encoding="utf-8", newline="") as f:
-        volumes = list(csv.DictReader(f))
     found: dict[str, list[Scan]] = {}
-    for row in volumes:
+    for row in volumes.read(plan.paths.masks(masks)):
         patient, day = known[row["case"]]
         if day is None:
             raise UserError(
                 f"{path}: {row['case']} has no day; a series needs scans named NAME_dayNNN (importer series)"
             )
-        volume, truth = (float(row[key]) if row[key] else None for key in ("lesion_ml", "true_lesion_ml"))
+        volume, truth = (None if math.isnan(row[key]) else row[key] for key in ("lesion_ml", "true_lesion_ml"))
         found.setdefault(patient, []).append(Scan(row["case"], patient, int(day), volume, truth))
     return {patient: sorted(found[patient], key=lambda scan: scan.day) for patient in sorted(found)}
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from covidseg.base.errors import UserError
 from covidseg.base.files import replacing
+from covidseg.base.text import MATPLOTLIB, legend
 
 if TYPE_CHECKING:
     from covidseg.plan import Plan
@@ -40,7 +41,7 @@ BAR = 0.105
 SPACE = 0.4  # between methods, of a bar
 LINE = 0.135
 TITLE, TEXT = 8, 7
-LOOK: dict[Any, Any] = {"pdf.fonttype": 42, "hatch.linewidth": 0.5}  # 42: letters stay letters
+LOOK: dict[Any, Any] = MATPLOTLIB | {"pdf.fonttype": 42, "hatch.linewidth": 0.5}  # 42: letters stay letters
 
 P = ParamSpec("P")
 Mask = npt.NDArray[np.bool_]
@@ -303,11 +304,12 @@ def _legend(sheet: _Sheet, rows: list[Row], styles: dict[str, Style], y: float) 
     from matplotlib.patches import Patch
 
     seen = {name for row in rows for panel in row.panels.values() for name, mask in panel.masks if mask.any()}
-    handles = [Patch(**_patch(style), label=TITLES.get(name, name)) for name, style in styles.items() if name in seen]
+    handles = {TITLES.get(name, name): Patch(**_patch(style)) for name, style in styles.items() if name in seen}
     if any(row.box for row in rows):
-        handles.append(Patch(fill=False, edgecolor=BOX, linewidth=1.1, label="largest disagreement of the methods"))
-    sheet.drawing.legend(
-        handles=handles,
+        handles["largest disagreement of the methods"] = Patch(fill=False, edgecolor=BOX, linewidth=1.1)
+    legend(
+        sheet.drawing,
+        handles,
         loc="upper center",
         bbox_to_anchor=(0.5, 1 - y / sheet.height),
         ncols=len(handles),

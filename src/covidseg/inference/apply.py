@@ -15,9 +15,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from covidseg.base import csvfile
 from covidseg.base.errors import UserError
 from covidseg.base.files import sha256
-from covidseg.data.canonical import U8, write_table
+from covidseg.data.canonical import U8
 from covidseg.inference.done import Done
 from covidseg.inference.intensities import to_input
 from covidseg.inference.montage import Montage
@@ -185,5 +186,5 @@ def _finish(done: Done, scans: Sequence[Scan], segmenter: Segmenter, out: Path) 
     first = next(iter(rows.values()))
     columns = ["scan", *(key for key in first if key not in ("case", "stamp", "files")), *about, "note"]
     lines = ({**row, "scan": row["case"], **about, "note": note} for _, row in sorted(rows.items()))
-    write_table(out / "volumes.csv", columns, ({key: row[key] for key in columns} for row in lines))
+    csvfile.write(out / "volumes.csv", columns, ({key: row[key] for key in columns} for row in lines))
     done.path.unlink()

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from covidseg.base import records
+from covidseg.base import csvfile, records
 from covidseg.base.errors import UserError
 from covidseg.base.own import OwnFiles
-from covidseg.data.canonical import U8, Store, write_table
+from covidseg.data.canonical import U8, Store
 from covidseg.data.importers import folder as own_folder
 from covidseg.data.tensors import lung_of
 from covidseg.inference.done import Done
@@ -152,7 +152,7 @@ def _truth(known: dict[str, tuple[int, ...]], label: U8 | None) -> U8 | None:
 def _finish(out: Path, rows: list[dict[str, Any]], **facts: Any) -> None:
     """Write ``volumes.csv`` and the record."""
     columns = [key for key in (rows[0] if rows else {"case": ""}) if key != "files"]  # none: the scans were not found
-    write_table(out / "volumes.csv", columns, [{key: row[key] for key in columns} for row in rows])
+    csvfile.write(out / "volumes.csv", columns, [{key: row[key] for key in columns} for row in rows])
     made = [out / "volumes.csv", *(out / name for row in rows for name in row["files"])]
     records.write(out / "masks.json", made, peak_memory_mb=record.peak_memory_mb(), **facts)
     (out / "done.jsonl").unlink(missing_ok=True)

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from covidseg.base import records
+from covidseg.base import csvfile, records
 from covidseg.base.errors import UserError
-from covidseg.data.canonical import write_table
 from covidseg.data.splits import ROLES, Split
 from covidseg.leaks import alike
 from covidseg.leaks.alike import Item, Pictures
@@ -140,10 +139,7 @@ def write(
     from covidseg.leaks.words import finding
 
     leaks = find(dataset, slices, split, pools)
-    rows = [asdict(leak) for leak in leaks]
-    for row in rows:
-        row["correlation"] = "" if row["correlation"] is None else f"{row['correlation']:.3f}"
-    write_table(csv, COLUMNS, rows)
+    csvfile.write(csv, COLUMNS, map(asdict, leaks), digits=3)
     text = finding(dataset, leaks, _tested(dataset, slices, split))
     own = [leak for leak in leaks if leak.within(dataset)]
     facts = {

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
 import numpy as np
 
+from covidseg.base import csvfile
 from covidseg.data.importers import image_labels
 from covidseg.data.importers.read import grey
 
@@ -85,7 +85,6 @@ def paper(name: str, folder: Path, file: str) -> tuple[str, list[str]]:
 
 def _header(path: Path) -> set[str]:
     try:
-        with open(path, encoding="utf-8-sig", newline="") as f:
-            return set(next(csv.reader(f), []))
-    except (OSError, UnicodeDecodeError, csv.Error):
+        return set(csvfile.header(path))
+    except (OSError, ValueError):
         return set()

@@ -12,6 +12,7 @@ import numpy as np
 from covidseg.base.errors import UserError
 from covidseg.base.files import write_text
 from covidseg.base.images import VOLUMES
+from covidseg.base.names import PLAIN
 from covidseg.data import dicom
 from covidseg.data.anatomy import is_lesion
 from covidseg.jobs import leases
@@ -61,7 +62,7 @@ def init(name: str, folder: Path, config: Path, say: Say, progress: Say) -> None
     UserError, with nothing written, where the name is taken or the folder cannot be learned from.
     """
     paper = WORKFLOW / "papers" / f"{name}.yaml"
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+    if not re.fullmatch(PLAIN, name):
         raise UserError(f"{name!r}: unusable name; use letters, digits, dot, dash and underscore")
     for path in (paper, WORKFLOW / "datasets" / f"{name}.yaml"):
         if path.is_file():

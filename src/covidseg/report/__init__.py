@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from covidseg.base import files, records
+from covidseg.base import csvfile, files, records
 from covidseg.base.files import write_json, write_text
 from covidseg.data.canonical import read_table
 from covidseg.plan import Plan
@@ -45,7 +45,7 @@ def write(plan: Plan) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
     write_text(plan.paths.report, first)
     write_json(plan.paths.results / "metrics.json", metrics(plan))
-    write_text(plan.paths.results / "plots.csv", plots(plan).to_csv(index=False, float_format="%.6f"))
+    csvfile.write_frame(plan.paths.results / "plots.csv", plots(plan), digits=6)
     write_text(plan.paths.results / "tables.md", all_tables(plan))
     written = [plan.paths.report, *(plan.paths.results / name for name in ("metrics.json", "plots.csv", "tables.md"))]
     beside = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -6,9 +6,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
-from covidseg.base import records
+from covidseg import claims as finished
 from covidseg.claims import caption_of
 from covidseg.claims.finding import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED
 from covidseg.claims.layout import p_value, signed
@@ -42,9 +40,7 @@ class Claim:
 
 def claims(plan: Plan, paper: str) -> dict[str, Any]:
     """Return a paper's claims, their forest plots by metric, the remarks that several share once, and the caption."""
-    path = plan.paths.claims(paper, "csv")
-    with records.parsing(path):
-        frame = pd.read_csv(records.verified(path, path.with_suffix(".json"))).astype(object)
+    frame = finished.read(plan, paper).astype(object)
     frame = frame.where(frame.notna(), None)
     remarks: dict[str, int] = {}
     lines: list[Claim] = []
@@ -52,7 +48,7 @@ def claims(plan: Plan, paper: str) -> dict[str, Any]:
     row: Any
     for row in frame.itertuples():
         digits = plan.catalogue.protocol(row.protocol).metrics[row.metric].digits
-        notes = [note for note in (row.why, *(row.caveats or "").split("; ")) if note]
+        notes = [note for note in (row.why, *row.caveats.split("; ")) if note]
         sign = SIGNS.get(row.verdict, UNTESTED)
         interval = "–" if row.gain is None else f"[{signed(row.low, digits)}, {signed(row.high, digits)}]"
         lines.append(

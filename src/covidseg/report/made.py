@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from covidseg.base import records
+from covidseg.base import csvfile, records
 from covidseg.jobs import record
 from covidseg.plan import Plan
 from covidseg.tables import rows
-from covidseg.tables.results import typed
+from covidseg.tables.results import TEXT
 
 ALL = "average"  # of the classes of a run, as a table's rows name it
 
@@ -52,7 +52,7 @@ def means(plan: Plan, run_id: str) -> dict[str, dict[str, dict[str, list[float |
     """Return protocol -> class -> metric -> the mean of each training, over what the protocol counts."""
     run, path = plan.run(run_id), plan.paths.run(run_id) / "cases.csv"
     with records.parsing(path):
-        frame = typed(pd.read_csv(records.verified(path, "summary.json"), dtype=str, keep_default_na=False))
+        frame = csvfile.frame(records.verified(path, "summary.json"), TEXT)
     out: dict[str, Any] = {}
     for protocol in plan.targets.protocols(run_id):
         known = plan.catalogue.protocol(protocol)

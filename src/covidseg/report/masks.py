@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import html
 from typing import Any
 
 import pandas as pd
 
 from covidseg.base import records
 from covidseg.base.errors import UserError
+from covidseg.base.text import html
+from covidseg.evaluate import volumes
 from covidseg.plan import Plan
 from covidseg.report.svg import Panel
 from covidseg.tables.caption import differences, leak_finding
@@ -35,11 +36,8 @@ def section(plan: Plan, masks: str) -> dict[str, Any]:
     (run, dataset), folder = plan.targets.masks_of(masks), plan.paths.masks(masks)
     if problem := masks_problem(plan, masks):
         raise UserError(f"{folder / 'masks.json'}: {problem}; {records.REPAIR}")
-    with records.parsing(path := folder / "volumes.csv"):
-        frame = pd.read_csv(records.verified(path, "masks.json"), dtype={"case": str}, keep_default_na=False)
-        for column in [c for c in frame.columns if c not in ("case", "role", "empty_because")]:
-            frame[column] = pd.to_numeric(frame[column])
-        left_out = records.read(folder / "masks.json")["left_out"]
+    frame = pd.DataFrame(lines) if (lines := volumes.read(folder)) else pd.DataFrame(columns=list(HEADINGS))
+    left_out = records.read(folder / "masks.json").get("left_out", [])
     blind = f"; {len(left_out)} on which all models trained have none" if left_out else ""
     rest = f" The first {SHOWN} scans; volumes.csv has all." if len(frame) > SHOWN else ""
     caption = (
@@ -88,7 +86,7 @@ def _table(frame: pd.DataFrame) -> str:
     else:
         true = {f"true_{column}": f"true {title}" for column, title in own.items()}
         columns = {column: title for column, title in HEADINGS.items() if column in frame} | own | true
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in columns.values())
+    head = "".join(f"<th>{html(name)}</th>" for name in columns.values())
     lines = ["".join(f"<td>{_cell(row[column])}</td>" for column in columns) for row in frame.to_dict("records")]
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -97,7 +95,7 @@ def _table(frame: pd.DataFrame) -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return "–" if pd.isna(value) else f"{value:.1f}"
-    return html.escape(str(value))
+    return html(str(value))
 
 
 def charts(frame: pd.DataFrame) -> list[str]:

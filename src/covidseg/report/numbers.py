@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from covidseg.base import records
+from covidseg.base.text import markdown
 from covidseg.plan import Plan
 from covidseg.tables import rows
 
@@ -42,5 +43,5 @@ def all_tables(plan: Plan) -> str:
     for paper, name, table in plan.targets.tables():
         path = plan.paths.table(paper, name, "md")
         text = records.verified(path, path.with_suffix(".json")).read_text("utf-8")
-        out.append(f"## {paper}, table {name}: {table.caption}\n\n{text}")
+        out.append(f"## {markdown(f'{paper}, table {name}: {table.caption}')}\n\n{text}")
     return f"# Tables, mode {plan.config.mode}, preset {plan.preset_name}\n\n" + "\n".join(out)

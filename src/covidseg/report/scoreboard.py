@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import pandas as pd
-
-from covidseg.base import records
+from covidseg import claims
 from covidseg.claims.finding import INCONCLUSIVE, NOT_SUPPORTED, SUPPORTED
 from covidseg.plan import Plan
 from covidseg.tables import rows
@@ -52,8 +50,7 @@ def scoreboard(plan: Plan) -> list[Board]:
     for paper in plan.targets.claims():
         path = plan.paths.claims(paper, "csv")
         if path.is_file():
-            with records.parsing(path):
-                found = pd.read_csv(records.verified(path, path.with_suffix(".json"))).verdict
+            found = claims.read(plan, paper).verdict
             counts = found.where(found.isin(CLAIMS), UNTESTED).value_counts()
             boards[paper].claims = {verdict: int(counts.get(verdict, 0)) for verdict in CLAIMS}
     return [board for board in boards.values() if board.tables or board.claims]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+
+from covidseg.base.text import html as escape
 
 Points = Sequence[tuple[float, float]]
 SERIES = 8  # colours

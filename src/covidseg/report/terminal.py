@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from covidseg.base import records
+from covidseg import claims
+from covidseg.base.text import console as plain_console
 from covidseg.claims.layout import signed
 from covidseg.plan import Plan
 from covidseg.plan.names import check_known
@@ -34,7 +33,9 @@ def show(plan: Plan, what: str | None = None) -> None:
     if what is not None:
         check_known([asked], known, "show")
         check_known([only] if only else [], known[asked], f"show {asked}/")
-    console = Console(width=None if Console().is_terminal else WIDEST, highlight=False)
+    console = plain_console()
+    if not console.is_terminal:
+        console.width = WIDEST
     paths = [plan.paths.table(paper, name, "csv") for paper, name, _ in plan.targets.tables()]
     masks = [run for run in plan.targets.masks() if (plan.paths.masks(run) / "masks.json").is_file()]
     if not masks and not any(path.is_file() for path in paths):
@@ -51,9 +52,7 @@ def show(plan: Plan, what: str | None = None) -> None:
         console.print(_grid(frame, f"{paper}, table {name}: {table.caption}", _about(plan, table), digits))
     for paper in plan.targets.claims():
         if paper == asked and not only and plan.paths.claims(paper, "csv").is_file():
-            with records.parsing(path := plan.paths.claims(paper, "csv")):
-                frame = pd.read_csv(records.verified(path, path.with_suffix(".json")))
-                console.print(_claims(frame, f"{paper}, claims"))
+            console.print(_claims(claims.read(plan, paper), f"{paper}, claims"))
     if what is None:
         console.print(_board(scoreboard(plan)))
         console.print("The tables and claims: covidseg show PAPER, or covidseg show PAPER/TABLE")
@@ -109,7 +108,7 @@ def _claims(frame: pd.DataFrame, title: str) -> Table:
     for claim in frame.to_dict("records"):
         numbers = (claim[key] for key in ("printed", "gain", "low", "high"))
         printed, gain, low, high = (signed(None if pd.isna(value) else value, 4) for value in numbers)
-        ours = Text(gain if pd.isna(claim["gain"]) else f"{gain} [{low}, {high}]")
+        ours = gain if pd.isna(claim["gain"]) else f"{gain} [{low}, {high}]"
         grid.add_row(claim["claim"], printed, ours, claim["verdict"])
     return grid
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from covidseg.base.errors import redacted
+from covidseg.base.names import PLAIN
 
 Mode = Literal["demo", "paper"]
 Follow = Literal["described", "released"]
@@ -22,9 +23,9 @@ Init = Literal["imagenet", "random"]
 Saliency = Literal["poolnet", "contrast", "lungs"]
 
 
-# Names become parts of paths, of commands and of table rows.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-RunId = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+# Names become parts of paths, of commands and of table rows, see base.names.
+Name = Annotated[str, Field(pattern=f"^{PLAIN}$")]
+RunId = Annotated[str, Field(pattern=f"^({PLAIN}/)?{PLAIN}$")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 T = TypeVar("T")

@@ -20,7 +20,7 @@ def write(plan: Plan, paper: str, name: str) -> None:
 
     import pandas as pd
 
-    from covidseg.base import records
+    from covidseg.base import csvfile, records
     from covidseg.base.files import write_text
     from covidseg.plan.names import STANDARD
     from covidseg.tables.caption import sentences
@@ -40,7 +40,7 @@ def write(plan: Plan, paper: str, name: str) -> None:
     caption = " ".join(said)
     main = [cell for cell in cells if cell.protocol != STANDARD or table.scored_by == STANDARD]
     panel = [cell for cell in cells if cell not in main]
-    write_text(path("csv"), frame.drop(columns="digits").to_csv(index=False, float_format="%.6f"))
+    csvfile.write_frame(path("csv"), frame.drop(columns="digits"), digits=6)
     write_text(path("md"), markdown(caption, main, panel))
     write_text(path("tex"), latex(caption, f"{paper}-{name}", main))
     write_text(path("html"), html(name, said, main, panel))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from covidseg.base import text
 from covidseg.tables.cell import NOT_RUN, Cell
 
 PANEL = (
@@ -16,8 +17,8 @@ def number(value: float | None, digits: int) -> str:
     """Return a number as a table shows it; a dash where there is none."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
-    text = f"{value:.{digits}f}"
-    return text.removeprefix("-") if float(text) == 0 else text
+    shown = f"{value:.{digits}f}"
+    return shown.removeprefix("-") if float(shown) == 0 else shown
 
 
 def grid(cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
@@ -77,13 +78,13 @@ def _markdown_grid(cells: list[Cell]) -> str:
     headings, lines = grid(cells)
     words = _words(headings)
     rule = ["---"] * words + ["---:"] * (len(headings) - words)
-    safe = [[value.replace("|", "\\|") for value in line] for line in [headings, rule, *lines]]
-    return "\n".join("| " + " | ".join(line) + " |" for line in safe)
+    head, *body = [[text.markdown(value) for value in line] for line in [headings, *lines]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *body])
 
 
 def markdown(caption: str, main: list[Cell], panel: list[Cell]) -> str:
     """Return the table in Markdown, the standard protocol's panel below it."""
-    out = f"{_markdown_grid(main)}\n\n{caption}\n"
+    out = f"{_markdown_grid(main)}\n\n{text.markdown(caption)}\n"
     if panel:
         out += f"\n{PANEL}:\n\n{_markdown_grid(panel)}\n"
     return out
@@ -93,27 +94,12 @@ def latex(caption: str, label: str, main: list[Cell]) -> str:
     """Return the table as a LaTeX table environment (packages booktabs and graphicx), shrunk to the line's width."""
     headings, lines = grid(main)
     words = _words(headings)
-    body = " \\\\\n".join(" & ".join(_tex(value) for value in line) for line in lines)
+    body = " \\\\\n".join(" & ".join(text.latex(value) for value in line) for line in lines)
     return (
         "\\begin{table}\n\\centering\n"
-        f"\\caption{{{_tex(caption)}}}\n\\label{{tab:{label}}}\n"
+        f"\\caption{{{text.latex(caption)}}}\n\\label{{tab:{label}}}\n"
         "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%\n"
         f"\\begin{{tabular}}{{{'l' * words}{'r' * (len(headings) - words)}}}\n\\toprule\n"
-        f"{' & '.join(_tex(h) for h in headings)} \\\\\n\\midrule\n{body} \\\\\n"
+        f"{' & '.join(text.latex(h) for h in headings)} \\\\\n\\midrule\n{body} \\\\\n"
         "\\bottomrule\n\\end{tabular}}\n\\end{table}\n"
     )
-
-
-TEX = {
-    **{character: f"\\{character}" for character in "&%_#${}"},
-    **{character: f"\\text{name}{{}}" for character, name in
-       zip("\\~^<>|", ("backslash", "asciitilde", "asciicircum", "less", "greater", "bar"), strict=True)},
-    **{character: f"{{{character}}}" for character in "[*"},  # after a line's end they would be LaTeX's own
-    "±": "$\\pm$",
-    "×": "$\\times$",
-    "–": "--",
-}  # fmt: skip
-
-
-def _tex(text: str) -> str:
-    return "".join(TEX.get(character, character) for character in text)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from covidseg.base import records
+from covidseg.base import csvfile, records
 from covidseg.base.errors import UserError
 from covidseg.jobs import record
 from covidseg.plan import STANDARD, Plan, Run, qualified
@@ -139,18 +139,9 @@ def run_scores(plan: Plan, run: Run, protocol: str, unit: str, cls: str | None =
     if problem := scores_problem(plan, run):
         raise UserError(f"{path}: {problem}; {records.REPAIR}")
     with records.parsing(path):
-        frame = typed(pd.read_csv(path, dtype=str, keep_default_na=False))
+        frame = csvfile.frame(path, TEXT)
         frame = frame[(frame.protocol == protocol) & (frame.unit == unit)]
         return frame[frame["class"] == cls] if cls else frame
-
-
-def typed(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return scores that were read as text with numbers in all other columns than TEXT; a case may be called NA or 1.
-
-    Raises ValueError for a number that is none.
-    """
-    numbers = [str(column) for column in frame if column not in TEXT]
-    return frame.assign(**{column: pd.to_numeric(frame[column].replace("nan", "")) for column in numbers})
 
 
 def tested(scores: pd.DataFrame) -> int:

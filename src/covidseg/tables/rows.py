@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from covidseg.base import records
+from covidseg.base import csvfile, records
 from covidseg.base.errors import UserError, nearest
 
+TEXT = ("paper", "table", "row", "run", "class", "protocol", "column", "metric", "verdict", "why", "quartiles")
 REQUIRED = ("row", "run", "class", "protocol", "column", "metric", "printed", "ours", "sd", "verdict", "why")
-TEXT = dict.fromkeys(("row", "run", "class", "protocol", "verdict", "why", "quartiles"), str)
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Return a table's CSV; text that is missing is empty. Raises UserError when it is not what its record names."""
+    """Return a table's CSV. Raises UserError when it is not what its record names."""
     with records.parsing(path):
-        frame = pd.read_csv(records.verified(path, path.with_suffix(".json")), dtype=TEXT)
+        frame = csvfile.frame(records.verified(path, path.with_suffix(".json")), TEXT)
         if missing := [column for column in REQUIRED if column not in frame]:
             raise ValueError(f"no column {missing[0]}")
-    return frame.fillna({name: "" for name in TEXT if name != "row"})
+    return frame
 
 
 def keys(frame: pd.DataFrame) -> pd.Series:

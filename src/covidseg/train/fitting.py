@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from covidseg import nets
-from covidseg.base.files import write_text
 from covidseg.evaluate import rising
 from covidseg.nets import published
 from covidseg.train import codebooks, loop
@@ -39,7 +38,7 @@ def learn(
     fit = make(job, model, feed, train, val, resume)
     fit.run(progress)
     save_model(model, job.spec, job.out / "model.safetensors")
-    write_text(job.out / "history.csv", fit.history_csv())
+    fit.write_history(job.out / "history.csv")
     return fit
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from covidseg import losses
+from covidseg.base import csvfile
 from covidseg.base.errors import UserError
 from covidseg.losses.targets import channels, label_map, labelled
 from covidseg.schema import RunSpec
@@ -164,9 +166,10 @@ class Loop:
         self.history.append([str(self.epoch), *("" if cell is None else f"{cell:.6g}" for cell in cells)])
         self.epoch, self.batch = self.epoch + 1, 0
 
-    def history_csv(self) -> str:
-        """Return the history: epoch, learning rate, mean of each loss (empty while it is off), validation DSC."""
-        return "".join(",".join(row) + "\n" for row in (self._header, *self.history))
+    def write_history(self, path: Path) -> None:
+        """Write the history: epoch, learning rate, mean of each loss (empty while it is off), validation DSC."""
+        rows = ([int(epoch), *(float(cell) if cell else None for cell in cells)] for epoch, *cells in self.history)
+        csvfile.write(path, self._header, (dict(zip(self._header, row, strict=True)) for row in rows))
 
     @property
     def validations(self) -> list[float]:

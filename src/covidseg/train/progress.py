@@ -38,7 +38,7 @@ class Progress:
     def note(self, text: str) -> None:
         """Say at once what has to stand in the log."""
         if self._bar is not None:
-            self._bar.console.print(f"{self.title}: {text}", highlight=False, markup=False)
+            self._bar.console.print(f"{self.title}: {text}")
         else:
             print(f"{self.title}: {text}", file=self.stream, flush=True)
 
@@ -68,8 +68,10 @@ def duration(seconds: float) -> str:
 
 
 def _bar(stream: TextIO) -> Any:
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"))
-    return Progress(*columns, TextColumn("{task.fields[text]}"), TimeRemainingColumn(), console=Console(file=stream))
+    from covidseg.base.text import console
+
+    parts = ("{task.description}", "{task.completed:.0f}/{task.total:.0f}", "{task.fields[text]}")
+    title, count, text = (TextColumn(part, markup=False) for part in parts)
+    return Progress(title, BarColumn(), count, text, TimeRemainingColumn(), console=console(stream))

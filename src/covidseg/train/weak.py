@@ -19,7 +19,6 @@ from torch import nn
 
 from covidseg import nets
 from covidseg.base import files, records
-from covidseg.base.files import write_text
 from covidseg.data import tensors
 from covidseg.data.full import hdf5
 from covidseg.data.tensors import resize
@@ -139,7 +138,7 @@ def classify(job: Job, data: Data, progress: Progress) -> dict[str, Any]:
     fit.watch(data)
     fit.run(progress)
     save_model(model, job.spec, job.out / "model.safetensors")
-    write_text(job.out / "history.csv", fit.history_csv())
+    fit.write_history(job.out / "history.csv")
     made = fit.accumulated
     write_maps(
         job.out / MAPS, data.every, {name: attention.to_8bit(maps) for name, maps in made.maps.items()},

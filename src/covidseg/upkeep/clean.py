@@ -9,18 +9,17 @@ files stay. So does every file that was changed since it was written, as a mask 
 from __future__ import annotations
 
 import contextlib
-import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from covidseg.base import records
+from covidseg.base import csvfile, records
 from covidseg.base.errors import UserError
 from covidseg.base.own import JOURNAL, OwnFiles
-from covidseg.data.canonical import write_table
 from covidseg.data.importers import folder as own_folder
 from covidseg.data.splits import rule_of
+from covidseg.evaluate import volumes
 from covidseg.inference.outputs import picture_names
 from covidseg.jobs import record
 from covidseg.plan import WORKFLOW, Plan
@@ -216,19 +215,17 @@ def _take_scan(one: Stale, say: Callable[[str], None]) -> int:
     others = {name for case, names in files.items() if case != one.scan for name in names}
     gone = (files[one.scan] & set(made["sha256"])) - others
     freed = _take_own(path.parent, gone, say)
-    write_table(path.parent / VOLUMES, list(rows[0]), [row for row in rows if row["case"] != one.scan])
+    csvfile.write(path.parent / VOLUMES, list(rows[0]), [row for row in rows if row["case"] != one.scan])
     left = {name: value for name, value in made["sha256"].items() if name not in gone and name != VOLUMES}
     facts = {key: value for key, value in made.items() if key != records.OWN} | {records.LIST: left}
     records.write(path, [path.parent / VOLUMES], **facts)
     return freed
 
 
-def _files_of(row: dict[str, str]) -> set[str]:
+def _files_of(row: dict[str, Any]) -> set[str]:
     """Return the names that the files of a scan's mask can have, a volume or pictures."""
-    return {f"{row['case']}.nii.gz", *picture_names(row["case"], int(row["slices"]))}
+    return {f"{row['case']}.nii.gz", *picture_names(row["case"], row["slices"])}
 
 
-def _volumes(path: Path) -> list[dict[str, str]]:
-    table = records.verified(path.parent / VOLUMES, path)
-    with open(table, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+def _volumes(path: Path) -> list[dict[str, Any]]:
+    return volumes.read(path.parent)

@@ -55,8 +55,8 @@ def test_an_image_without_lesion_is_background_and_one_with_it_has_no_labels(tmp
         ("a.png,no\nb.jpg,0\n", "every label is no"),
         ("a.png,\nb.jpg,\n", "no image has a label"),
         ("a.png,maybe\nb.jpg,no\n", "line 2: label 'maybe'; write yes or no"),
-        ("a.png,yes,1\nb.jpg,no\n", "line 2 has not as many cells as the first"),
-        ("a.png\nb.jpg,no\n", "line 2 has not as many cells as the first"),
+        ("a.png,yes,1\nb.jpg,no\n", "line 2: 3 fields for 2 columns"),
+        ("a.png\nb.jpg,no\n", "line 2: 1 fields for 2 columns"),
     ],
 )
 def test_labels_that_are_refused(csv: str, message: str, tmp_path: Path) -> None:

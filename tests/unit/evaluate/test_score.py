@@ -173,7 +173,7 @@ def test_an_unknown_measure_names_the_nearest() -> None:
 
 def test_rows_of_two_protocols_in_one_file(tmp_path: Path) -> None:
     write_rows(tmp_path / "x.csv", [{"case": "a", "dsc": 0.1}, {"case": "b,c", "dice": 1 / 3}])
-    assert (tmp_path / "x.csv").read_text() == 'case,dsc,dice\na,0.1,\n"b,c",,0.3333333333333333\n'
+    assert (tmp_path / "x.csv").read_text() == '"case","dsc","dice"\n"a",0.1,\n"b,c",,0.3333333333333333\n'
 
 
 # ---- folders
@@ -209,7 +209,7 @@ def test_the_toolbox_writes_its_keys_and_curves(tmp_path: Path) -> None:
     assert set(summary) - {"about"} == {"dice", "sen", "spe", "s_alpha", "e_phi", "mae"}
     lines = (tmp_path / "out/curves.csv").read_text().splitlines()
     assert len(lines) == 257
-    assert lines[0] == "threshold,dice,sen,spe,e_phi"
+    assert lines[0] == '"threshold","dice","sen","spe","e_phi"'
     assert lines[1].split(",")[:4] == ["1.0", repr((1 + 2 / 3) / 2), "0.75", "1.0"]
     assert lines[256].split(",")[:4] == ["0.0", repr((0.4 + 4 / 6) / 2), "1.0", "0.0"]
     assert summary["dice"] == pytest.approx((255 * (1 + 2 / 3) + 0.4 + 2 / 3) / 512, rel=1e-14)

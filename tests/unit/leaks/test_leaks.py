@@ -203,10 +203,10 @@ def test_the_files_and_the_finding(slices, tmp_path: Path) -> None:
         "1 tested slice has a near-duplicate in training."
     )
     assert (tmp_path / "l.csv").read_text().splitlines() == [
-        "fold,kind,by,data,role,patient,train,test,correlation",
-        "0,patient,picture,own,train,a|e,a,e,1.000",
-        "0,patient,name,own,val,p,d,f,",
-        "0,slice,picture,own,train,e,a/000,e/000,1.000",
+        '"fold","kind","by","data","role","patient","train","test","correlation"',
+        '0,"patient","picture","own","train","a|e","a","e",1.000',
+        '0,"patient","name","own","val","p","d","f",',
+        '0,"slice","picture","own","train","e","a/000","e/000",1.000',
     ]
     facts = json.loads((tmp_path / "l.json").read_text())
     assert facts["within"] == {"patient": 2, "case": 0, "slice": 1}

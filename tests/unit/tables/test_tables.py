@@ -263,22 +263,6 @@ def test_a_fact_of_the_records_is_the_mean_over_folds(tmp_path: Path) -> None:
     assert results._recorded(plan, None, metric="auc", **about).verdict == "not run"
 
 
-def test_names_that_look_like_nothing_stay_names() -> None:
-    import io
-
-    from covidseg.tables.results import typed
-
-    names = ["NA", "nan", "None", "null", "1", "", "a,b"]
-    lines = [f'0,"{name}",{k}.5,1' for k, name in enumerate(names)] + ["0,x,nan,", "0,y,,2"]
-    frame = typed(
-        pd.read_csv(io.StringIO("\n".join(["fold,case,dsc,class", *lines])), dtype=str, keep_default_na=False)
-    )
-    assert frame.case.tolist() == [*names, "x", "y"]
-    assert frame.dsc[:3].tolist() == [0.5, 1.5, 2.5]
-    assert frame.dsc.isna().tolist() == [False] * 7 + [True] * 2
-    assert frame["class"].tolist() == ["1"] * 7 + ["", "2"]
-
-
 def test_trainings_that_ended_too_early_are_named(tmp_path: Path) -> None:
     plan = Plan.load({"results": str(tmp_path)})
     runs = [plan.run("ssanet/m1"), plan.run("ssanet/m2")]

@@ -177,8 +177,9 @@ def test_it_learns_and_predicts(data: Path, tmp_path: Path) -> None:
 
 def test_history_shows_each_loss_from_its_epoch(undisturbed: tuple[Path, dict[str, Any]]) -> None:
     lines = (undisturbed[0] / "history.csv").read_text().splitlines()
-    assert lines[0] == "epoch,lr,dice,self_attention,val_dsc"
-    rows = [dict(zip(lines[0].split(","), line.split(","), strict=True)) for line in lines[1:]]
+    columns = ["epoch", "lr", "dice", "self_attention", "val_dsc"]
+    assert lines[0] == '"epoch","lr","dice","self_attention","val_dsc"'
+    rows = [dict(zip(columns, line.split(","), strict=True)) for line in lines[1:]]
     assert [row["lr"] for row in rows] == ["0.003", "0.003", "0.003", "0.0003"]
     assert [row["self_attention"] != "" for row in rows] == [False, False, True, True]
     best = max(rows, key=lambda row: float(row["val_dsc"]))

@@ -142,7 +142,7 @@ def test_the_mask_of_a_deleted_scan_goes(project: Path) -> None:
     ]
     assert f"{out}/c.nii.gz: changed since we wrote it, left as it is" in cleaned(plan)
     assert left(out) == ["a.nii.gz", "b-000.nii.gz", "c.nii.gz", "masks.json", "volumes.csv", "written.jsonl"]
-    assert (out / "volumes.csv").read_text().split() == ["case,slices,lesion_ml", "a,2,0.5", "b-000,2,0.5"]
+    assert (out / "volumes.csv").read_text().split() == ['"case","slices","lesion_ml"', '"a",2,0.5', '"b-000",2,0.5']
     record = records.read(out / "masks.json")
     assert list(record["sha256"]) == ["a.nii.gz", "b-000.nii.gz", "volumes.csv"]
     assert record["made_from"] == made_from

@@ -7,13 +7,13 @@ on one side of a split. In the store an image with the lesion has no label at an
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from covidseg.base import csvfile
 from covidseg.base.errors import UserError
 from covidseg.base.files import regular
 from covidseg.base.images import IMAGES
@@ -120,20 +120,17 @@ def _lines(path: Path, images: dict[str, Path]) -> dict[str, Line]:
     """Return image -> its line."""
     try:
         regular(path)
-        with open(path, encoding="utf-8-sig", newline="") as f:  # spreadsheets begin a CSV with a mark
-            reader = csv.DictReader(f)
-            header = reader.fieldnames or []
-            rows = [(reader.line_num, row) for row in reader]
+        header = csvfile.header(path)
+        with csvfile.opened(path) as f:
+            rows = list(csvfile.parse(f, csvfile.all_text))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; write one with the columns image,label") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as e:
-        raise UserError(f"{path}: cannot be read ({e})") from e
+    except (OSError, ValueError) as e:
+        raise UserError(f"{path}: cannot be read ({e}); correct it") from e
     if {*header} - {*COLUMNS, "patient"} or not {*COLUMNS} <= {*header} or len(set(header)) < len(header):
         raise UserError(f"{path}: expected the columns image,label or image,label,patient; found {','.join(header)}")
     found: dict[str, Line] = {}
     for number, row in rows:
-        if None in row or None in row.values():
-            raise UserError(f"{path}: line {number} has not as many cells as the first; correct it")
         image, word = row["image"].strip(), row["label"].strip().lower()
         if image not in images:
             raise UserError(f"{path}: line {number}: there is no image {image!r}; name its path below the folder")

@@ -6,13 +6,13 @@ those of one volume run from head to foot (seen on spine, liver and bronchi of e
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from covidseg.base import csvfile
 from covidseg.base.errors import UserError
 from covidseg.data.canonical import U8, Case
 from covidseg.data.importers.patients import patient, volume
@@ -47,11 +47,10 @@ def _volumes(manifest: Path) -> dict[str, list[str]]:
     """Return the files of each volume, in order."""
     found: dict[str, list[tuple[int, str]]] = defaultdict(list)
     try:
-        with open(manifest, encoding="utf-8", newline="") as f:
-            for row in csv.DictReader(f):
-                inferred = row["volume_inferred"]
-                name = MERGED.get(inferred) or volume(inferred)
-                found[name].append((int(row["order_in_volume"]), row["file"]))
+        for row in csvfile.read(manifest, csvfile.all_text):
+            inferred = row["volume_inferred"]
+            name = MERGED.get(inferred) or volume(inferred)
+            found[name].append((int(row["order_in_volume"]), row["file"]))
     except FileNotFoundError:
         raise UserError(f"{manifest}: no such file; fetch the data set again") from None
     except (KeyError, ValueError, TypeError) as e:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -84,15 +84,15 @@ Line = list[tuple[int, float]]  # epoch, value
 
 def read(path: Path) -> dict[str, Line]:
     """Return column -> (epoch, value) of a history, of the epochs that have a value. Raises UserError."""
-    from covidseg.base import records
+    from covidseg.base import csvfile, records
 
     found: dict[str, Line] = {}
-    with records.parsing(path), open(records.verified(path, "run.json"), encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            epoch = int(row.pop("epoch"))
-            for column, cell in row.items():
-                if cell:
-                    found.setdefault(column, []).append((epoch, float(cell)))
+    with records.parsing(path):
+        for row in csvfile.read(records.verified(path, "run.json"), lambda column: int if column == "epoch" else float):
+            epoch = row.pop("epoch")
+            for column, value in row.items():
+                if not math.isnan(value):
+                    found.setdefault(column, []).append((epoch, value))
     return found
 
 
@@ -104,6 +104,7 @@ def mean(lines: list[Line]) -> Line:
 
 
 def _draw(figure: CurvesFigure, found: dict[str, dict[str, list[Line]]], note: str) -> Any:
+    from covidseg.base.text import legend
     from covidseg.figures.page import TEXT, TITLE, in_our_look
 
     @in_our_look
@@ -135,9 +136,9 @@ def _draw(figure: CurvesFigure, found: dict[str, dict[str, list[Line]]], note: s
             values = [value for lines in runs.values() for line in lines for _, value in line]
             if figure.log and min(values) > 0:
                 axis.set_yscale("log")
-        drawing.legend(
-            handles.values(), handles.keys(), loc="outside lower center", fontsize=TEXT, ncols=4, frameon=False
-        )
+                axis.yaxis.set_major_formatter("{x:g}")  # matplotlib's own is a formula, and text is drawn as it is
+                axis.yaxis.set_minor_formatter("")
+        legend(drawing, handles, loc="outside lower center", fontsize=TEXT, ncols=4, frameon=False)
         if note:
             drawing.suptitle(note, fontsize=TEXT, style="italic")
         return drawing

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_serializer
 
+from covidseg.base import csvfile
 from covidseg.base.errors import UserError
-from covidseg.base.files import replacing, write_text
+from covidseg.base.files import replacing
 from covidseg.schema.base import Name
 from covidseg.schema.training import Training
 from covidseg.train.job import Job, Progress
@@ -68,7 +69,7 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
             if not missing
         }
     _write_predictions(job, maps)
-    write_text(job.out / "history.csv", "epoch\n")
+    csvfile.write(job.out / "history.csv", ["epoch"], [])
     _write_no_model(job)
     progress(1, 1, f"{len(maps)} maps")
     return {

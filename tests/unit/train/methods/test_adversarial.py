@@ -110,14 +110,14 @@ def test_at_first_the_discriminator_knows_nothing(
         return made
 
     monkeypatch.setattr(adversary, "Discriminator", silent)
-    for trust, trusted in ((0.2, "1"), (0.5, "0")):
+    for trust, trusted in ((0.2, "1.0"), (0.5, "0.0")):
         train = TRAIN | {"epochs": 2, "from_epoch": 1, "batch": 24, "accumulate": 1, "trust": trust}
         run(a_job(data, pool, tmp_path / trusted, train=train), blobs.quiet)
         row = history(tmp_path / trusted)[1]
         assert float(row["adversarial"]) == pytest.approx(math.log(2), abs=1e-5)
         assert float(row["discriminator"]) == pytest.approx(2 * math.log(2), abs=1e-5)
         assert row["trusted"] == trusted
-        assert (float(row["semi"]) > 0) == (trusted == "1")
+        assert (float(row["semi"]) > 0) == (trusted == "1.0")
 
 
 def test_a_pool_that_is_trusted_throughout_or_never_is_a_note(data: Path, pool: Path, tmp_path: Path) -> None:
