@@ -1,6 +1,6 @@
-"""What each verb does: the plan says what, the stages say how, this says from which files to which.
+"""The steps behind the verbs: each reads its inputs, calls the module that does the work, and writes its outputs.
 
-Every step writes its record last, so a record means that the step is done.
+Every step writes its record last, so an existing record means that the step is finished.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _say(text: str) -> None:
 
 
 def init(config: Path, name: str, folder: Path, say: Callable[[str], None]) -> None:
-    """Look at a folder of scans, write the paper file that learns from it, and set the configuration to it."""
+    """Examine a folder of scans, write a paper file that trains on it, and set the configuration to that file."""
     from covidseg.own import start
 
     in_project()
@@ -41,7 +41,7 @@ def init(config: Path, name: str, folder: Path, say: Callable[[str], None]) -> N
 
 
 def fetch(plan: Plan, name: str) -> None:
-    """Get a data set's files, or generate its twin."""
+    """Download a data set's files; in demo mode, generate its phantom."""
     dataset, raw = plan.dataset(name), plan.paths.raw(name)
     if dataset.joins:
         raise UserError(f"{name}: has no files of its own; fetch {' and '.join(dataset.joins)}, which it joins")
@@ -51,7 +51,7 @@ def fetch(plan: Plan, name: str) -> None:
         from covidseg.data import phantom
 
         phantom.write(name, dataset, raw)
-        _say(f"{name}: phantom twin generated in {raw}")
+        _say(f"{name}: phantom generated in {raw}")
     else:
         from covidseg.data import fetch as fetching
 
@@ -119,7 +119,7 @@ def _lung_predictor(plan: Plan, name: str, source: str) -> Any:
 
 
 def tensors(plan: Plan, name: str, size: int) -> None:
-    """Cut a data set to a network's input size."""
+    """Crop and resize a data set's slices to a network's input size."""
     from covidseg.data import tensors as building
 
     folder, out = plan.paths.canonical(name), plan.paths.tensors(name, size)
@@ -154,7 +154,7 @@ def split(plan: Plan, name: str) -> None:
 
 
 def leaks(plan: Plan, name: str, split: str) -> None:
-    """Say what stands on both sides of a split, and what other data sets of the plan share with its test cases."""
+    """Check a split, and the plan's other training data, for patients or slices that also occur in its test cases."""
     from covidseg import leaks as checking
     from covidseg.leaks import alike
 
@@ -196,7 +196,7 @@ def train(plan: Plan, run_id: str, fold: int, seed: int, gpus: int = 0) -> None:
 
 
 def stage(plan: Plan, run_id: str, fold: int, seed: int, name: str, gpus: int = 0) -> None:
-    """Do one of the jobs that come before a training's last, as a round of self-training, holding ``gpus`` GPUs."""
+    """Run one stage of a training before the last, as a round of self-training, holding ``gpus`` GPUs."""
     from covidseg import train as training
     from covidseg.train.progress import Progress
 
@@ -214,7 +214,7 @@ def stage(plan: Plan, run_id: str, fold: int, seed: int, name: str, gpus: int = 
         started = time.monotonic()
         facts = training.stage(job, name, Progress(title))
     if facts["passed"]:
-        _say(f"{run_id} fold {fold} seed {seed}: {name} passed, nothing was left to do")
+        _say(f"{run_id} fold {fold} seed {seed}: {name} skipped, nothing was left to do")
     command = f"covidseg --config {plan.source} stage {run_id} {name} --fold {fold} --seed {seed}"
     about = prepare.facts_of(plan, run, fold, seed, started, job.code, inputs, command)
     made = files.written(path.parent) if not facts["passed"] else []
@@ -425,14 +425,14 @@ def clean(plan: Plan, places: list[Path], dry_run: bool) -> int:
 
 
 def adopt(plan: Plan) -> str:
-    """Make Snakemake accept pulled results that were made from today's rows."""
+    """Make Snakemake accept pulled results that were made from the current settings."""
     from covidseg.upkeep import checkup
 
     return checkup.adopt(plan)
 
 
 def resume(orphans: str | None) -> int:
-    """Go on after a Snakemake that was killed, by becoming it; return the exit code where that was not possible."""
+    """Continue a Snakemake that was killed, by replacing this process; return an exit code where that is impossible."""
     from covidseg.upkeep import orphans as left
 
     return left.resume(orphans, _say)

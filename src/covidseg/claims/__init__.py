@@ -1,4 +1,4 @@
-"""A paper's claims, each tested on our runs: the difference in the claim's favour, its interval, a verdict."""
+"""A paper's claims, each tested on our runs: difference in the claim's favour, confidence interval, verdict."""
 
 from __future__ import annotations
 

@@ -26,10 +26,11 @@ class Estimate:
 
 
 def estimate(differences: pd.DataFrame, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
-    """Return the mean of paired differences, and how sure it is.
+    """Return the mean of paired differences with its percentile interval and two-sided p value.
 
-    ``differences`` has columns fold, seed, case and difference, a line per slice. The mean is a table's: over slices,
-    then seeds. p is twice the share of resamples on the other side of zero or on it; never 0.
+    ``differences`` has the columns fold, seed, case and difference, with a row per slice. The mean is computed as in
+    the tables: over slices, then over seeds. p is twice the share of resamples at or beyond zero on the side opposite
+    to the mean; it is never 0.
     """
     total = differences.groupby("seed").difference.mean().mean()
     means = np.round(draws(strata(differences), resamples, seed), 12)  # a sum that cancels is 0, not 1e-17
@@ -42,8 +43,8 @@ def estimate(differences: pd.DataFrame, resamples: int = RESAMPLES, seed: int = 
 def strata(differences: pd.DataFrame) -> list[tuple[Array, Array]]:
     """Return, per stratum, sums and counts of differences, (cases, seeds) each.
 
-    A stratum is a fold. Where a case is tested in several folds, or a fold tests one case only, folds cannot be
-    resampled by themselves: then all cases are one stratum.
+    Each fold is a stratum. Where a case is tested in several folds, or a fold has a single test case, the folds cannot
+    be resampled separately; then all cases form one stratum.
     """
     folds_of = differences.groupby("case").fold.nunique()
     cases_in = differences.groupby("fold").case.nunique()
@@ -68,10 +69,10 @@ def draws(parts: Iterable[tuple[Array, Array]], resamples: int, seed: int) -> Ar
 
 
 def weights(random: np.random.Generator, n: int, resamples: int) -> Array:
-    """Return how much each of ``n`` units weighs in every resample, (resamples, n).
+    """Return the weight of each of ``n`` units in every resample, (resamples, n).
 
-    n - 1 are drawn with replacement and weigh n / (n - 1): with the four cases of a fold, drawing n would make the
-    variance a quarter too small (Rao and Wu, JASA 83:231, 1988). One unit is kept as it is.
+    n - 1 units are drawn with replacement and weighted by n / (n - 1). With the four cases of a fold, drawing n units
+    would underestimate the variance by a quarter (Rao and Wu, JASA 83:231, 1988). A single unit has weight 1.
     """
     if n == 1:
         return np.ones((resamples, 1))

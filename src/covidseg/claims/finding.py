@@ -1,4 +1,4 @@
-"""A claim against our runs: the difference, its interval, and the verdict."""
+"""The test of a claim on our runs: difference, confidence interval and verdict."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FEWEST = 6  # cases behind a verdict and a p: with 5 even a unanimous sign has a
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of a paper's claims. ``printed``, ``gain``, ``low``, ``high``: above zero is as the claim has it.
+    """The result of testing one claim. ``printed``, ``gain``, ``low`` and ``high`` above zero favour the claim.
 
     ``cls`` is the class compared, or the average; files name it ``class``.
     """
@@ -57,7 +57,7 @@ class Finding:
 
 
 def findings(plan: Plan, paper: str) -> Iterator[Finding]:
-    """Yield what came of each claim of a paper. Raises UserError for a result of another spec."""
+    """Yield the result of each claim of a paper. Raises UserError for a result that was made with other settings."""
     for claim in plan.papers[paper].tested:
         metric = plan.catalogue.protocol(claim.protocol).metrics[claim.metric]
         found, why, verdict = None, "", NOT_RUN
@@ -69,7 +69,7 @@ def findings(plan: Plan, paper: str) -> Iterator[Finding]:
             pairs = differences(plan, paper, claim)
             there, kept = len(pairs), pairs.dropna(subset="difference")
             without = tested(pairs[pairs.difference.isna()])
-            caveats = beside(plan, paper, claim, pairs.seed.nunique(), without)
+            caveats = caveats_of(plan, paper, claim, pairs.seed.nunique(), without)
             pairs = kept
             if claim.about == "spread":
                 found = spread.estimate(*_by_seed(plan, paper, claim))
@@ -159,8 +159,8 @@ def judge(found: Estimate | None, cases: int, printed: float | None, digits: int
     )
 
 
-def beside(plan: Plan, paper: str, claim: Comparison, seeds: int, without: int) -> list[str]:
-    """Return what a reader of the verdict has to know; what the preset changes stands in the caption."""
+def caveats_of(plan: Plan, paper: str, claim: Comparison, seeds: int, without: int) -> list[str]:
+    """Return the caveats of a verdict. What the preset changes is said in the caption instead."""
     runs = [plan.run(qualified(paper, name)) for name in claim.runs]
     out = list(dict.fromkeys(c for run in runs for c in plan.resolver.caveats(run) if c not in run.scaled))
     if any(run.scaled for run in runs):

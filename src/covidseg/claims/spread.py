@@ -18,10 +18,10 @@ def by_seed(scores: pd.DataFrame, metric: str) -> pd.Series:
 def estimate(better: pd.Series, than: pd.Series) -> Estimate | None:
     """Return by how much less the scores of ``better`` spread over seeds than those of ``than``.
 
-    The spread is the standard deviation. The interval and the two-sided p are those of the F test of two variances,
-    which takes scores over seeds as normal; the limits of the ratio become limits of the difference with the spread of
-    ``than`` as it was found. With few seeds it is wide: with three, one spread has to be six times the other. None with
-    fewer than three seeds.
+    The spread is the standard deviation. The interval and the two-sided p come from the F test of two variances, which
+    assumes normally distributed scores; the limits of the variance ratio are converted to limits of the difference with
+    the observed spread of ``than``. With few seeds the interval is wide: with three, one spread has to be six times the
+    other to be significant. Returns None with fewer than three seeds.
     """
     from scipy.stats import f
 

@@ -1,15 +1,16 @@
-"""From the YAML files to resolved runs, tables and paths: what has to be made, decided before anything runs.
+"""The plan: the runs, tables and files to make, resolved from the YAML files before anything runs.
 
-Pure but for reading: no torch, no data. The Snakefile and every verb of the command line start from ``Plan.load``.
-A plan is made of parts, each of which knows only parts above it:
+It only reads settings: it imports no torch and opens no data. The Snakefile and every verb of the command line start
+from ``Plan.load``.
+A plan is composed of parts. Each part uses only those that stand above it in this list:
 
 - ``catalogue``: papers, data sets, protocols, splits and stand-ins, as the YAML files describe them;
-- ``resolver``: runs, with defaults, deviations, mode and preset applied, and what runs need of one another;
-- ``targets``: the tables, figures, claims and masks that are asked for, and the runs that each shows;
-- ``graph``: what has to be made for them, down to the data sets;
+- ``resolver``: runs with defaults, deviations, mode and preset applied, and the references between runs;
+- ``targets``: the tables, figures, claims and masks that the configuration asks for, and the runs that each shows;
+- ``graph``: everything that they depend on, down to the data sets;
 - ``fingerprints``: hashes of the settings, and the modules, that decide each step's result;
 - ``needs``: memory, time and GPUs of jobs;
-- ``checks``: names that one file uses of another.
+- ``checks``: that every name which one file takes from another exists.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ __all__ = [
 
 
 class Plan:
-    """Everything the configuration asks for, validated. What is asked most has a short way here."""
+    """Everything that the configuration asks for, validated. Its properties give the parts that are used most."""
 
     def __init__(self, config: Config, source: str = "config.yaml") -> None:
         self.settings = Settings.of(config, source)
@@ -105,10 +106,10 @@ class Plan:
         return cls(parse(Config, read_yaml(source), str(source)), str(source))
 
     def snapshot(self) -> Path:
-        """Write the configuration in force beside the results, for the rules' commands; return its path.
+        """Write the configuration in force into the results folder, for the rules' commands; return its path.
 
-        It is named by its content, so that another snakemake, a dry run for one, cannot change it under running jobs.
-        A file of that name with other content, as a shared or copied folder may hold, is replaced.
+        The file is named by the hash of its content, so that another Snakemake, as a dry run, cannot change the
+        configuration of running jobs. A file of that name with other content is replaced.
         """
         text = "# What the commands of one workflow read; edit config.yaml instead.\n"
         text += yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)

@@ -19,7 +19,7 @@ LUNG_MASK = "lung"  # a class whose truth is the lung mask, in data sets without
 
 
 class Catalogue:
-    """What can be named: papers, data sets, protocols, splits; and what the configuration puts in their place."""
+    """Papers, data sets, protocols and splits by name, and the stand-ins that the configuration puts in their place."""
 
     def __init__(self, settings: Settings) -> None:
         """Read the papers that the configuration names. Raises UserError with one line."""
@@ -27,12 +27,12 @@ class Catalogue:
         self.papers = {name: self.paper(name) for name in [*self.config.papers, SUPPORT]}
 
     def paper(self, name: str) -> Paper:
-        """Read a paper's file, be it asked for or not. Raises UserError for an unknown one."""
+        """Read a paper's file, whether or not the configuration asks for it. Raises UserError for an unknown paper."""
         return load(Paper, file_of("papers", name, "paper", self.source))
 
     @functools.cache  # noqa: B019 - a plan lives as long as the process
     def dataset(self, name: str) -> Dataset:
-        """Return a data set's description, as the mode reads it: phantoms are cropped to the phantom's size."""
+        """Return a data set's description in the mode in force; in demo mode, crops have the size of the phantoms."""
         path, dataset = self.described(name)
         if dataset.importer not in (legal := importers.names()):
             raise UserError(f"{path}: importer: unknown name {dataset.importer!r}; {nearest(dataset.importer, legal)}")
@@ -43,7 +43,7 @@ class Catalogue:
         if self.config.mode == "demo":
             sizes = {part.phantom.size for part in parts or [dataset] if part.phantom}
             if not sizes:
-                raise UserError(f"{name}: has no phantom twin; use mode: paper, or another data set")
+                raise UserError(f"{name}: has no phantom; set mode: paper, or name another data set")
             if dataset.crop:
                 dataset = dataset.model_copy(update={"crop": dataset.crop.model_copy(update={"size": sizes.pop()})})
             if dataset.crop and sizes:
@@ -53,20 +53,22 @@ class Catalogue:
         return dataset
 
     def _parts(self, dataset: Dataset, path: Path) -> list[Dataset]:
-        """Return the data sets that one joins. Raises UserError when they do not fit together."""
+        """Return the data sets that a joined one consists of. Raises UserError when they do not fit together."""
         if (dataset.importer == "joined") != (len(dataset.joins) > 1):
-            raise UserError(f"{path}: joins: importer joined, and no other, names the two or more data sets it joins")
+            raise UserError(
+                f"{path}: joins: goes with importer: joined and needs two or more data sets; correct one of them"
+            )
         check_known(dataset.joins, stems(WORKFLOW / "datasets"), f"{path}: joins")
         for name in dataset.joins:
             part = load(Dataset, file_of("datasets", name, "data set", self.source))
             if part.joins:
-                raise UserError(f"{path}: joins: {name} itself joins others; name its parts")
+                raise UserError(f"{path}: joins: {name} is itself a joined data set; name its parts")
             if part.classes != dataset.classes:
                 raise UserError(f"{path}: classes: differs from that of {name}; make both equal")
         return [self.dataset(name) for name in dataset.joins]
 
     def described(self, name: str, where: str | None = None) -> tuple[Path, Dataset]:
-        """Return a data set as its file, or the paper file that brings its own scans, describes it, and that file."""
+        """Return the file that describes a data set (its own, or a paper file with own scans) and the description."""
         paper = self.papers.get(name)
         path = WORKFLOW / "datasets" / f"{name}.yaml"
         if paper is None or paper.dataset is None:
@@ -82,11 +84,11 @@ class Catalogue:
         return path, importers.of_own(paper.dataset).described(paper.dataset, paper.paper.title)
 
     def files_of(self, name: str) -> str:
-        """Return the data set whose downloaded files a data set reads: itself, or one that it shares them with."""
+        """Return the data set whose downloaded files a data set reads: itself, or the one named by ``files_of``."""
         return (self.dataset(name).files_of if self.config.mode == "paper" else None) or name
 
     def files(self, name: str) -> set[str]:
-        """Return the data sets whose files a data set reads: its parts', or its own."""
+        """Return the data sets whose downloaded files a data set reads; for a joined one, those of its parts."""
         return {self.files_of(part) for part in self.dataset(name).joins or [name]}
 
     def check_dataset(self, name: str, where: str) -> None:
@@ -132,28 +134,28 @@ class Catalogue:
         raise UserError(f"{where or self.source}: unknown split {name!r}; {remedy}")
 
     def made_split(self, name: str) -> tuple[str, str] | None:
-        """Return (data set, rule) of a split that is made, as mine-folds-5; None of one that a person wrote.
+        """Return (data set, rule) of a split that is made by a rule, as mine-folds-5; None for a written one.
 
-        Its CSV copied to workflow/splits is a person's: it stays as it is when scans are added.
+        A generated CSV that was copied to workflow/splits counts as written: adding scans does not change it.
         """
         written = (WORKFLOW / "splits" / f"{name}.csv").is_file()
         return None if written else splits.rule_of(name)
 
     def split_folds(self, name: str) -> list[int]:
-        """Return the folds of a split, made or not."""
+        """Return the folds of a split, whether its CSV exists yet or not."""
         made = self.made_split(name)
         return splits.folds_of(made[1]) if made else self.split(name).folds
 
     def stands_for(self, dataset: str) -> str:
-        """Return the data set used in place of ``dataset``: itself, or the end of the chain of its stand-ins."""
+        """Return the data set used in place of ``dataset``: itself, or the last one in the chain of its stand-ins."""
         return self._stand_ins(dataset)[-1]
 
     @functools.cache  # noqa: B019
     def _stand_ins(self, dataset: str) -> list[str]:
         """Return a data set, its stand-in, the stand-in of that one, and so on.
 
-        The config names a stand-in, itself for none; else the data set's own file, which a phantom twin does not need.
-        Raises UserError for a chain that comes back to one of its data sets.
+        A stand-in is named by the configuration (a data set that names itself has none), otherwise by the data
+        set's own file. In demo mode a data set with phantoms needs none. Raises UserError for a circular chain.
         """
         chain = [dataset]
         while True:
@@ -172,20 +174,23 @@ class Catalogue:
         return dataset.stand_in
 
     def split_for(self, dataset: str, split: str) -> str:
-        """Return what a split is called by the data set that stands for another one, or by that one itself."""
+        """Return the name that a data set, or the one that stands in for it, gives to a split."""
         chain = self._stand_ins(dataset)
         for name in chain[1:] or chain:
             split = self.dataset(name).splits.get(split, split)
         return split
 
     def label_of(self, label: str, used: str, stood_in: bool) -> str:
-        """Return a label that names the paper's data set, with what is shown in its place: ``used``, or its twin."""
+        """Return a label with the paper's data set and what replaces it: the stand-in ``used``, or phantoms."""
         if not label:
             return ""
         return (f"{used} for {label}" if stood_in else label) + " (phantoms)" * (self.config.mode == "demo")
 
     def lungs(self, dataset: str) -> LungSource:
-        """Return where a data set's lung masks come from: the config, else the data set; its twin has its own U-Net."""
+        """Return the source of a data set's lung masks: from the configuration, else the data set's file.
+
+        In demo mode it is what the source names as ``in_demo``.
+        """
         chosen = self.config.lungs.get(dataset)
         if chosen is None:
             chosen = self.dataset(dataset).lungs
@@ -203,25 +208,25 @@ class Catalogue:
         return chosen
 
     def masked_by(self, dataset: str) -> list[str]:
-        """Return the data sets whose lung masks one has: itself, or its parts where their masks are its labels."""
+        """Return the data sets whose sources make the lung masks of one: itself, or the parts of a joined data set."""
         parts = self.dataset(dataset).joins
         return parts if parts and self.lungs(dataset) == "labels" else [dataset]
 
     def lung_source(self, dataset: str) -> lung_masks.Source:
-        """Return what is known of the source of a data set's lung masks."""
+        """Return the properties of the source of a data set's lung masks."""
         return lung_masks.source(self.lungs(dataset))
 
     def lungs_in_words(self, dataset: str) -> str:
-        """Return where a data set's lung masks come from, for readers; by part where its parts' differ."""
+        """Return the source of a data set's lung masks in words, by part where those of its parts differ."""
         sources = {name: self.lungs(name) for name in self.masked_by(dataset)}
         if len(set(sources.values())) == 1:
             return next(iter(sources.values()))
         return " and ".join(f"{source} ({name})" for name, source in sources.items())
 
     def class_values(self, dataset: str, classes: list[str], where: str = "classes") -> dict[str, tuple[int, ...]]:
-        """Return, per class, the label values it joins; LUNG_MASK has none: its truth is the lung mask.
+        """Return class -> the label values that belong to it; none for LUNG_MASK, whose truth is the lung mask.
 
-        A data set's own label or union of that name is a label as any other.
+        A data set's own label or union of the name LUNG_MASK is treated like any other label.
         Raises UserError for an unknown class, naming ``where`` it was asked for.
         """
         known = self.dataset(dataset)
@@ -239,7 +244,7 @@ class Catalogue:
         return values
 
     def lesion_values(self, dataset: str, classes: list[str]) -> tuple[int, ...]:
-        """Return the label values that are lesion in an unlabelled pool: those of the classes, else all it has."""
+        """Return the label values that count as lesion in an unlabelled pool: those of the classes, else all values."""
         known = self.dataset(dataset)
         if all(name in known.classes or name in known.unions for name in classes):
             return tuple(value for values in self.class_values(dataset, classes).values() for value in values)
@@ -247,7 +252,7 @@ class Catalogue:
 
     @property
     def mirror(self) -> Path | None:
-        """Return the local folder asked before any download: the config's, else COVIDSEG_MIRROR."""
+        """Return the local folder that is searched before a download: from the configuration, else COVIDSEG_MIRROR."""
         found = self.config.mirror or os.environ.get("COVIDSEG_MIRROR") or None
         if found is not None and not Path(found).is_dir():
             raise UserError(f"mirror: {found}: no such folder; correct config.yaml or COVIDSEG_MIRROR")

@@ -1,4 +1,4 @@
-"""Names that one file uses of another, checked before the graph is built."""
+"""Checks that every name which one file takes from another exists, made before the job graph is built."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from covidseg.schema import Comparison
 
 
 class Checks:
-    """Checks of a whole plan; each raises UserError that names the file and key."""
+    """The checks of a whole plan. Each raises UserError with the file and the key."""
 
     def __init__(
         self, settings: Settings, catalogue: Catalogue, resolver: Resolver, targets: Targets, graph: JobGraph
@@ -26,7 +26,7 @@ class Checks:
         self._config, self._source = settings.config, settings.source
 
     def all(self) -> None:
-        """Check every name that one file uses of another, so that a typo stops before the graph is built."""
+        """Run all checks, so that a misspelt name is reported before anything is computed."""
         for name in self._config.only:
             self.resolver.named_run(name, f"{self._source}: only")
             self.resolver.run(name)
@@ -59,26 +59,30 @@ class Checks:
                 raise UserError(f"{self._source}: folds: no split that is used has a fold {fold}")
 
     def _check_masks(self, run: Run, of: str | None, where: str) -> None:
-        """Check that a run has models, and that another data set's scans are not those that they learned from."""
+        """Check that a run has models, and that they were not trained on scans of the data set to be predicted."""
         name = run.id.partition("/")[2]
         if run.spec.maps:
-            raise UserError(f"{where}: {name} has no model, others released its maps; name another run")
+            raise UserError(
+                f"{where}: {name} has no model, as its maps come from the paper's authors; name another run"
+            )
         if run.spec.train.LABELS_ONLY:
             method = run.spec.train.method
-            raise UserError(f"{where}: {name} only makes labels (method {method}); name a run that learns them")
+            raise UserError(f"{where}: {name} only makes labels (method {method}); name a run that is trained on them")
         if of is None:
             return
         self.catalogue.check_dataset(of, f"{where}.dataset")
         theirs = self.catalogue.stands_for(of)
         learned = {file for used, _ in run.tensors for file in self.catalogue.files(used)}
         if shared := sorted(self.catalogue.files(theirs) & learned):
-            raise UserError(f"{where}: {name} learns from scans of {shared[0]}, as {theirs} has; name another data set")
+            raise UserError(
+                f"{where}: {name} is trained on scans of {shared[0]}, which {theirs} contains; name another data set"
+            )
         if run.spec.input.mode != "slice" and self.catalogue.lungs(theirs) == "none":
             remedy = f"set lungs: {{{theirs}: threshold}} in {self._source}"
-            raise UserError(f"{where}: {name} sees lung masks, and {theirs} has none; {remedy}")
+            raise UserError(f"{where}: {name} takes lung masks as input, and {theirs} has none; {remedy}")
 
     def _check_references(self, run: str, where: str) -> None:
-        """Check that what a run takes from others can be made, and fits it."""
+        """Check that the files which a run reads of other runs can be made, and that they fit."""
         own = self.resolver.run(run)
         for reference in own.references.values():
             at, name = f"{where}.{reference.path}", reference.run
@@ -110,7 +114,7 @@ class Checks:
         )
 
     def _check_cases(self, dataset: str, split: str) -> None:
-        """Check that a user's folder has the cases of a split; of other data sets that is known once they are there."""
+        """Check that a user's folder has the cases of a split. Other data sets can only be checked once imported."""
         folder = self.catalogue.dataset(dataset).folder
         if folder is None or self.catalogue.dataset(dataset).importer != "folder" or self.catalogue.made_split(split):
             return
@@ -122,7 +126,7 @@ class Checks:
                 )
 
     def _check_claims(self, paper: str, claims: list[Comparison], where: str) -> None:
-        """Check the runs and metrics of claims, and that runs compared have the same test slices."""
+        """Check the runs and metrics of claims, and that the runs which are compared have the same test slices."""
         for k, claim in enumerate(claims):
             at = f"{where}: claims.{claim.id}"
             if claim.id in [other.id for other in claims[:k]]:
@@ -133,7 +137,7 @@ class Checks:
             specs = [self.resolver.run(qualified(paper, run)).spec for run in claim.runs]
             if len({(spec.dataset, spec.split, *spec.classes) for spec in specs}) > 1:
                 raise UserError(
-                    f"{at}: {claim.runs_in_words}: their data set, split or classes differ; pairs need equal ones"
+                    f"{at}: {claim.runs_in_words}: their data set, split or classes differ; pairs need the same ones"
                 )
             if claim.cls:
                 check_known([claim.cls], specs[0].classes, f"{at}.class")

@@ -1,4 +1,7 @@
-"""What decides each step's result, as hashes and modules: rules rerun when these change, and only then."""
+"""Hashes of the settings, and the modules, that determine the result of each step.
+
+A rule runs again when one of these changes, and only then.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ METRIC_PROSE = {"title", "about", "better", "digits", "unit", "summary", "not_co
 
 
 class Fingerprints:
-    """A hash of the settings behind each step, by the step's name, and the modules whose code decides a result."""
+    """Per step, a hash of the settings that determine its result, and the modules whose code does."""
 
     def __init__(
         self, settings: Settings, catalogue: Catalogue, resolver: Resolver, targets: Targets, graph: JobGraph
@@ -29,7 +32,7 @@ class Fingerprints:
         return fingerprint_of(self.catalogue.dataset(dataset).model_dump(mode="json", include=set(keys)))
 
     def fetch(self, dataset: str) -> str:
-        """Return the hash of where a data set comes from, or of how its twin looks."""
+        """Return the hash of where a data set comes from; in demo mode, of how its phantoms are generated."""
         return self._dataset_hash(dataset, *(("phantom",) if self._config.mode == "demo" else ("sources", "folder")))
 
     def reading(self, dataset: str) -> str:
@@ -37,7 +40,7 @@ class Fingerprints:
         return self._dataset_hash(dataset, "importer", "classes", "window", "folder", "joins", "image_labels")
 
     def import_(self, dataset: str) -> str:
-        """Return the hash of how a data set is read; of a user's folder also of its files' names, sizes and times."""
+        """Return the hash of how a data set is read; for a user's folder also of its files' names, sizes and times."""
         own = self.reading(dataset)
         folder = self.catalogue.dataset(dataset).folder
         files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder else []
@@ -48,7 +51,7 @@ class Fingerprints:
         return fingerprint_of([self.catalogue.lungs(dataset), self._dataset_hash(dataset, "window")])
 
     def tensors(self, dataset: str) -> str:
-        """Return the hash of which part of which slices enters the tensors."""
+        """Return the hash of which slices enter the tensors, and of how they are cropped."""
         return fingerprint_of([self._dataset_hash(dataset, "crop", "classes"), self.catalogue.dataset(dataset).kept])
 
     def leaks(self, dataset: str, split: str) -> str:
@@ -60,7 +63,7 @@ class Fingerprints:
         return fingerprint_of([sets, {name: sorted(cases) for name, cases in self.graph.pools(dataset, split).items()}])
 
     def score(self, run: str) -> str:
-        """Return the hash of how a run is scored; how a protocol is worded or printed does not count."""
+        """Return the hash of how a run is scored. The wording of a protocol and its printed digits do not count."""
         protocols = {
             name: self.catalogue.protocol(name).model_dump(
                 mode="json", exclude={"title": True, "about": True, "metrics": {"__all__": METRIC_PROSE}}
@@ -90,7 +93,7 @@ class Fingerprints:
         )
 
     def masks(self, masks: str) -> str:
-        """Return the hash of what masks of whole scans are made of, and how they are written."""
+        """Return the hash of what the masks of whole scans are predicted from, and of how they are written."""
         run, dataset = self.targets.masks_of(masks)
         reading = self._dataset_hash(dataset, "crop", "classes", "importer")
         return fingerprint_of([run.hash, run.jobs, reading])
@@ -105,7 +108,7 @@ class Fingerprints:
         return fingerprint_of([claims, metrics, about, self._config.mode, self._preset_name])
 
     def report(self) -> str:
-        """Return the hash of all that the report says besides results."""
+        """Return the hash of everything in the report other than results."""
         papers = [self._papers[name].model_dump(mode="json") for name in self._config.papers]
         datasets = [self.catalogue.dataset(name).model_dump(mode="json") for name in self.graph.all_datasets()]
         caveats = [self.resolver.caveats(self.resolver.run(run)) for run in self.graph.all_runs()]
@@ -113,11 +116,11 @@ class Fingerprints:
         return fingerprint_of([config, self._preset.model_dump(mode="json"), papers, datasets, caveats])
 
     def train_modules(self, spec: RunSpec) -> list[str]:
-        """Return the modules behind a training."""
+        """Return the modules whose code determines a training."""
         net = [f"nets.{spec.net['name']}"] if spec.net else []
         return [f"train.methods.{spec.train.method}", *net, *(f"losses.{name}" for name in spec.losses)]
 
     def lung_modules(self, dataset: str) -> list[str]:
-        """Return the modules behind a data set's lung masks."""
+        """Return the modules whose code determines a data set's lung masks."""
         trained = ["lungs.trained"] if self.catalogue.lung_source(dataset)["run"] else []
         return ["lungs", f"lungs.sources.{self.catalogue.lungs(dataset)}", *trained]

@@ -1,4 +1,4 @@
-"""What has to be made for what is asked for: runs behind runs, data sets, tensors, checks for leaks."""
+"""The job graph: the runs, data sets, tensors and leak checks that the requested tables and figures depend on."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from covidseg.plan.targets import Targets
 
 
 class JobGraph:
-    """Which results need which others, down to the data sets."""
+    """Which results depend on which others, down to the data sets."""
 
     def __init__(self, paths: Paths, catalogue: Catalogue, resolver: Resolver, targets: Targets) -> None:
         self.catalogue, self.resolver, self.targets = catalogue, resolver, targets
         self._paths = paths
 
     def with_referenced(self) -> list[str]:
-        """Return the runs asked for and those that they refer to, and so on, each once."""
+        """Return the requested runs and, transitively, those that they refer to, each once."""
         found = dict.fromkeys(self.targets.runs())
         left = list(found)
         while left:
@@ -30,12 +30,12 @@ class JobGraph:
         return list(found)
 
     def all_runs(self) -> list[str]:
-        """Return the runs asked for, those that they refer to, and the models that their data's lung masks need."""
+        """Return the requested runs, those that they refer to, and those whose models make the lung masks."""
         runs = self.with_referenced()
         return list(dict.fromkeys([*runs, *self._lung_runs(self.all_datasets())]))
 
     def all_datasets(self) -> list[str]:
-        """Return the data sets that runs, their pools, tables and figures use, parts before what joins them."""
+        """Return the data sets that runs, pools, tables and figures use; parts come before the joined data set."""
         runs = [self.resolver.run(run) for run in self.with_referenced()]
         names = [name for run in runs for name, _ in run.tensors]
         names += [run.spec.maps for run in runs if run.spec.maps]
@@ -58,21 +58,22 @@ class JobGraph:
 
     @functools.cache  # noqa: B019
     def leak_sets(self) -> list[tuple[str, str]]:
-        """Return (data set, split) of the runs: what is checked for leaks."""
+        """Return (data set, split) of every run; each pair is checked for leaks."""
         specs = [self.resolver.run(run).spec for run in self.targets.runs()]
         return list(dict.fromkeys((spec.dataset, spec.split) for spec in specs))
 
     def trained_beside(self, dataset: str) -> list[str]:
-        """Return the other data sets that runs learn from, with labels or as a pool without: a model of theirs may be
-        tested on ``dataset``.
+        """Return the other data sets on which runs are trained, labelled or as an unlabelled pool.
+
+        Their models may be tested on ``dataset``, so the leak check compares them with it.
         """
         names = dict.fromkeys([*(name for name, _ in self.leak_sets()), *self.pools()])
         return [name for name in names if name != dataset]
 
     def pools(self, dataset: str | None = None, split: str | None = None) -> dict[str, set[str]]:
-        """Return data set -> cases left out of it, of the pools from which a split's runs, or all runs, learn.
+        """Return pool -> the cases left out of it, for the unlabelled pools of the runs of a split, or of all runs.
 
-        A case is left out when every run with that pool leaves it out. A data set that is its own pool gives its
+        A case is left out when every run with that pool leaves it out. A data set that is its own pool contributes its
         unlabelled slices.
         """
         pools: dict[str, set[str]] = {}
@@ -83,19 +84,20 @@ class JobGraph:
         return pools
 
     def unseen(self, dataset: str) -> set[str]:
-        """Return the cases of a data set that no run learns from: it is a pool only, and all leave them out."""
+        """Return the cases of a data set on which no run is trained: it is only a pool, and all runs leave them out."""
         labelled = any(name == dataset for name, _ in self.leak_sets())
         return set() if labelled else self.pools().get(dataset, set())
 
     def shown_in(self, run: str) -> str:
-        """Return where a run shows, as ``table 3, figure 5``; for a model behind others or the data, what it is for."""
+        """Return where a run is shown, as ``table 3, figure 5``; otherwise which runs or lung masks need its model."""
         other = "lung masks" if run.startswith(f"{SUPPORT}/") else "no table"
         return ", ".join(self._places().get(run, [])) or other
 
     @functools.cache  # noqa: B019
     def _places(self) -> dict[str, list[str]]:
-        """Return run -> the tables and figures that show it, and masks; claims, where nothing else does; where nothing
-        at all, the runs that need its model.
+        """Return run -> the tables, figures and masks that show it.
+
+        A run that none of them shows has the claims that compare it; failing these, the runs that need its model.
         """
         found: dict[str, list[str]] = {}
         for paper, title, exhibit in self.targets.exhibits():
@@ -113,7 +115,7 @@ class JobGraph:
         return behind | found
 
     def imported_from(self, dataset: str) -> list[Path]:
-        """Return the records that an import waits for: of the files as they came, or of the parts' stores."""
+        """Return the records that an import depends on: of the fetched files, or of the imported parts."""
         parts = self.catalogue.dataset(dataset).joins
         made = [self._paths.canonical(part) / name for part in parts for name in ("import.json", "lungs.json")]
         return made or [self._paths.raw(self.catalogue.files_of(dataset)) / "fetched.json"]

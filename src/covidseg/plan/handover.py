@@ -1,7 +1,7 @@
-"""How a Snakemake gets its configuration: from ``config.yaml`` and ``--config``, or as values from ``covidseg`` itself.
+"""How Snakemake gets its configuration: from ``config.yaml`` and ``--config``, or as values from ``covidseg``.
 
-Snakemake's own ``--configfile`` evaluates Python that a file defines. A configuration that lies in a results folder may
-come from somebody else, so ``covidseg adopt`` and ``covidseg resume`` hand over parsed values instead of a file.
+Snakemake's own ``--configfile`` can run code that the file names. A configuration in a results folder may come from
+somebody else, so ``covidseg adopt`` and ``covidseg resume`` pass parsed values instead of a file.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ VARIABLE = "COVIDSEG_SETTINGS"  # the whole configuration as JSON, for a Snakema
 
 
 def asked(given: dict[str, Any], file: Path = Path("config.yaml")) -> dict[str, Any]:
-    """Return what a Snakemake is asked to make: the values of ``VARIABLE``, else ``file`` overridden by ``given``.
+    """Return the configuration of this Snakemake: the values of ``VARIABLE``, else ``file`` overridden by ``given``.
 
-    ``given`` is Snakemake's ``config``: what ``--config`` says. Raises UserError.
+    ``given`` is Snakemake's ``config``, that is the values of ``--config``. Raises UserError.
     """
     handed_over = os.environ.get(VARIABLE)
     if handed_over is None:
@@ -33,7 +33,7 @@ def asked(given: dict[str, Any], file: Path = Path("config.yaml")) -> dict[str, 
 
 
 def in_force() -> bool:
-    """Return whether covidseg itself has called this Snakemake."""
+    """Return whether this Snakemake was started by covidseg."""
     return VARIABLE in os.environ
 
 

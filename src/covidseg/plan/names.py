@@ -1,4 +1,4 @@
-"""Names and where they are looked up: the folder ``workflow``, ids of runs, and what is refused as unknown."""
+"""Names of things and where they are looked up: the folder ``workflow``, the ids of runs, unknown names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STANDARD = "standard"  # the protocol under which every prediction is scored, be
 
 
 def in_project() -> None:
-    """Raise UserError where the settings of workflow/ are not at hand."""
+    """Raise UserError unless the current folder is a checkout."""
     if not WORKFLOW.is_dir():
         raise UserError(
             "no folder 'workflow' here; run this in a checkout of covidseg"
@@ -25,14 +25,14 @@ def in_project() -> None:
 
 
 def stems(folder: Path, suffix: str = "yaml") -> list[str]:
-    """Return the names that a folder of files gives."""
+    """Return the names of a folder's files without their suffix, sorted."""
     return sorted(path.stem for path in folder.glob(f"*.{suffix}"))
 
 
 def file_of(kind: str, name: str, what: str, where: str) -> Path:
-    """Return the YAML file of a name in a folder of ``workflow``, as ``papers``.
+    """Return the YAML file of a name in a folder of ``workflow``; ``kind`` is the folder, as ``papers``.
 
-    Raises UserError for an unknown name, with ``where`` it was asked for and ``what`` it should be.
+    Raises UserError for an unknown name; ``where`` is the place that uses it, ``what`` the noun for such a thing.
     """
     path = WORKFLOW / kind / f"{name}.yaml"
     if not path.is_file() or Path(name).name != name:
@@ -50,12 +50,12 @@ def check_known(names: Iterable[Any], legal: Iterable[Any], where: str) -> None:
 
 
 def qualified(paper: str, run: str) -> str:
-    """Return the id of a run: a bare name belongs to the paper that names it."""
+    """Return the id of a run, ``paper/run``: a bare name belongs to the paper whose file uses it."""
     return run if "/" in run else f"{paper}/{run}"
 
 
 def masks_id(run: str, dataset: str | None = None) -> str:
-    """Return the name of a run's masks: its id, and after an @ the data set whose scans they are, if not its own."""
+    """Return the name of a run's masks: its id, followed by ``@dataset`` where the scans are another data set's."""
     return f"{run}@{dataset}" if dataset else run
 
 

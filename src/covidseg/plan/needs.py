@@ -1,7 +1,7 @@
-"""What a job asks for: memory, time, GPUs and threads of its first attempt. Nothing here decides a result.
+"""Resources that a job requests: memory, time, GPUs and threads of its first attempt. They change no result.
 
-Asks follow from a run's network, width, image size, batch, scales and epochs, so that they are known before any data
-are there. The report shows them beside what was used.
+They are estimated from a run's network, width, image size, batch, scales and epochs, so that they are known before the
+data are. The report shows what was requested beside what was used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SPARE = 1.3
 
 @dataclass(frozen=True)
 class Needs:
-    """What one job's first attempt asks for: memory in MiB, run time in minutes, GPUs, threads."""
+    """The resources of a job's first attempt: memory in MiB, run time in minutes, GPUs, threads."""
 
     memory_mb: int
     minutes: int
@@ -36,9 +36,9 @@ class Needs:
 
 
 def training_memory(spec: RunSpec, gpu: bool = False) -> int:
-    """Return the memory in MiB of one of a training's jobs; with a ``gpu`` the machine's, which holds no activations.
+    """Return the main memory in MiB of one job of a training; with a ``gpu`` it holds no activations.
 
-    Every job of a method asks for the same: that of its largest batch at its largest scale.
+    Every job of a training method requests the same amount, that of the largest batch at the largest scale.
     """
     width, size = spec.net.get("width", 1.0), spec.input.size
     libraries, weights, activations = (CUDA if gpu else LIBRARIES), 0.0, 0.0
@@ -60,7 +60,7 @@ def training_minutes(spec: RunSpec) -> int:
 
 
 class JobNeeds:
-    """What the jobs of runs ask for, on a device as ``config.yaml`` names it."""
+    """The resources that the jobs of runs request, on the device that ``config.yaml`` names."""
 
     def __init__(self, device: str) -> None:
         self._device = device
@@ -70,11 +70,11 @@ class JobNeeds:
         return leases.gpus(self._device)
 
     def training(self, spec: RunSpec) -> Needs:
-        """Return what each job of a training asks for, be it a stage or the last; without a network no GPU."""
+        """Return the resources of each job of a training, a stage or the last one; no GPU without a network."""
         gpus = self._gpus if spec.net else 0
         return Needs(training_memory(spec, gpu=gpus > 0), training_minutes(spec), gpus, spec.threads)
 
     def masks(self, spec: RunSpec) -> Needs:
-        """Return what the masks of a run's whole scans ask for: a scan and its maps come on top, and a day."""
+        """Return the resources for predicting whole scans: memory for a scan and its maps, and a day."""
         needs = self.training(spec)
         return replace(needs, memory_mb=2000 + needs.memory_mb, minutes=1440)

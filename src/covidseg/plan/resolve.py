@@ -1,4 +1,4 @@
-"""From a paper's overrides to a resolved run: described or released, merged, scaled by a preset."""
+"""The steps that resolve a run: choose between described and released settings, merge overrides, apply a preset."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from covidseg.schema import Deviation, Follow, Paper, Preset, RunSpec, load, par
 
 
 def merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with ``own`` laid over it, mapping by mapping; options of a network go with its name."""
+    """Return ``base`` overridden by ``own``, recursively. A network of another name starts from no options."""
     out = dict(base)
     for key, value in own.items():
         below = out.get(key)
@@ -30,8 +30,9 @@ def _renamed(below: dict[str, Any], own: dict[str, Any]) -> bool:
 def described_or_released(
     paper: Paper, follow: Any, where: str, run: str | None = None
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return the paper's defaults with every deviation of a run decided, and the names of those that follow the
-    release; of no run: those of all runs.
+    """Return a paper's defaults with a value for every deviation, and the deviations that follow the released code.
+
+    ``run`` selects the deviations of one run; None, those that hold for all runs.
     """
     deviations = {name: d for name, d in paper.deviations.items() if d.runs is None or run in d.runs}
     choice: dict[str, Follow] = follow if isinstance(follow, dict) else dict.fromkeys(deviations, follow)
@@ -74,7 +75,7 @@ def _set(raw: dict[str, Any], deviation: Deviation, follow: Follow, where: str) 
 
 
 def scale(spec: RunSpec, preset: Preset) -> tuple[RunSpec, list[str]]:
-    """Apply a preset; return the scaled spec and what it changed, in words."""
+    """Apply a preset; return the scaled spec and the changes in words."""
     raw = spec.model_dump()
     if preset.size:
         size = raw["input"]["size"] = min(preset.size, spec.input.size)
@@ -110,16 +111,16 @@ def scale(spec: RunSpec, preset: Preset) -> tuple[RunSpec, list[str]]:
 
 
 def scale_maps(spec: RunSpec, preset: Preset) -> tuple[RunSpec, list[str]]:
-    """Return the spec of a run of others' maps beside scaled runs: their tensors say which slices are tested.
+    """Return the spec of a run of the authors' maps with the image size of the scaled runs that it is compared with.
 
-    The maps themselves stay as they are, so nothing changes of which a reader has to know.
+    Their tensors determine the test slices. The maps keep their own size, so there is no change to report.
     """
     size = min(preset.size or spec.input.size, spec.input.size)
     return spec.model_copy(update={"input": spec.input.model_copy(update={"size": size})}), []
 
 
 def _factor(epochs: int, preset: Preset) -> float:
-    """Return the factor on all settings counted in epochs, of which a training's longest part has ``epochs``."""
+    """Return the factor on all settings counted in epochs; ``epochs`` is the length of the longest part."""
     if preset.most_epochs and epochs * preset.epochs > preset.most_epochs:
         return preset.most_epochs / epochs
     return preset.epochs

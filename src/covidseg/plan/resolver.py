@@ -1,4 +1,4 @@
-"""Runs: a paper's defaults, described or released, the run's own settings, then mode and preset."""
+"""Resolved runs: a paper's defaults (described or released), overridden by the run, then by mode and preset."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TESTED = ("dataset", "split", "classes", "input")  # the settings that say what 
 
 
 class Resolver:
-    """Runs of the catalogue's papers as they will be made, and what they need of one another."""
+    """The runs of the catalogue's papers as they will be made, and the references between them."""
 
     def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
@@ -50,7 +50,7 @@ class Resolver:
         return self._resolve(run, merge(raw, own), released, where)
 
     def named_run(self, run: str, where: str = "") -> tuple[str, str]:
-        """Return the paper and the name of a run. Raises UserError when there is none, naming ``where`` it stands."""
+        """Return the paper and the name of a run. Raises UserError for an unknown one, used at ``where``."""
         paper, _, name = run.partition("/")
         at = f"{where}: unknown run {run!r}" if where else f"unknown run {run!r}"
         if not name:
@@ -63,7 +63,7 @@ class Resolver:
         return paper, name
 
     def _own(self, paper: str) -> dict[str, Any]:
-        """Return what the scans that a paper file brings along say of its runs: data set, split, classes."""
+        """Return the data set, split and classes of the runs of a paper file that describes its own scans."""
         scans = self.catalogue.papers[paper].dataset
         if scans is None:
             return {}
@@ -82,7 +82,7 @@ class Resolver:
             losses.check(spec.losses, where, len(spec.classes), spec.train.leaves_unlabelled)
         if spec.train.ONE_CLASS and len(spec.classes) > 1:
             raise UserError(
-                f"{where}.train.method: {spec.train.method} is for one class (found {len(spec.classes)}); join them"
+                f"{where}.train.method: {spec.train.method} works on one class (found {len(spec.classes)}); join them"
             )
         restart = spec.train.optimizer.restart
         if restart and restart.epoch >= spec.train.epochs:
@@ -154,9 +154,9 @@ class Resolver:
         return parse(Preset, common | own, f"{WORKFLOW}/papers/{paper}.yaml: presets.{name}")
 
     def _with_init(self, spec: RunSpec, preset: Preset, where: str) -> RunSpec:
-        """Return the spec with a random start of its encoder where published weights cannot be its.
+        """Return the spec with ``init: random`` where published weights cannot be used for its encoder.
 
-        That is so in demo mode, which downloads nothing, at another width, and where the config says so.
+        That is so in demo mode, which downloads nothing, at another width, and where the configuration says so.
         """
         if published.encoder_of(spec.net) is None:
             return spec
@@ -165,12 +165,12 @@ class Resolver:
             return spec.model_copy(update={"net": spec.net | {"init": "random"}})
         if spec.input.channels != 1:
             raise UserError(
-                f"{where}.net.init: ImageNet's weights take a picture; set input.mode: slice or masked, or init: random"
+                f"{where}.net.init: ImageNet weights need one channel; set input.mode: slice or masked, or init: random"
             )
         return spec
 
     def _with_saliency(self, spec: RunSpec) -> RunSpec:
-        """Return the spec with the configuration's source of saliency; phantoms have lungs, no published network's."""
+        """Return the spec with the configured source of saliency; demo mode uses lungs, as it downloads no weights."""
         source = getattr(spec.train, "saliency", None)
         used = self._config.saliency or ("lungs" if self._config.mode == "demo" else source)
         if source is None or used == source:
@@ -178,7 +178,7 @@ class Resolver:
         return spec.model_copy(update={"train": spec.train.model_copy(update={"saliency": used})})
 
     def _check_maps(self, spec: RunSpec, where: str) -> None:
-        """Check a run whose predictions are others' maps. Raises UserError."""
+        """Check a run whose predictions are maps that a paper's authors published. Raises UserError."""
         train: Any = spec.train
         for key in ("net", "losses"):
             if getattr(spec, key):
@@ -191,7 +191,7 @@ class Resolver:
             raise UserError(f"{where}.train.folders: {missing[0]}: missing; name the folder of its maps")
 
     def _with_pool(self, spec: RunSpec) -> Training:
-        """Return the settings of the training, with the pool's stand-in where there is one."""
+        """Return the settings of the training, with the stand-in of its pool where there is one."""
         if spec.pool is None:
             return spec.train
         used = self.catalogue.stands_for(spec.pool.dataset)
@@ -199,11 +199,11 @@ class Resolver:
         return spec.train.model_copy(update={"pool": spec.pool.model_copy(update={"dataset": used})})
 
     def referenced(self, run: str) -> list[str]:
-        """Return the ids of the runs of which a run reads something of the same fold and seed."""
+        """Return the ids of the runs that a run refers to, of which it reads a file of the same fold and seed."""
         return [reference.run for reference in self.run(run).references.values()]
 
     def circle(self, run: str) -> list[str]:
-        """Return the runs from one over its references back to itself, that one first and last; none: empty."""
+        """Return a circle of references from a run back to itself, as a list of ids; empty where there is none."""
         ways = [[run]]
         seen = set()
         while ways:
@@ -217,7 +217,7 @@ class Resolver:
         return []
 
     def wanted(self, run: str) -> bool:
-        """Return whether a run can be made, phantoms having no maps of others, and ``only`` lets it be."""
+        """Return whether ``only`` includes a run and it can be made; authors' maps do not exist for phantoms."""
         if self._config.mode == "demo" and self.run(run).spec.maps:
             return False
         return not self._only or run in self._only
@@ -232,7 +232,7 @@ class Resolver:
         return "; ".join(filter(None, [run.epochs_in_words or "nothing is trained", changed]))
 
     def caveats(self, run: Run) -> list[str]:
-        """Return why a run's numbers cannot be held against the printed ones; empty when they can."""
+        """Return the reasons why a run's numbers cannot be compared with the printed ones; empty when they can."""
         out = []
         if self._config.mode == "demo":
             out.append("phantom CT, not patients")

@@ -49,18 +49,18 @@ class Run:
 
     @property
     def hash(self) -> str:
-        """Return the fingerprint of the resolved spec: what a result must have been made from."""
+        """Return the fingerprint of the resolved spec. A result is valid only if it was made from this one."""
         return fingerprint_of(self.spec.model_dump(mode="json"))
 
     @property
     def tensors(self) -> list[tuple[str, int]]:
-        """Return (data set, size) of the tensors that the run learns from: its own, then those of its pool."""
+        """Return (data set, size) of the tensors of the run's data set, then those of its pool."""
         names = [self.spec.dataset, *([self.spec.pool.dataset] if self.spec.pool else [])]
         return [(name, self.spec.input.size) for name in dict.fromkeys(names)]
 
     @property
     def references(self) -> dict[str, Reference]:
-        """Return role -> what the run reads of another run, of the same fold and seed."""
+        """Return role -> reference to another run, of which a file of the same fold and seed is read."""
         paper = self.id.partition("/")[0]
         found = (replace(each, run=qualified(paper, each.run)) for each in references(self.spec))
         return {each.role: each for each in found}

@@ -11,7 +11,7 @@ from covidseg.schema import Config, Preset, load
 
 @dataclass(frozen=True, eq=False)
 class Settings:
-    """What every part of the plan starts from; ``source`` is the file that messages name."""
+    """The configuration in force, from which every part of the plan starts; messages name the file ``source``."""
 
     config: Config
     source: str

@@ -1,4 +1,4 @@
-"""What is asked for: tables, figures, claims and masks, and the runs that each shows."""
+"""The tables, figures, claims and masks that the configuration asks for, and the runs that each shows."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Targets:
         self._papers, self._config = catalogue.papers, settings.config
 
     def tables(self) -> Iterator[tuple[str, str, Table]]:
-        """Yield (paper, table name, table) of every table that has at least one row to make."""
+        """Yield (paper, table name, table) of every table with at least one row that can be made."""
         for paper in self._config.papers:
             for name, table in self._papers[paper].tables.items():
                 if table.ready(self, paper):
                     yield paper, name, table
 
     def figures(self) -> Iterator[tuple[str, str, Figure]]:
-        """Yield (paper, figure name, figure) of every figure whose runs and data are all there."""
+        """Yield (paper, figure name, figure) of every figure whose runs and data sets are all asked for."""
         for paper in self._config.papers:
             for name, figure in self._papers[paper].figures.items():
                 if figure.ready(self, paper):
@@ -40,7 +40,7 @@ class Targets:
         yield from ((paper, f"figure {name}", figure) for paper, name, figure in self.figures())
 
     def used_datasets(self, datasets: Iterable[str]) -> list[str]:
-        """Return what stands for data sets, each once; with ``only``, those that the chosen runs use."""
+        """Return the stand-ins of data sets, each once; with ``only``, those that the chosen runs use."""
         names = dict.fromkeys(map(self.catalogue.stands_for, datasets))
         if not self._config.only:
             return list(names)

@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 def _unique(values: list[T]) -> list[T]:
     if len(set(values)) != len(values):
-        raise ValueError("each may stand once only")
+        raise ValueError("each may be named only once")
     return values
 
 
@@ -46,7 +46,7 @@ def rising(window: tuple[float, float]) -> tuple[float, float]:
 def _folder(path: Path) -> Path:
     """Refuse what is no folder, and braces: in the path of a rule's output they would be a wildcard.
 
-    A leading ~ is the user's home.
+    A leading ~ becomes the user's home folder.
     """
     path = Path(os.path.expanduser(path))  # which leaves an unknown home as it is
     if ":/" in str(path):
@@ -85,7 +85,7 @@ ShownClass = Annotated[
 
 
 def discriminated_by(key: str, default: str) -> Discriminator:
-    """Tell the members of a family apart by a key, which may be absent for one of them."""
+    """Return a pydantic discriminator by the value of a key; ``default`` is the value where the key is absent."""
 
     def tag(value: Any) -> str:
         return str(value.get(key, default) if isinstance(value, dict) else getattr(value, key, default))

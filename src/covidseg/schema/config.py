@@ -19,21 +19,24 @@ class Config(Strict):
         ["ssanet"], min_length=1, description="Names of the files in workflow/papers."
     )
     only: Annotated[list[RunId], Unique] = Field(
-        [], description="Runs to make (paper/run); empty: all. Rows left out say so."
+        [], description="Runs to make (paper/run); empty: all. Other rows are marked as not run."
     )
     seeds: Annotated[list[Count], Unique] = Field([0], min_length=1, description="One training per seed, run and fold.")
     folds: Annotated[list[Count], Field(min_length=1), Unique] | Literal["all"] = Field(
         "all", description="Folds to make, or all."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one.")
-    data: Folder = Field(Path("data"), description="Where raw, canonical and tensor data go.")
-    results: Folder = Field(Path("results"), description="Where results go, by mode.")
-    mirror: Folder | None = Field(None, description="A local folder asked before any download.")
-    stand_ins: dict[Name, Name] = Field({}, description="Data set -> data set used in its place; said in captions.")
-    lungs: dict[Name, LungSource] = Field({}, description="Data set -> where its lung masks come from.")
-    init: Init = Field("imagenet", description="random: no encoder starts from ImageNet's weights; said in captions.")
+    data: Folder = Field(Path("data"), description="Folder for raw, canonical and tensor data.")
+    results: Folder = Field(Path("results"), description="Folder for results, with a subfolder per mode.")
+    mirror: Folder | None = Field(None, description="A local folder that is searched before a download.")
+    stand_ins: dict[Name, Name] = Field({}, description="Data set -> data set used in its place; captions say so.")
+    lungs: dict[Name, LungSource] = Field({}, description="Data set -> source of its lung masks.")
+    init: Init = Field(
+        "imagenet", description="random: encoders start from random instead of ImageNet weights; captions say so."
+    )
     saliency: Saliency | None = Field(
-        None, description="Where saliency comes from, in place of what each run says; said in captions."
+        None,
+        description="Source of saliency maps for all runs, instead of the one that each run names; captions say so.",
     )
     weights: dict[Name, Sha256] = Field(
         {}, description="Weights without a public hash: name -> sha256 of MIRROR/weights/NAME.pth."

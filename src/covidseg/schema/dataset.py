@@ -1,4 +1,4 @@
-"""``workflow/datasets``: where data come from and how they are read."""
+"""``workflow/datasets``: where data sets come from and how they are read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from covidseg.schema.base import (
 
 
 class Source(Strict):
-    """One file or folder of a data set: where it lies and how to know that it is whole."""
+    """One file or folder of a data set: its addresses and its hash."""
 
     name: Inside = Field(description="Path below the data set's raw folder, and below the mirror.")
     urls: list[Address] = []
@@ -32,11 +32,11 @@ class Source(Strict):
     md5: str | None = None
     manifest: Inside | None = Field(None, description="CSV beside the data set's YAML with one file,sha256 per line.")
     unpack: bool = False
-    optional: bool = Field(False, description="Where it cannot be had, it is left out; rows that need it say so.")
+    optional: bool = Field(False, description="If it cannot be obtained, it is left out, and rows that need it say so.")
 
 
 class Phantom(Strict):
-    """How the generated twin of a data set looks."""
+    """How the phantom of a data set is generated."""
 
     seed: Count
     size: Pixels = Field(description="Width and height of a slice; larger ones follow from the data set's quirks.")
@@ -101,7 +101,7 @@ class Dataset(Strict):
     stand_in: Name | None = Field(
         None,
         exclude_if=lambda name: name is None,
-        description="Data set used in its place, as it cannot be had, unless stand_ins in config.yaml says otherwise.",
+        description="Data set used in its place, as it is not public; stand_ins in config.yaml can name another.",
     )
     image_labels: Inside | None = Field(
         None,
@@ -114,12 +114,12 @@ class Dataset(Strict):
     files_of: Name | None = Field(
         None,
         exclude_if=lambda name: name is None,
-        description="The data set whose files these are, read another way; a phantom twin has files of its own.",
+        description="The data set whose downloaded files are read in another way; its phantom has files of its own.",
     )
 
     @property
     def kept(self) -> list[str]:
-        """Return the classes of which a labelled slice has to show one to enter tensors; none: all slices do."""
+        """Return the classes of which a labelled slice must show at least one to enter tensors; empty: no condition."""
         if self.keep in (*self.classes, *self.unions):
             return self.unions.get(self.keep, [self.keep])
         return list(self.classes) if self.keep == "lesion" else []

@@ -1,4 +1,4 @@
-"""What a table or a figure tells the plan about itself. Each kind is one module that extends ``Table`` or ``Figure``.
+"""Base classes of tables and figures, through which the plan knows them. Each kind is one module with a subclass.
 
 A kind is a file ``tables/kinds/KIND.py`` or ``figures/kinds/KIND.py`` with one class. Its fields are the keys of the
 YAML file; its methods say which runs and data it shows, which files it reads, what its caption says and how it is made.
@@ -29,7 +29,7 @@ Job = tuple[str, int, int]  # run, fold, seed
 
 @dataclass(frozen=True)
 class Reads:
-    """The results and data that a table or figure is made from; Snakemake makes them first.
+    """The results and data that a table or figure reads; Snakemake makes them first.
 
     predictions, histories, models, records: files of trainings (a record is ``run.json``, which names everything that a
     training made); scores: runs whose ``cases.csv`` is read; masks: runs whose masks of whole scans are read; images,
@@ -66,7 +66,7 @@ class Reads:
 
 
 class Exhibit(Strict):
-    """A table or figure of a paper: the settings, and what follows from them. A kind overrides what differs."""
+    """A table or figure of a paper: its settings and what follows from them. Kinds override the methods that differ."""
 
     kind: str
     caption: str
@@ -97,7 +97,7 @@ class Exhibit(Strict):
         return [run for run in self.run_ids(paper) if targets.resolver.wanted(run)]
 
     def wanted_datasets(self, targets: Targets) -> list[str]:
-        """Return what stands for the data sets that it shows, within what the configuration asks for."""
+        """Return the data sets that it shows, or their stand-ins, as far as the configuration asks for them."""
         return targets.used_datasets(self.datasets)
 
     def check(self, targets: Targets, paper: str, where: str) -> None:
@@ -111,19 +111,19 @@ class Exhibit(Strict):
         raise NotImplementedError
 
     def reads(self, targets: Targets, paper: str) -> Reads:
-        """Return what it is made from."""
+        """Return the results and data that it reads."""
         raise NotImplementedError
 
     def decides(self, targets: Targets, paper: str) -> list[Any]:
-        """Return, as JSON values, what decides it besides its settings, the mode, the files that it reads and code."""
+        """Return, as JSON values, what determines it besides settings, mode, code and the files that it reads."""
         return []
 
     def modules(self, plan: Plan, paper: str) -> list[str]:
-        """Return the modules behind it, relative to covidseg; what they import counts too."""
+        """Return the modules whose code determines it, relative to covidseg; their imports are included."""
         return [type(self).__module__.removeprefix("covidseg.")]
 
     def needs(self, plan: Plan, paper: str) -> Needs:
-        """Return what the job that makes it asks for: memory in MiB, minutes, GPUs, threads."""
+        """Return the resources of the job that makes it: memory in MiB, minutes, GPUs, threads."""
         from covidseg.plan.needs import Needs
 
         return Needs(memory_mb=1000, minutes=20, gpus=0, threads=1)
@@ -178,7 +178,7 @@ class Table(Exhibit):
             check_known(columns, self.headings, f"{where}: printed of {label!r}")
 
     def doubts(self, plan: Plan) -> list[str]:
-        """Return a sentence for each printed number that cannot be, whatever the data were."""
+        """Return a sentence for each printed number that is arithmetically impossible."""
         return []
 
     def cells(self, plan: Plan, paper: str) -> list[Cell]:
@@ -186,7 +186,7 @@ class Table(Exhibit):
         raise NotImplementedError
 
     def origin(self, plan: Plan, cell: Any) -> list[str]:
-        """Return where the number of a finished table's cell, a line of its CSV, comes from, in lines of words."""
+        """Return lines that say where a number of the finished table (a line of its CSV) comes from."""
         raise NotImplementedError
 
 

@@ -41,7 +41,7 @@ TAGS = {"tables": 2, "figures": 2, "train": 1}  # nor are the names of a union's
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML in which a key that stands twice is an error, not the last one's silent victory."""
+    """A YAML loader that refuses repeated keys, of which PyYAML silently takes the last one."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """Build a mapping; raise for a repeated key."""
@@ -79,7 +79,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _shallow(text: str) -> None:
-    """Raise ValueError for a text with values nested deeper than any that is meant."""
+    """Raise ValueError for a text whose values are nested too deeply."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -88,7 +88,7 @@ def _shallow(text: str) -> None:
 
 
 def _size(value: Any, known: dict[int, float]) -> float:
-    """Return the number of values in a tree, counting one that stands in several places at each; inf for a ring."""
+    """Return the number of values in a tree, counting aliases at each use; infinity for a circular structure."""
     if not isinstance(value, dict | list | tuple):
         return 1
     if id(value) not in known:
@@ -167,7 +167,7 @@ def _keys(model: Any, loc: list[str]) -> list[str]:
 
 
 def _tags(model: type[BaseModel]) -> set[Any]:
-    """Return the names by which a member of a union is told from the others: fields with one legal value."""
+    """Return the tags of a member of a union: the values of its fields that have a single legal value."""
     values = [typing.get_args(field.annotation) for field in model.model_fields.values()]
     literal = [typing.get_origin(field.annotation) is typing.Literal for field in model.model_fields.values()]
     return {args[0] for args, legal in zip(values, literal, strict=True) if legal and len(args) == 1}

@@ -13,7 +13,7 @@ from covidseg.schema.exhibit import Figure, Table, union
 
 
 class Deviation(Strict):
-    """A place where the released code differs from the text; ``key`` is the setting it decides."""
+    """A setting, named by ``key``, for which the released code differs from the text."""
 
     key: str
     runs: list[Name] | None = Field(None, description="The runs that have this setting; absent: all.")
@@ -32,7 +32,7 @@ else:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What tests a claim in one metric: ``better`` against ``than``; ``by`` is the printed difference."""
+    """The test of a claim in one metric: ``better`` against ``than``; ``by`` is the printed difference."""
 
     id: str
     says: str
@@ -99,7 +99,7 @@ class Claim(Strict):
         return self
 
     def tests(self) -> list[Comparison]:
-        """Return what tests the claim, metric by metric; where there are several, ids end with the metric's name."""
+        """Return the tests of the claim, one per metric; with several metrics, ids end with the metric's name."""
         metrics = self.metrics or {str(self.metric): self.by}
         pairs = [("", "", self.better, self.than)]
         if self.maps:
@@ -124,7 +124,7 @@ class Claim(Strict):
 
 
 class PaperHead(Strict):
-    """Which paper, and where its code is."""
+    """Bibliographic data of a paper, and the address of its code."""
 
     title: str
     authors: str = ""
@@ -134,7 +134,7 @@ class PaperHead(Strict):
 
     @property
     def cited(self) -> str:
-        """Return authors and venue; the title where there are none, as of work of one's own."""
+        """Return authors and venue; the title where these are absent, as for the user's own experiments."""
         return f"{self.authors} {self.venue}".strip() or self.title
 
 
@@ -154,11 +154,12 @@ class Paper(Strict):
     protocol: Name | None = Field(None, description="Of tables and claims that name none.")
     deviations: dict[str, Deviation] = {}
     presets: dict[Name, dict[str, Any]] = Field(
-        {}, description="Preset -> its settings that differ for this paper, as those of a demo that has to be short."
+        {}, description="Preset -> settings of the preset that differ for this paper."
     )
     runs: dict[Name, dict[str, Any] | None] = {}
     masks: Annotated[list[Name | MasksOf], Unique] | None = Field(
-        None, description="Runs whose masks of whole scans are wanted as files; absent: all of own scans, else none."
+        None,
+        description="Runs whose masks of whole scans are written as files; absent: all runs of own scans, else none.",
     )
     tables: dict[Name, AnyTable] = {}
     figures: dict[Name, AnyFigure] = {}
@@ -186,5 +187,5 @@ class Paper(Strict):
 
     @property
     def tested(self) -> list[Comparison]:
-        """Return what tests the paper's claims, in order."""
+        """Return the tests of the paper's claims, in order."""
         return [test for claim in self.claims for test in claim.tests()]

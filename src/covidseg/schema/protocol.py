@@ -1,4 +1,4 @@
-"""``workflow/protocols`` and ``workflow/presets``: how runs are scored, and how they are scaled."""
+"""``workflow/protocols`` and ``workflow/presets``: how runs are scored and how they are scaled down."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Metric(Strict):
     unit: str = ""
     about: str
     summary: Literal["mean", "median", "sum"] = Field(
-        "mean", description="What a table prints of all values; median: with the quartiles."
+        "mean", description="Statistic that a table prints; median: with the quartiles."
     )
     measure: str | None = Field(
-        None, description="What computes it (a function in metrics/measures); absent: the metric's own name."
+        None, description="Function in metrics/measures that computes it; absent: that of the metric's name."
     )
     not_comparable: str | None = Field(None, description="Why the printed column cannot be compared with ours.")
 
@@ -48,26 +48,26 @@ class Protocol(Strict):
 
 
 class Preset(Strict):
-    """``workflow/presets/NAME.yaml``: scales a run, never a method. Absent: as the paper prints it."""
+    """``workflow/presets/NAME.yaml``: scales runs down. A key that is absent leaves the paper's value."""
 
     about: str
     size: Pixels | None = None
     width: Finite | None = Field(None, gt=0, le=4)
     epochs: Finite = Field(1.0, gt=0, le=100, description="Factor on every setting counted in epochs.")
     most_epochs: Positive | None = Field(
-        None, description="At most so many epochs of a training; the factor on all its settings is then smaller."
+        None, description="Longest training in epochs; longer ones are scaled down with all settings counted in epochs."
     )
     batch: Positive | None = None
     accumulate: Positive | None = None
     validate_every: Positive | None = None
     slices_per_epoch: Count | None = None
-    rounds: Positive | None = Field(None, description="At most so many rounds of pseudo labels.")
-    steps: Positive | None = Field(None, description="At most so many steps of label propagation.")
+    rounds: Positive | None = Field(None, description="Most rounds of pseudo labels.")
+    steps: Positive | None = Field(None, description="Most steps of label propagation.")
     scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] | None = Field(
-        None, min_length=1, description="In place of the scales of a training that has several."
+        None, min_length=1, description="Replaces the scales of a training that has several."
     )
-    folds: Positive | None = Field(None, description="At most so many folds, the first ones.")
+    folds: Positive | None = Field(None, description="Number of folds; the first ones are taken.")
     lr: Finite = Field(1.0, gt=0, le=100, description="Factor on the learning rate.")
-    lr_most: Finite | None = Field(None, gt=0, description="At most this learning rate, after the factor.")
+    lr_most: Finite | None = Field(None, gt=0, description="Highest learning rate, applied after the factor.")
     step: Count | None = Field(None, description="Epochs until the rate decays; 0: never.")
     threads: Positive = 4

@@ -1,4 +1,4 @@
-"""Settings that name another run, of which a file of the same fold and seed is read.
+"""References: settings that name another run, of which a file of the same fold and seed is read.
 
 Such a setting is marked where it is defined: ``run: Annotated[RunId, Refers("labels", "labels.h5", fits)]``. The order
 of jobs, the hashes in ``run.json``, the checks of a plan and what a training is given all follow from the mark.
@@ -16,7 +16,7 @@ MODEL = "model.safetensors"
 
 
 def any_run(own: Any, other: Any) -> str:
-    """Find nothing wrong with a referenced run."""
+    """Accept any referenced run."""
     return ""
 
 

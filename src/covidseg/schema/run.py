@@ -1,4 +1,4 @@
-"""Runs: everything that decides a result. Input, network, losses, training method."""
+"""The specification of a run: everything that determines its result."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Prior(Strict):
         description="A run of one class, with the same data set and split."
     )
     train: Literal["predicted", "truth"] = Field(
-        "predicted", description="What stands in for the map of a training slice: nothing, or that class's truth."
+        "predicted", description="Map of a training slice: as predicted, or the truth of that class."
     )
 
 
 class Input(Strict):
-    """What a network sees."""
+    """The input of a network."""
 
     size: Pixels = 512
     mode: InputMode = "slice+lung"
@@ -91,18 +91,18 @@ else:
 
 
 class RunSpec(Strict):
-    """A resolved run: everything that decides its result, and nothing else."""
+    """A resolved run: everything that determines its result, and nothing else."""
 
     dataset: Name
     split: Name
     lungs: LungSource = "none"
     classes: list[Name] = Field(min_length=1, description="Foreground classes. One: sigmoid; more: softmax.")
     input: Input = Input()
-    net: dict[str, Any] = Field(description="name, and the arguments of that network's class; none for others' maps.")
-    losses: dict[str, dict[str, Any]] = Field(description="Loss -> weight, from_epoch, and its function's arguments.")
+    net: dict[str, Any] = Field(description="name and options of the network; empty for the authors' maps.")
+    losses: dict[str, dict[str, Any]] = Field(description="Loss -> weight, from_epoch and the loss's own options.")
     train: Method = Field(default_factory=lambda: METHODS["supervised"]())
     threads: Positive = 1
-    values: dict[str, tuple[int, ...]] = Field({}, description="Filled in: the label values that each class joins.")
+    values: dict[str, tuple[int, ...]] = Field({}, description="Filled in by the program: class -> label values.")
 
     @property
     def pool(self) -> Pool | None:

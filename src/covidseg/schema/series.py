@@ -17,7 +17,7 @@ class OfSeries(Exhibit):
     """A table or figure of a run's masks of a series."""
 
     run: RunId
-    dataset: Name = Field(description="The series; masks: of the paper must list it with the run.")
+    dataset: Name = Field(description="The series; the paper's masks: must list it with the run.")
 
     @property
     def runs(self) -> list[str]:

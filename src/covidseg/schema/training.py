@@ -13,9 +13,11 @@ from covidseg.schema.references import MODEL, Refers
 
 
 class Restart(Strict):
-    """A new optimizer in the middle of a training: without moments, and with a learning rate of its own."""
+    """A restart of the optimizer during training, with zero moments and another learning rate."""
 
-    epoch: Positive = Field(description="It begins with this epoch, 0 the first; the schedule counts from there.")
+    epoch: Positive = Field(
+        description="First epoch of the new optimizer (0 is the first); its schedule counts from there."
+    )
     lr: Finite = Field(gt=0)
 
 
@@ -28,11 +30,11 @@ class Optimizer(Strict):
     momentum: Finite = Field(0.0, ge=0, lt=1)
     step: Count = 0
     factor: Finite = Field(0.1, ge=0)
-    collapse: bool = Field(False, description="The factor of each epoch multiplies what the last one left.")
-    clamp: Finite = Field(0.0, ge=0, description="Each component of a gradient is cut to +-clamp; 0: none is.")
-    recreate: bool = Field(False, description="A new optimizer each epoch: moments are lost.")
+    collapse: bool = Field(False, description="The factor of each epoch multiplies the rate of the epoch before.")
+    clamp: Finite = Field(0.0, ge=0, description="Gradient components are clamped to +-clamp; 0: they are not.")
+    recreate: bool = Field(False, description="Create the optimizer anew in each epoch, which resets its moments.")
     restart: Restart | None = Field(
-        None, exclude_if=lambda restart: restart is None, description="Absent: one optimizer throughout."
+        None, exclude_if=lambda restart: restart is None, description="Absent: the optimizer is not restarted."
     )
 
 
@@ -53,7 +55,7 @@ class Pool(Strict):
     """
 
     dataset: Name
-    without: list[str] = Field([], description="Cases to leave out, as those of patients who are tested.")
+    without: list[str] = Field([], description="Cases to leave out, for instance those of test patients.")
 
 
 class Training(Strict):
@@ -77,13 +79,15 @@ class Training(Strict):
     batch: Positive = 2
     accumulate: Positive = 1
     scales: Annotated[tuple[Annotated[float, Field(gt=0, le=4)], ...], Unique] = Field(
-        (1.0,), min_length=1, description="Each batch is learned at each of these sizes, rounded to 32 pixels, in turn."
+        (1.0,),
+        min_length=1,
+        description="Each batch is trained on at each of these scales in turn, rounded to 32 pixels.",
     )
     optimizer: Optimizer = Optimizer()
     validate_every: Positive = 1
-    slices_per_epoch: Count = Field(0, description="At most so many, drawn anew each epoch; 0: all.")
+    slices_per_epoch: Count = Field(0, description="Number of slices drawn anew for each epoch; 0: all.")
     augment: Augment | None = Field(
-        None, exclude_if=lambda augment: augment is None, description="Absent: slices are learned as they are."
+        None, exclude_if=lambda augment: augment is None, description="Absent: slices are not augmented."
     )
 
     @property

@@ -1,4 +1,4 @@
-"""The phantom twins, written and imported once for all tests of data."""
+"""The phantoms, written and imported once for all tests of data."""
 
 from __future__ import annotations
 

@@ -107,5 +107,5 @@ def test_cases_are_those_of_the_splits(name, split, twins):
 
 
 def test_no_twin(tmp_path):
-    with pytest.raises(UserError, match="no phantom twin"):
+    with pytest.raises(UserError, match="has no phantom"):
         phantom.write("zenodo20-slices", dataset("zenodo20-slices"), tmp_path / "raw")

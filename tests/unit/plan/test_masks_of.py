@@ -74,12 +74,16 @@ def test_a_stand_in_takes_the_place_of_the_data_set() -> None:
     [
         ("{run: aa, dataset: covid-ct-seg}", {}, "masks: unknown name 'aa'"),
         ("{run: a, dataset: covid-ct-sag}", {}, "masks.dataset: unknown data set 'covid-ct-sag'; did you mean"),
-        ("{run: a, dataset: covid-semiseg}", {}, "a learns from scans of covid-semiseg, as covid-semiseg has; name"),
-        ("{run: c, dataset: covid-ct-seg}", {}, "c learns from scans of covid-ct-seg, as covid-ct-seg has; name an"),
+        (
+            "{run: a, dataset: covid-semiseg}",
+            {},
+            "a is trained on scans of covid-semiseg, which covid-semiseg contains",
+        ),
+        ("{run: c, dataset: covid-ct-seg}", {}, "c is trained on scans of covid-ct-seg, which covid-ct-seg contains"),
         (
             "{run: b, dataset: covid-ct-seg}",
             {"lungs": {"covid-ct-seg": "none", "covid-semiseg": "threshold"}},
-            "b sees lung masks, and covid-ct-seg has none; set lungs: {covid-ct-seg: threshold} in config.yaml",
+            "b takes lung masks as input, and covid-ct-seg has none; set lungs: {covid-ct-seg: threshold}",
         ),
     ],
 )

@@ -106,10 +106,10 @@ def test_only_known_weights_can_be_named() -> None:
     [
         ("maps_of: c}", "maps_of: a}", r"runs\.a\.train\.labels\.run: runs refer to one another in a circle"),
         ("labels: {run: b}", "labels: {run: d}", r"runs\.a\.train\.labels\.run: .*unknown run 'mine/d'"),
-        ("runs:\n", "masks: [c]\nruns:\n", r"masks: c only makes labels \(method cam\); name a run that learns them"),
+        ("runs:\n", "masks: [c]\nruns:\n", r"masks: c only makes labels \(method cam\); name a run"),
         ("maps_of: c}", "maps_of: c, steps: 0}", r"runs\.b: train\.steps: input should be"),
         ("{dice: {}}", "{edge: {}}", r"losses\.edge: cannot ignore the pixels to which train\.method gives no label"),
-        ("[infection]", "[ggo, consolidation]", r"train\.method: walk is for one class \(found 2\); join them"),
+        ("[infection]", "[ggo, consolidation]", r"train\.method: walk works on one class \(found 2\); join them"),
     ],
 )
 def test_labels_that_cannot_be_made_are_refused(project: Path, old: str, new: str, message: str) -> None:

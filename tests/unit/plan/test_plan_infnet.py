@@ -49,7 +49,7 @@ def test_an_encoder_starts_at_random_where_published_weights_cannot_be_its() -> 
 def test_published_weights_take_a_picture() -> None:
     plan = load()
     plan.papers["infnet"].runs["other"] = {"input": {"mode": "slice+lung"}}
-    with pytest.raises(UserError, match=r"runs\.other\.net\.init: ImageNet's weights take a picture; set input\.mode"):
+    with pytest.raises(UserError, match=r"runs\.other\.net\.init: ImageNet weights need one channel; set input\.mode"):
         plan.run("infnet/other")
 
 

@@ -84,9 +84,9 @@ def test_covid_semiseg_stands_in_for_it_with_its_own_splits(run: str, split: str
     ("old", "new", "message"),
     [
         ("[medseg-1, medseg-2]", "[medseg-1, medseg2]", "joins: unknown name 'medseg2'; did you mean 'medseg-2'?"),
-        ("[medseg-1, medseg-2]", "[medseg-1]", "joins: importer joined, and no other, names the two or more"),
-        ("joined\n", "folder\nfolder: x\n", "joins: importer joined, and no other, names the two or more"),
-        ("[medseg-1, medseg-2]", "[medseg-1, dataset3]", "joins: dataset3 itself joins others; name its parts"),
+        ("[medseg-1, medseg-2]", "[medseg-1]", "joins: goes with importer: joined and needs two or more data sets"),
+        ("joined\n", "folder\nfolder: x\n", "joins: goes with importer: joined and needs two or more data sets"),
+        ("[medseg-1, medseg-2]", "[medseg-1, dataset3]", "joins: dataset3 is itself a joined data set; name its parts"),
         ("consolidation: 2, effusion: 3", "consolidation: 3, effusion: 2", "classes: differs from that of medseg-1"),
         ("keep: infection", "keep: infektion", "keep: unknown name 'infektion'; did you mean 'infection'?"),
     ],

@@ -20,7 +20,7 @@ ROWS = {"caption": "x", "protocol": "p", "metrics": {}}
         ({"mode": "dmo"}, "config.yaml: mode: unknown value 'dmo'; did you mean 'demo'?"),
         ({"lungs": {"a": "r23"}}, "config.yaml: lungs.a: unknown value 'r23'; did you mean 'r231'?"),
         ({"folds": ["x"]}, "config.yaml: folds.0: expected a whole number (found 'x')"),
-        ({"seeds": [0, 0]}, "config.yaml: seeds: each may stand once only (found '[0, 0]')"),
+        ({"seeds": [0, 0]}, "config.yaml: seeds: each may be named only once (found '[0, 0]')"),
         ({"folds": []}, "config.yaml: folds: list should have at least 1 item"),
         ({"papers": "ssanet"}, "config.yaml: papers: expected a list, as [one, another] (found 'ssanet')"),
         ({"lungs": "none"}, "config.yaml: lungs: expected keys and values, as {key: value} (found 'none')"),

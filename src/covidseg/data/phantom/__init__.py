@@ -1,4 +1,4 @@
-"""Phantom twins: for every real data set a generated one with the same files, formats, labels and quirks.
+"""Phantoms: for every real data set a generated one with the same files, formats, labels and peculiarities.
 
 They are read by the same importers. Each is seeded; nothing in them comes from a patient.
 """
@@ -19,7 +19,7 @@ from covidseg.schema import Dataset
 
 
 def write(name: str, dataset: Dataset, raw: Path) -> None:
-    """Write the twin of data set ``name`` below ``raw``, with ``raw/fetched.json``, which says phantom.
+    """Write the phantom of data set ``name`` below ``raw``, with ``raw/fetched.json``, which says phantom.
 
     The layout is that of the data set's importer. Raises UserError when the data set has no phantom.
     """
@@ -27,7 +27,7 @@ def write(name: str, dataset: Dataset, raw: Path) -> None:
 
     made_by = {**layouts.LAYOUTS, "series": series.series_files}
     if dataset.phantom is None or dataset.importer not in made_by:
-        raise UserError(f"{name}: has no phantom twin; use mode: paper, or another data set")
+        raise UserError(f"{name}: has no phantom; set mode: paper, or name another data set")
     raw.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{raw.name}{files.MAKING}", dir=raw.parent))
     try:

@@ -1,4 +1,4 @@
-"""The files of each twin, laid out as the real data set's."""
+"""The files of each phantom, in the layout of the real data set."""
 
 from __future__ import annotations
 
