@@ -1,11 +1,12 @@
 # make demo   set everything up, then regenerate every table and figure on phantom CT
 # make test   set everything up, then run the tests
 # make cluster   the tests on a real Slurm, started here for them
+# make browser   the tests of the report in a real browser: of the demo's where it was made, else of a small one
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 BIN := .venv/bin
 
-.PHONY: demo test cluster slurm lint schemas envs docs setup clean
+.PHONY: demo test cluster browser slurm lint schemas envs docs setup clean
 .DEFAULT_GOAL := demo
 
 setup: .venv/.ready
@@ -38,6 +39,13 @@ cluster: setup
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target .venv/plugin --no-deps -c .venv/slurm.txt \
 		snakemake-executor-plugin-slurm snakemake-executor-plugin-slurm-jobstep
 	@COVIDSEG_CLUSTER=1 PYTHONPATH=.venv/plugin $(BIN)/python -m pytest tests/cluster
+
+# A real browser: the system's Chromium, installed where it is missing, as root on Debian. Playwright stays out of .venv.
+browser: setup
+	@$(BIN)/uv export --quiet --frozen --prune torch --no-emit-project --extra browser -o .venv/browser.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target .venv/browser --no-deps -c .venv/browser.txt \
+		playwright axe-playwright-python greenlet pyee
+	@COVIDSEG_BROWSER=1 PYTHONPATH=.venv/browser $(BIN)/python -m pytest tests/browser
 
 # Snakemake's Slurm plugin, which only clusters need. Where Slurm is set up but does not answer, it makes snakemake slow.
 slurm: setup

@@ -139,7 +139,8 @@ def forest(marks: Sequence[Mark], label: str, zero: bool = False, width: int = 7
 def element(width: int, height: int, parts: Sequence[str], label: str) -> str:
     """Return an ``<svg>`` element of these parts, which shrinks with the page."""
     head = f'<svg class="chart" width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
-    return f'{head} role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
+    role = "group" if any(part.startswith("<a ") for part in parts) else "img"  # an image would hide its links
+    return f'{head} role="{role}" aria-label="{escape(label)}">{"".join(parts)}</svg>'
 
 
 def thinned(points: Points) -> Points:
