@@ -159,7 +159,7 @@ def leaks(plan: Plan, name: str, split: str) -> None:
     from covidseg.leaks import alike
 
     cases, slices = plan.catalogue.split(split), None
-    for used in [name, *plan.graph.other_training_sets(name)]:
+    for used in [name, *plan.graph.trained_beside(name)]:
         folder = need(plan.paths.canonical(used) / "lungs.json", f"lungs {used}").parent
         found = alike.read(used, plan.dataset(used), folder).without(plan.graph.unseen(used))
         slices = found if slices is None else slices + found
@@ -351,7 +351,8 @@ def report(plan: Plan) -> None:
     """Make the report and the metrics that DVC tracks."""
     from covidseg import report as reporting
 
-    reporting.write(plan)
+    if kept := reporting.write(plan):
+        _say(f"the report's folder held files that we did not write, or that were changed; set aside as {kept}")
 
 
 def show(plan: Plan, what: str | None = None) -> None:

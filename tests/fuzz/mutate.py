@@ -1,7 +1,8 @@
 """Seeded mutations of YAML trees, of text and of bytes, and how long to go on.
 
-A fixed number of rounds by default, so that a failure is the same on every machine; COVIDSEG_FUZZ=SECONDS goes on for
-so long per target, each time from other seeds. A failure shows the file.
+A fixed number of rounds by default, so that a failure is the same on every machine; COVIDSEG_FUZZ_ROUNDS=NUMBER does
+so many per target, from the same seeds, and COVIDSEG_FUZZ=SECONDS goes on for so long per target, each time from other
+seeds. A failure shows the file.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ SNIPPETS = [
 
 def rounds(number: int) -> Iterator[random.Random]:
     """Yield a generator of random numbers per round."""
+    number = int(os.environ.get("COVIDSEG_FUZZ_ROUNDS", number))
     seconds = float(os.environ.get("COVIDSEG_FUZZ", 0))
     end, seed = time.monotonic() + seconds, time.time_ns() if seconds else 0
     while seed < number or (seconds and time.monotonic() < end):

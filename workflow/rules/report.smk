@@ -11,8 +11,8 @@ rule report:
         [P.leaks(*checked, "json") for checked in LEAKS],
         [P.masks(run) / made for run in MASKS for made in ("masks.json", "volumes.csv")],
     output:
+        # and a folder of pages, which the record lists: Snakemake would remove what others put into it
         page=P.report,
-        pages=directory(P.report.with_suffix("")),
         record=P.report.with_suffix(".json"),
         metrics=P.results / "metrics.json",
         plots=P.results / "plots.csv",

@@ -47,10 +47,20 @@ def replacing(path: Path) -> Iterator[Path]:
             yield temporary
             with open(temporary, "rb") as f:
                 os.fsync(f.fileno())
-            os.replace(temporary, path)
+            put(temporary, path)
             _written[path] = None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def put(temporary: Path, path: Path) -> None:
+    """Rename a whole file or folder to its name. Raises UserError where a folder, for instance, has that name."""
+    try:
+        os.replace(temporary, path)
+    except OSError as e:
+        if e.errno in FULL:
+            raise
+        raise UserError(f"{path}: cannot be written ({e.strerror}); move what is there away and run again") from e
 
 
 def permissions(mode: int) -> int:

@@ -130,12 +130,18 @@ def read_manifest(path: Path) -> dict[str, str]:
 
     Raises UserError when it is missing, or names what is no file in the folder.
     """
+    listed: dict[str, str] = {}
     try:
-        listed = {row["file"]: row["sha256"] for row in csvfile.read(path, csvfile.all_text)}
+        for row in csvfile.read(path, csvfile.all_text):
+            if row["file"] in listed:
+                raise UserError(f"{path}: {row['file']!r} is listed twice; restore the manifest")
+            listed[row["file"]] = row["sha256"]
     except FileNotFoundError:
         raise UserError(f"{path}: no such manifest; restore it from the repository") from None
     except (KeyError, ValueError) as e:
         raise UserError(f"{path}: expected the columns file,sha256 ({e})") from e
+    if not listed:
+        raise UserError(f"{path}: expected the columns file,sha256 and a line for each file; restore the manifest")
     for file in listed:
         if not file or not file.isprintable() or {"", ".", ".."} & set(file.split("/")):  # "/a" starts with ""
             raise UserError(f"{path}: {file!r} is no file in the data set's folder; restore the manifest")

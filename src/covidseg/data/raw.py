@@ -62,7 +62,7 @@ def make_way(folder: Path, raw: Path, listed: dict[str, str]) -> Path | None:
     if folder.is_symlink() or not folder.exists():
         return None
     inside = [path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()]
-    if all(_ours(path, raw, listed) for path in inside):
+    if folder.is_dir() and all(_ours(path, raw, listed) for path in inside):
         shutil.rmtree(folder)
         return None
     number = 1

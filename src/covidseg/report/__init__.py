@@ -6,14 +6,15 @@ It opens from a file, without a server and without a network. Equal results give
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from covidseg.base import csvfile, files, records
+from covidseg.base.errors import UserError
 from covidseg.base.files import write_json, write_text
+from covidseg.data import raw
 from covidseg.data.canonical import read_table
 from covidseg.plan import Plan
 from covidseg.report import about, cases, made, paper, runs, search, used
@@ -25,11 +26,15 @@ from covidseg.tables.page import slug
 from covidseg.templates import copy, render
 
 __all__ = ["all_tables", "metrics", "plots", "write"]
+PAGES = "pages.json"  # in the report's folder: what we wrote there. Snakemake removes the record beside the folder
 OTHERS = {"Runs": "runs.html", "Cases": "cases.html", "Leaks and data": "leaks.html", "Resources": "resources.html"}
 
 
-def write(plan: Plan) -> None:
-    """Write the report, its folder, and ``metrics.json``, which DVC compares between commits."""
+def write(plan: Plan) -> Path | None:
+    """Write the report, its folder, and ``metrics.json``, which DVC compares between commits.
+
+    A folder that holds anything else than what was written there is set aside under a new name, which is returned.
+    """
     # DVC wants them to be there even when the configuration asks for none
     for name in ("tables", "figures", "leaks", "claims", "masks"):
         (plan.paths.results / name).mkdir(parents=True, exist_ok=True)
@@ -38,9 +43,10 @@ def write(plan: Plan) -> None:
     try:
         with files.clear_when_full(folder):
             first = _pages(plan, temporary)
+        records.write(temporary / PAGES, sorted(path for path in temporary.rglob("*") if path.is_file()))
         temporary.chmod(files.permissions(0o777))
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
+        kept = raw.make_way(folder, folder.parent, _listed(folder))
+        files.put(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     write_text(plan.paths.report, first)
@@ -50,6 +56,16 @@ def write(plan: Plan) -> None:
     written = [plan.paths.report, *(plan.paths.results / name for name in ("metrics.json", "plots.csv", "tables.md"))]
     beside = sorted(path for path in folder.rglob("*") if path.is_file())
     records.write(plan.paths.report.with_suffix(".json"), [*written, *beside])
+    return kept
+
+
+def _listed(folder: Path) -> dict[str, str]:
+    """Return path below the folder's parent -> sha256 of what was written into it; of another folder nothing."""
+    try:
+        made = records.read(folder / PAGES)["sha256"] | {PAGES: files.sha256(folder / PAGES)}
+    except UserError:
+        return {}
+    return {f"{folder.name}/{name}": value for name, value in made.items()}
 
 
 def _pages(plan: Plan, out: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +17,14 @@ from covidseg.train.job import OUTPUTS
 
 SECONDS = 20.0  # between two states, at least
 SHARE = 0.02  # of the time that writing states may take
+DIGEST = 32  # bytes of a sha256
 
 
 class Resume:
-    """The file ``resume.pt`` of one training, of tensors and plain values; removed when the training is done."""
+    """The file ``resume.pt`` of one training, of tensors and plain values; removed when the training is done.
+
+    torch does not compare weights with the checksums that it writes, so the file, a zip, has a sha256 as its comment.
+    """
 
     def __init__(self, folder: Path, identity: str) -> None:
         self.path, self.identity = folder / "resume.pt", identity
@@ -30,6 +36,8 @@ class Resume:
         if not self.path.exists():
             return None
         try:
+            if not _is_sealed(self.path):
+                raise ValueError("its hash does not fit")
             state = torch.load(self.path, map_location="cpu", weights_only=True)
             if state["identity"] == self.identity:
                 return dict(state)
@@ -48,6 +56,7 @@ class Resume:
         try:
             with replacing(self.path) as temporary:
                 torch.save(state() | {"identity": self.identity}, temporary)
+                _seal(temporary)
         except RuntimeError as e:  # torch's writer does not say why it could not write
             raise UserError(f"{self.path}: cannot be written; is the disk full? Run again, nothing was lost") from e
         self._last = time.monotonic()
@@ -56,6 +65,25 @@ class Resume:
     def remove(self) -> None:
         """Remove the state."""
         self.path.unlink(missing_ok=True)
+
+
+def _seal(path: Path) -> None:
+    """Append the sha256 of a zip as its comment, whose length are the last two bytes of a zip without one."""
+    with open(path, "r+b") as f:
+        f.seek(-2, os.SEEK_END)
+        f.write(DIGEST.to_bytes(2, "little"))
+        f.seek(0)
+        f.write(hashlib.file_digest(f, "sha256").digest())
+
+
+def _is_sealed(path: Path) -> bool:
+    """Return whether a file ends in the sha256 of what is before."""
+    digest, left = hashlib.sha256(), path.stat().st_size - DIGEST
+    with open(path, "rb") as f:
+        while left > 0 and (part := f.read(min(left, 1 << 20))):
+            digest.update(part)
+            left -= len(part)
+        return f.read() == digest.digest()
 
 
 def clear(folder: Path, more: tuple[str, ...] = ()) -> None:

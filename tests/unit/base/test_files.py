@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from covidseg.base.errors import UserError
 from covidseg.base.files import MAKING, copy, replacing, sweep, write_json, write_text
 
 FILL = """
@@ -37,6 +38,14 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path) -> None
     assert f"{path}: no space left on the disk" in done.stderr
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_folder_in_a_files_place_is_one_line_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").mkdir()
+    (tmp_path / "a.csv" / "note").write_text("not ours")
+    with pytest.raises(UserError, match=r"a\.csv: cannot be written \(Is a directory\); move what is there away"):
+        write_text(tmp_path / "a.csv", "new")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.csv", "note"]
 
 
 def test_json_is_sorted(tmp_path: Path) -> None:

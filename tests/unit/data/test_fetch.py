@@ -326,10 +326,61 @@ def test_bombs_and_broken_zips(tmp_path):
     assert files_below(tmp_path) == ["x.zip", "y.zip", "z.zip"]
 
 
+@pytest.mark.parametrize("end", [b"/", b"\0"])
+def test_a_file_that_is_called_a_folder_is_refused(end, tmp_path):
+    """zipfile makes an empty folder of it, without a look at its data, and takes a name to end at a zero byte."""
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("a/b", "scan")
+    whole = bytearray((tmp_path / "z.zip").read_bytes())
+    at = whole.index(b"PK\1\2") + 46
+    whole[at + 2 : at + 3] = end
+    (tmp_path / "z.zip").write_bytes(whole)
+    with pytest.raises(UserError, match=r"not a whole zip file \(entry"):
+        unpack(tmp_path / "z.zip", tmp_path / "z")
+    assert files_below(tmp_path) == ["z.zip"]
+
+
+def test_an_archive_whose_directory_has_lost_entries_is_refused(tmp_path):
+    """Its directory has 46 bytes and the name of each entry; the length of a comment is the 33rd and 34th of them."""
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        for name in ("a", "b", "c"):
+            archive.writestr(name, "scan")
+    whole = bytearray((tmp_path / "z.zip").read_bytes())
+    unpack(tmp_path / "z.zip", tmp_path / "z")
+    assert files_below(tmp_path / "z") == ["a", "b", "c"]
+    at = whole.index(b"PK\1\2")
+    for first, said in ((0, "35 bytes before 'c' belong to no entry"), (1, "35 bytes after its last entry")):
+        damaged = whole.copy()
+        damaged[at + first * 47 + 32] = 47  # the next entry is taken for a comment
+        (tmp_path / "z.zip").write_bytes(damaged)
+        with zipfile.ZipFile(tmp_path / "z.zip") as archive:
+            assert len(archive.namelist()) == 2  # as zipfile reads it, without a word
+        with pytest.raises(UserError, match=rf"not a whole zip file \({said}"):
+            unpack(tmp_path / "z.zip", tmp_path / "z")
+    assert files_below(tmp_path / "z") == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize("file", ["../a", "/a", "", "a/../../b", "a//b", "a\x1bb"])
 def test_manifests_stay_inside(file, tmp_path):
     (tmp_path / "m.csv").write_text(f"file,sha256\n{file},0\n")
     with pytest.raises(UserError, match="is no file in the data set's folder"):
+        read_manifest(tmp_path / "m.csv")
+
+
+@pytest.mark.parametrize("text", ["", "a.png,0\n", "file,sha256\n"])
+def test_a_manifest_names_files(text, tmp_path):
+    (tmp_path / "m.csv").write_text(text)
+    with pytest.raises(UserError, match="expected the columns file,sha256 and a line for each file"):
+        read_manifest(tmp_path / "m.csv")
+
+
+@pytest.mark.parametrize(("lines", "message"), [
+    ("a.png,0\nb.png,1\na.png,2", "'a.png' is listed twice"), ("a.png", "1 fields for 2 columns"),
+    ("a.png,0,1", "3 fields for 2 columns"), ('"a.png,0', "unexpected end of data"),
+])  # fmt: skip
+def test_a_manifest_is_read_to_the_letter(lines, message, tmp_path):
+    (tmp_path / "m.csv").write_text(f"file,sha256\n{lines}\n")
+    with pytest.raises(UserError, match=message):
         read_manifest(tmp_path / "m.csv")
 
 

@@ -130,3 +130,16 @@ def test_a_killed_run_keeps_what_it_finished(tmp_path):
     assert list(Done(tmp_path / "done.jsonl", "models").rows) == ["a"]
     assert list(Done(tmp_path / "done.jsonl", "other models").rows) == []
     assert (tmp_path / "done.jsonl").read_text() == "other models\n"
+
+
+def test_a_line_that_was_cut_off_or_changed_is_left_out_and_spoils_no_other(tmp_path):
+    path = tmp_path / "done.jsonl"
+    done = Done(path, "models")
+    done.add({"case": "a", "ml": 1.5, "files": {}})
+    done.add({"case": "b", "ml": 2.5, "files": {}})
+    path.write_bytes(path.read_bytes().replace(b"1.5", b"7.5")[:-9] + b"\xff")  # a was edited, b cut off and torn
+    again = Done(path, "models")
+    assert list(again.rows) == []
+    again.add({"case": "c", "ml": 3.5, "files": {}})
+    assert list(again.stored()) == [{"case": "c", "ml": 3.5, "files": {}}]
+    assert list(Done(path, "models").rows) == ["c"]

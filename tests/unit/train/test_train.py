@@ -108,7 +108,7 @@ def test_a_useless_resume_state_is_ignored_and_said(
 ) -> None:
     state = tmp_path / "resume.pt"
     if how == "other spec":
-        torch.save({"identity": "of another job"}, state)
+        resume.Resume(tmp_path, "of another job").save(lambda: {})
     else:
         state.write_bytes(b"torn")
     facts = run(blobs.job(data, tmp_path), blobs.quiet)
