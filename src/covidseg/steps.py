@@ -63,6 +63,7 @@ def fetch(plan: Plan, name: str) -> None:
 def import_(plan: Plan, name: str) -> None:
     """Read a data set's files into its canonical store."""
     from covidseg.data import canonical, importers
+    from covidseg.data.importers import leftout
     from covidseg.data.raw import RECORD, verify
 
     dataset, out = plan.dataset(name), plan.paths.canonical(name)
@@ -74,7 +75,11 @@ def import_(plan: Plan, name: str) -> None:
     else:
         source = plan.catalogue.files_of(name)
         raw = dataset.folder or verify(need(plan.paths.raw(source) / RECORD, f"fetch {source}").parent)
-    canonical.write(importers.cases(raw, dataset), dataset, out)
+    left_out = importers.left_out(raw, dataset)
+    for line in leftout.in_words(left_out):
+        _say(f"{name}: {line}")
+    for note, cases in canonical.write(importers.cases(raw, dataset), dataset, out, left_out).items():
+        _say(f"{name}: {note}: {leftout.some(cases)}")
     content.note(plan, name)
 
 

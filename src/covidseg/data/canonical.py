@@ -38,6 +38,7 @@ class Case:
     ``lung`` 0/1, None when the data set brings none; ``spacing`` (dz, dy, dx) in mm, NaN when unknown. ``affine`` and
     ``axcodes`` are those of the NIfTI file, so that a mask can be written back on its grid. ``hu`` overrides the guess
     whether the values are raw HU, for cases cut out of a larger volume. ``day``: of a follow-up series.
+    ``notes``: what the file leaves unknown, as its voxel sizes.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Case:
     axcodes: str | None = None
     hu: bool | None = None
     day: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 def is_hu(image: npt.NDArray) -> bool:
@@ -79,15 +81,19 @@ def to_8bit(image: npt.NDArray, window: tuple[float, float] | None, where: str, 
     return np.rint(values.clip(0, 255)).astype(np.uint8)
 
 
-def write(cases: Iterable[Case], dataset: Dataset, out: Path) -> None:
+def write(
+    cases: Iterable[Case], dataset: Dataset, out: Path, left_out: Mapping[str, list[str]] | None = None
+) -> dict[str, list[str]]:
     """Write ``out/slices.h5``, ``out/slices.csv`` and last their record ``out/import.json``.
 
-    One case is in memory at a time, and the same cases give the same bytes.
+    One case is in memory at a time, and the same cases give the same bytes. The record holds ``left_out``, reason ->
+    files of the user's folder that no case uses, and what files leave unknown; returned is the latter, note -> cases.
 
     Raises UserError for a case without slices, arrays of different shapes, labels outside the map, voxels that are not
     finite, a name used twice, no cases at all, and a full disk; the folder is then as before.
     """
     rows: list[dict[str, Any]] = []
+    notes: dict[str, list[str]] = {}
     (out / RECORD).unlink(missing_ok=True)
     with hdf5(out / "slices.h5") as store:
         for case in cases:
@@ -95,12 +101,16 @@ def write(cases: Iterable[Case], dataset: Dataset, out: Path) -> None:
             if case.name in store.file:
                 raise UserError(f"{case.name}: two cases of this name; rename one of the files")
             rows += _add(store.file, case, dataset)
+            for note in case.notes:
+                notes.setdefault(note, []).append(case.name)
             store.check()
         if not rows and not (dataset.sources and all(source.optional for source in dataset.sources)):
             raise UserError(f"{dataset.title}: no cases found; check the data set's raw folder")
     more = [name for name in ("day", IMAGE_LABEL) if any(name in row for row in rows)]
     csvfile.write(out / "slices.csv", COLUMNS + more + _pixel_columns(rows, dataset), rows)
-    records.write(out / RECORD, [out / "slices.h5", out / "slices.csv"], dataset=out.name)
+    said = {key: value for key, value in (("left_out", left_out), ("notes", notes)) if value}
+    records.write(out / RECORD, [out / "slices.h5", out / "slices.csv"], dataset=out.name, **said)
+    return notes
 
 
 def _check(case: Case, dataset: Dataset) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from covidseg.base.errors import UserError
+from covidseg.data.importers import leftout
 from covidseg.data.importers.read import Volume
 from covidseg.data.orientation import spacing_to_store, to_store
 
@@ -58,6 +59,11 @@ class Series:
     folder: Path
     slices: tuple[Slice, ...]
     problem: str = ""
+
+    @property
+    def paths(self) -> list[Path]:
+        """Return the files as they were found."""
+        return [one.path for one in self.slices]
 
     def files(self) -> list[Path]:
         """Return the files in the order of their position along the normal of the slices.
@@ -269,8 +275,8 @@ def _pixels(one: Slice) -> npt.NDArray:
 LOCALIZERS = "localizers"
 
 
-def in_folder(folder: Path) -> list[Series]:
-    """Return the CT series below a folder of scans to learn from; localizers are no scans.
+def in_folder(folder: Path) -> tuple[list[Series], list[Path]]:
+    """Return the CT series below a folder of scans to learn from, and its localizers, which are no scans.
 
     Raises UserError for a DICOM file that is damaged or of anything else, and for a series that stands there twice.
     """
@@ -279,9 +285,9 @@ def in_folder(folder: Path) -> list[Series]:
         if reason != LOCALIZERS:
             said = reason if str(paths[0]) in reason else f"{paths[0]}: {reason}"
             raise UserError(f"{said}; only CT series can stand in {folder}, move it elsewhere")
-    return found
+    return found, left.get(LOCALIZERS, [])
 
 
 def below(folder: Path) -> Iterator[Path]:
     """Yield the DICOM files below a folder, in order of path."""
-    yield from (path for path in sorted(folder.rglob("*")) if path.is_file() and is_dicom(path))
+    yield from (path for path in leftout.below(folder) if path.is_file() and is_dicom(path))

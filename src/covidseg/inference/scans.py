@@ -13,6 +13,7 @@ import numpy.typing as npt
 from covidseg.base.errors import UserError
 from covidseg.base.images import IMAGES, VOLUMES, read_map
 from covidseg.data import dicom
+from covidseg.data.importers import leftout
 from covidseg.data.importers.read import nifti, stem
 
 SHOWN = 3  # files named of those that are no scans
@@ -99,19 +100,21 @@ def _file(path: Path) -> tuple[list[Scan], list[str]]:
 
 
 def _in_folder(folder: Path) -> tuple[list[Scan], list[str]]:
-    scans, series, others = [], [], []
-    for path in sorted(folder.rglob("*")):
-        if not path.is_file() or path.name.startswith("."):
+    scans, series, others, hidden = [], [], [], []
+    for path in leftout.below(folder):
+        if not path.is_file():
             continue
         kind = _kind(path)
-        if kind:
+        if path.name.startswith("."):
+            hidden.append(path)
+        elif kind:
             scans.append(_scan(path, folder, kind))
         elif dicom.is_dicom(path):
             series.append(path)
         else:
             others.append(path)
     found, said = _dicom(series, folder)
-    return scans + found, said + _left({"no scans": others}, folder)
+    return scans + found, said + _left({"no scans": others, "hidden": hidden}, folder)
 
 
 def _dicom(paths: Iterable[Path], folder: Path) -> tuple[list[Scan], list[str]]:

@@ -15,22 +15,14 @@ from covidseg.base.images import IMAGES, VOLUMES
 from covidseg.data import dicom
 from covidseg.data.canonical import U8, is_hu
 from covidseg.data.importers import folder as layout
+from covidseg.data.importers import leftout
+from covidseg.data.importers.folder import Scan
 from covidseg.data.importers.read import Volume, grey, nifti, nifti_mask, stem
 from covidseg.inference.intensities import to_input
 from covidseg.lungs.threshold import WINDOW
 
 FEW = 16  # a volume of whole numbers with no more values than this is a mask
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A scan, its mask where it has one, and the role that its folder gives it."""
-
-    name: str
-    image: Path | dicom.Series
-    mask: Path | None
-    role: str
 
 
 @dataclass
@@ -54,13 +46,14 @@ class Study:
     folder: Path
     kind: str
     ready: bool
-    pairs: list[Pair]
+    pairs: list[Scan]
     names: dict[str, int]
     missing: list[str]
+    left_out: dict[str, list[str]]
     seen: Seen = field(default_factory=Seen)
 
     @property
-    def labelled(self) -> list[Pair]:
+    def labelled(self) -> list[Scan]:
         """Return the scans with a mask."""
         return [pair for pair in self.pairs if pair.mask]
 
@@ -94,37 +87,31 @@ def _laid_out(folder: Path) -> Study:
         kind = "Medical Segmentation Decathlon" if all(str(key).isdecimal() for key in keys) else "nnU-Net"
     else:
         missing.append(f"{described}: missing; its labels are named below, from the masks")
-    pairs = []
-    for role, (images, labels) in layout.ROLES.items():
-        if (folder / images).is_dir():
-            files, series = layout.scans_in(folder / images)
-            for path in files:
-                name = layout.case_name(path)
-                pairs.append(Pair(name, path, layout.mask_of(folder / labels, name) if labels else None, role))
-            for each in series:
-                mask = layout.mask_of_series(folder / labels, each, folder / images) if labels else None
-                pairs.append(Pair(each.name, each, mask, role))
+    pairs, why = layout.contents(folder)
     bare = [pair.name for pair in pairs if pair.role == "train" and not pair.mask]
     if bare:
         missing.append(f"masks of {len(bare)} training scans: {_some(bare)}; without one they belong into imagesTs")
-    return Study(folder, f"{kind} layout", described.is_file() and not bare, pairs, names, missing)
+    left = leftout.left_out(folder, [described, *(path for pair in pairs for path in pair.files)], why)
+    return Study(folder, f"{kind} layout", described.is_file() and not bare, pairs, names, missing, left)
 
 
 def _loose(folder: Path) -> Study:
     """Return scans and masks that lie in no layout, paired by shape, grid and name."""
     images: dict[Path, tuple[Any, ...]] = {}
     masks: dict[Path, tuple[Any, ...]] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.name.endswith(VOLUMES) and path.name[0] not in "._":
+    for path in leftout.below(folder):
+        if leftout.is_read(path, VOLUMES):
             volume = nifti(path)
             grid = (volume.array.shape, volume.axcodes, *np.round(volume.affine, 2).ravel().tolist())
             (masks if _is_mask(volume) else images)[path] = grid
-    series = dicom.in_folder(folder)
-    pairs = [Pair(_flat(path, folder), path, None, "unlabelled") for path in images]
-    pairs += [Pair(each.name, each, None, "unlabelled") for each in series]
+    series, localizers = dicom.in_folder(folder)
+    pairs = [Scan(_flat(path, folder), path, None, "unlabelled") for path in images]
+    pairs += [Scan(each.name, each, None, "unlabelled") for each in series]
     if not masks:
         kind = "DICOM series" if series and not images else "scans"
-        return Study(folder, f"{kind} without masks", False, pairs, {}, ["masks: none found"])
+        return Study(
+            folder, f"{kind} without masks", False, pairs, {}, ["masks: none found"], _left(folder, pairs, localizers)
+        )
     mates = {path: _mate(path, images, grid) for path, grid in masks.items()}
     taken = list(mates.values())
     missing = [
@@ -135,12 +122,22 @@ def _loose(folder: Path) -> Study:
     ]
     found = {mate: path for path, mate in mates.items() if mate is not None and taken.count(mate) == 1}
     pairs = [
-        Pair(pair.name, pair.image, found.get(pair.image), "train" if pair.image in found else "unlabelled")
+        Scan(pair.name, pair.image, found.get(pair.image), "train" if pair.image in found else "unlabelled")
         if isinstance(pair.image, Path)
         else pair
         for pair in pairs
     ]
-    return Study(folder, "pairs of NIfTI scans and masks", False, pairs, {}, missing)
+    return Study(
+        folder, "pairs of NIfTI scans and masks", False, pairs, {}, missing, _left(folder, pairs, localizers, masks)
+    )
+
+
+def _left(folder: Path, pairs: list[Scan], localizers: list[Path], masks: Iterable[Path] = ()) -> dict[str, list[str]]:
+    """Return reason -> files of a folder without layout that are no part of a pair."""
+    why = dict.fromkeys(localizers, dicom.LOCALIZERS) | dict.fromkeys(
+        masks, "a mask without a scan of its size and grid"
+    )
+    return leftout.left_out(folder, [path for pair in pairs for path in pair.files], why)
 
 
 def _is_mask(volume: Volume) -> bool:
@@ -164,7 +161,7 @@ def _alike(one: str, other: str) -> int:
     return next((k for k, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-def _see(pair: Pair, seen: Seen) -> None:
+def _see(pair: Scan, seen: Seen) -> None:
     """Read a scan and its mask."""
     if isinstance(pair.image, Path) and pair.image.suffix in IMAGES:
         image: Any = grey(pair.image)[None]
@@ -216,6 +213,8 @@ def words(study: Study) -> Iterator[str]:
         yield f"  label {name} = {value}: in {masks} of {len(study.labelled)} masks, {share:.2f} % of their voxels"
     for line in study.missing:
         yield f"  missing: {line}"
+    for line in leftout.in_words(study.left_out):
+        yield f"  {line}"
     for line in seen.problems:
         yield f"  wrong: {line}"
 

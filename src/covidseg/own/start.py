@@ -13,6 +13,7 @@ from covidseg.base.errors import UserError
 from covidseg.base.files import write_text
 from covidseg.base.images import VOLUMES
 from covidseg.base.names import PLAIN
+from covidseg.base.names import check as check_name
 from covidseg.data import dicom
 from covidseg.data.anatomy import is_lesion
 from covidseg.jobs import leases
@@ -127,6 +128,7 @@ def _linked(study: Study, names: dict[str, int], root: Path) -> Path:
     if root.exists():
         raise UserError(f"{root}: is there already, from an earlier covidseg init; delete it")
     for pair in study.pairs:
+        check_name(pair.name, str(pair.image if isinstance(pair.image, Path) else pair.image.folder))
         if isinstance(pair.image, dicom.Series):
             raise UserError(
                 f"{study.folder}: DICOM and masks in no layout; put the series below imagesTr, each in a folder of its "
@@ -146,7 +148,7 @@ def _link(target: Path, link: Path) -> None:
 
 
 def _suffix(path: Path) -> str:
-    return next((suffix for suffix in VOLUMES if path.name.endswith(suffix)), path.suffix)
+    return next((suffix for suffix in VOLUMES if path.name.lower().endswith(suffix)), path.suffix.lower())
 
 
 def _paper(study: Study, name: str, data: Path, names: dict[str, int]) -> str:

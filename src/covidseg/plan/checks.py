@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from covidseg.base.errors import UserError, nearest
 from covidseg.data import unpublished
-from covidseg.data.importers.folder import names as names_below
+from covidseg.data.importers import folder as own_folder
 from covidseg.plan.catalogue import Catalogue
 from covidseg.plan.graph import JobGraph
 from covidseg.plan.names import WORKFLOW, check_known, qualified
@@ -51,8 +51,12 @@ class Checks:
                 check_known([run], paper.runs, f"{where}: masks")
                 self._check_masks(self.resolver.run(f"{paper_name}/{run}"), of, f"{where}: masks")
             self._check_claims(paper_name, paper.tested, where)
-        for dataset, split in self.graph.leak_sets():
-            self._check_cases(dataset, split)
+        for name in self.graph.all_datasets():
+            dataset = self.catalogue.dataset(name)
+            if dataset.importer == "folder" and dataset.folder is not None:
+                own_folder.check_names(dataset.folder)
+        for name, split in self.graph.leak_sets():
+            self._check_cases(name, split)
         all_folds = [self.resolver.run(run).all_folds for run in self.targets.runs()]
         for fold in self._config.folds if self._config.folds != "all" else []:
             if all_folds and not any(fold in folds for folds in all_folds):
@@ -118,7 +122,7 @@ class Checks:
         folder = self.catalogue.dataset(dataset).folder
         if folder is None or self.catalogue.dataset(dataset).importer != "folder" or self.catalogue.made_split(split):
             return
-        there = names_below(folder)
+        there = own_folder.names_of_cases(folder)
         for name in self.catalogue.split(split).names:
             if name not in there:
                 raise UserError(

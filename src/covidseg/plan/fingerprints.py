@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from covidseg.data.importers import leftout
 from covidseg.plan.catalogue import Catalogue
 from covidseg.plan.graph import JobGraph
 from covidseg.plan.names import fingerprint_of
@@ -43,7 +44,7 @@ class Fingerprints:
         """Return the hash of how a data set is read; for a user's folder also of its files' names, sizes and times."""
         own = self.reading(dataset)
         folder = self.catalogue.dataset(dataset).folder
-        files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder else []
+        files = [path for path in leftout.below(folder) if path.is_file()] if folder else []
         return fingerprint_of([own, [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]])
 
     def lungs(self, dataset: str) -> str:

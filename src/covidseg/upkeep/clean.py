@@ -130,7 +130,7 @@ def _gone_scans(plan: Plan, name: str, path: Path) -> Iterator[Stale]:
     if dataset.folder is None or dataset.importer != "folder":
         return
     with contextlib.suppress(UserError):
-        there = own_folder.names(dataset.folder)
+        there = own_folder.names_of_cases(dataset.folder)
         for row in _volumes(path):
             if row["case"] not in there:
                 why = f"its scan is no longer in {dataset.folder}"

@@ -195,7 +195,7 @@ def test_series_are_scans_of_ones_own(tmp_path):
     assert [case.role for case in cases] == ["train", "train", "train", "unlabelled"]
     assert len({case.name for case in cases}) == 4
     assert sorted([case.patient for case in cases].count(p) for p in {case.patient for case in cases}) == [1, 1, 2]
-    assert {case.name for case in cases} == folder.names(tmp_path)
+    assert {case.name for case in cases} == folder.names_of_cases(tmp_path)
     for case in cases[:3]:
         assert np.argwhere(case.label).tolist() == [[2, 1, 4]]  # slice, row and column, as in the DICOM slices
         assert case.image[2, 1, 4] == stack()[2, 1, 4]
@@ -212,4 +212,4 @@ def test_only_ct_can_stand_among_ones_own(tmp_path):
     with pytest.raises(UserError, match="not CT but MR; only CT series"):
         dicom.in_folder(tmp_path / "imagesTs")
     change(path, Modality="CT", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
-    assert len(dicom.in_folder(tmp_path / "imagesTs")) == 1
+    assert len(dicom.in_folder(tmp_path / "imagesTs")[0]) == 1

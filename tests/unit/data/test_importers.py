@@ -120,7 +120,11 @@ def test_folders_that_are_refused(tmp_path):
 
 def test_names_below_a_folder_are_those_of_its_cases(tmp_path):
     user_folder(tmp_path)
-    assert folder.names(tmp_path) == {case.name for case in importers.cases(tmp_path, own())} == {"a", "b", "c", "d"}
+    assert (
+        folder.names_of_cases(tmp_path)
+        == {case.name for case in importers.cases(tmp_path, own())}
+        == {"a", "b", "c", "d"}
+    )
 
 
 @pytest.mark.parametrize("value", [256, -1, 1.5, float("inf"), True, 10**400])
@@ -235,6 +239,6 @@ def test_a_label_map_that_says_two_things(labels, message, tmp_path):
 def test_two_masks_of_one_scan_and_long_names(tmp_path):
     user_folder(tmp_path)
     write_nifti(tmp_path / "labelsTr" / "a.nii", np.zeros((4, 5, 3), np.uint8))
-    refused("a.nii: a.nii.gz is a mask of the same scan", lambda: list(importers.cases(tmp_path, own())))
+    refused("a.nii.gz: a.nii is a mask of the same scan", lambda: list(importers.cases(tmp_path, own())))
     case = Case("x" * 201, "x", "train", np.zeros((1, 2, 2), np.uint8), np.zeros((1, 2, 2), np.uint8))
     refused("cannot name a case: it is longer than 100 bytes", canonical.write, [case], own(), tmp_path / "out")

@@ -108,7 +108,7 @@ def test_dicom_with_masks(project, tmp_path):
     for name in ("a", "b"):
         hu = np.ascontiguousarray(chest().transpose(2, 1, 0))
         write_series(root / "imagesTr" / name, hu, uid=f"1.2.{ord(name)}", PatientID=name)
-        (series,) = dicom.in_folder(root / "imagesTr" / name)
+        (series,), _ = dicom.in_folder(root / "imagesTr" / name)
         (root / "labelsTr").mkdir(exist_ok=True)
         nib.save(nib.Nifti1Image(lung(chest()), series.read().affine), root / f"labelsTr/{name}.nii.gz")
     (root / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "infection": 1}}))

@@ -349,6 +349,8 @@ def test_what_a_folder_may_say(own: Callable[..., Plan]) -> None:
     assert joined.run("mine/a").spec.values == {"infection": (1, 4)}
     Path("scans/labelsTs").mkdir()
     Path("scans/labelsTs/t.nii.gz").touch()
+    Path("scans/imagesTs").mkdir(exist_ok=True)
+    Path("scans/imagesTs/t_0000.nii.gz").touch()
     assert own(masks=["a"]).run("mine/a").spec.split == "mine-hold-out"
 
 

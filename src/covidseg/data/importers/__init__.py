@@ -33,6 +33,16 @@ def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:
     yield from module.cases(raw, dataset)
 
 
+def left_out(raw: Path, dataset: Dataset) -> dict[str, list[str]]:
+    """Return reason -> files of a user's folder that its importer does not use; empty where it reads no such folder.
+
+    An importer of a user's own files says so in a function ``left_out(raw, dataset)``.
+    """
+    module = importlib.import_module(f"{__name__}.{dataset.importer}")
+    found: dict[str, list[str]] = module.left_out(raw, dataset) if hasattr(module, "left_out") else {}
+    return found
+
+
 def of_own(scans: OwnScans) -> Any:
     """Return the importer of a user's own files, with ``described`` and ``default_split``."""
     return importlib.import_module(f"{__name__}.{'image_labels' if scans.image_labels else 'folder'}")

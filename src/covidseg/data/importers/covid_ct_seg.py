@@ -37,4 +37,5 @@ def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:
             spacing=image.spacing,
             affine=image.affine,
             axcodes=image.axcodes,
+            notes=image.notes,
         )

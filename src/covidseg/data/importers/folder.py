@@ -12,18 +12,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from covidseg.base import names
 from covidseg.base.errors import UserError
 from covidseg.data import dicom
 from covidseg.data.canonical import Case
+from covidseg.data.importers import leftout
 from covidseg.data.importers.read import (
     Volume,
     by_natural_order,
     grey,
-    listing,
     nifti,
     nifti_mask,
     relabel,
@@ -37,6 +38,22 @@ SUFFIXES = (".nii.gz", ".nii", ".png")
 UNNAMED = "correct the mask, or name them in dataset.json"
 
 
+@dataclass(frozen=True)
+class Scan:
+    """A scan of the folder: its file or DICOM series, its mask where it has one, and the role that its place gives."""
+
+    name: str
+    image: Path | dicom.Series
+    mask: Path | None
+    role: str
+
+    @property
+    def files(self) -> list[Path]:
+        """Return the files of the scan and its mask."""
+        image = [self.image] if isinstance(self.image, Path) else self.image.paths
+        return image + ([self.mask] if self.mask else [])
+
+
 def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:
     """Yield the scans of each role; every scan counts as a patient. ``Dataset.folder`` goes before ``raw``.
 
@@ -44,46 +61,105 @@ def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:
     """
     root = dataset.folder or raw
     mapping = label_map(root / "dataset.json", dataset.classes)
-    _check_masks(root)
+    scans, _ = contents(root)
+    _check_masks(root, scans)
+    for scan in scans:
+        role = scan.role if scan.mask else "unlabelled"
+        if isinstance(scan.image, Path):
+            yield _read(scan.image, scan.mask, scan.name, role, mapping)
+        else:
+            case = _case(scan.image.read(), scan.mask, scan.name, role, mapping)
+            yield replace(case, patient=scan.image.patient, hu=True)
+
+
+def left_out(raw: Path, dataset: Dataset) -> dict[str, list[str]]:
+    """Return reason -> files of the folder that ``cases`` does not use."""
+    root = dataset.folder or raw
+    scans, why = contents(root)
+    return leftout.left_out(root, [root / "dataset.json", *(path for scan in scans for path in scan.files)], why)
+
+
+def contents(root: Path) -> tuple[list[Scan], dict[Path, str]]:
+    """Return the scans of a folder, role by role, and file -> why it is left out, as a mask without a scan.
+
+    Raises UserError where there is no training image, for two scans of one name, and for a name that no case can have.
+    """
+    scans: dict[str, Scan] = {}
+    why: dict[Path, str] = {}
     for role, (images, labels) in ROLES.items():
         if role != "train" and not (root / images).is_dir():
             continue
-        files, series = scans_in(root / images)
-        for path in files:
-            name = case_name(path)
-            mask = mask_of(root / labels, name) if labels else None
-            yield _read(path, mask, name, role if mask else "unlabelled", mapping)
-        for each in series:
-            mask = mask_of_series(root / labels, each, root / images) if labels else None
-            case = _case(each.read(), mask, each.name, role if mask else "unlabelled", mapping)
-            yield replace(case, patient=each.patient, hu=True)
+        masks = masks_in(root / labels) if labels else {}
+        files, series, localizers = scans_in(root / images)
+        why |= dict.fromkeys(localizers, dicom.LOCALIZERS)
+        here = [Scan(case_name(path), path, masks.get(case_name(path)), role) for path in files]
+        here += [Scan(each.name, each, _mask_of_series(masks, each, root / images), role) for each in series]
+        for scan in here:
+            names.check(scan.name, str(scan.image if isinstance(scan.image, Path) else scan.image.folder))
+            if other := scans.get(scan.name):
+                raise UserError(f"{_place(scan)}: {_place(other)} is a scan of the same name; keep one, or rename it")
+            scans[scan.name] = scan
+        unused = set(masks.values()) - {scan.mask for scan in here}
+        why |= dict.fromkeys(unused, f"a mask without a scan of its name in {images}")
+    for role, (images, labels) in ROLES.items():
+        if labels and role != "train" and not (root / images).is_dir() and (root / labels).is_dir():
+            why |= dict.fromkeys(masks_in(root / labels).values(), f"a mask without a scan of its name in {images}")
+    return list(scans.values()), why
 
 
-def scans_in(folder: Path) -> tuple[list[Path], list[dicom.Series]]:
-    """Return the scans below a folder: files, and DICOM series. Raises UserError where there is neither."""
-    series = dicom.in_folder(folder)
-    return by_natural_order(listing(folder, SUFFIXES) if not series else _files(folder)), series
+def scans_in(folder: Path) -> tuple[list[Path], list[dicom.Series], list[Path]]:
+    """Return the scans below a folder: files, and DICOM series; and the DICOM files that are localizers.
+
+    Raises UserError where there is no scan.
+    """
+    series, localizers = dicom.in_folder(folder)
+    files = by_natural_order(path for path in leftout.below(folder) if leftout.is_read(path, SUFFIXES))
+    if not files and not series:
+        raise UserError(f"{folder}: no {' or '.join(SUFFIXES)} files and no DICOM series; check the path")
+    return files, series, localizers
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.name.endswith(SUFFIXES) and path.name[0] not in "._"]
+def masks_in(folder: Path) -> dict[str, Path]:
+    """Return name -> mask of the masks below a folder. Raises UserError for two masks of one name."""
+    found: dict[str, Path] = {}
+    for path in leftout.below(folder):
+        if leftout.is_read(path, SUFFIXES):
+            if other := found.get(stem(path)):
+                raise UserError(f"{path}: {other.name} is a mask of the same scan; keep one of the two")
+            found[stem(path)] = path
+    return found
 
 
-def mask_of_series(labels: Path, series: dicom.Series, images: Path) -> Path | None:
+def check_names(root: Path) -> None:
+    """Check the names of a folder's files without opening one, before anything is made of them. Raises UserError."""
+    for images, labels in ROLES.values():
+        seen: dict[str, Path] = {}
+        for path in leftout.below(root / images):
+            if leftout.is_read(path, SUFFIXES):
+                name = names.check(case_name(path), str(path))
+                if other := seen.get(name):
+                    raise UserError(f"{path}: {other.name} is a scan of the same name; keep one, or rename it")
+                seen[name] = path
+        if labels:
+            masks_in(root / labels)
+
+
+def _place(scan: Scan) -> Path:
+    return scan.image if isinstance(scan.image, Path) else scan.image.folder
+
+
+def _mask_of_series(masks: Mapping[str, Path], series: dicom.Series, images: Path) -> Path | None:
     """Return the mask of a DICOM series: it has the series' name, or that of the folder in which the series lies."""
-    beside = "-".join(series.folder.relative_to(images).parts)
-    return mask_of(labels, series.name) or (mask_of(labels, beside) if beside else None)
+    return masks.get(series.name) or masks.get("-".join(series.folder.relative_to(images).parts))
 
 
-def _check_masks(root: Path) -> None:
+def _check_masks(root: Path, scans: list[Scan]) -> None:
     """Raise UserError when training scans have no mask."""
-    images, labels = root / "imagesTr", root / "labelsTr"
-    files, series = scans_in(images)
-    bare = [path.name for path in files if not mask_of(labels, case_name(path))]
-    bare += [f"{each.folder} (series {each.name})" for each in series if not mask_of_series(labels, each, images)]
+    bare = [scan for scan in scans if scan.role == "train" and not scan.mask]
     if bare:
+        first = bare[0].image.name if isinstance(bare[0].image, Path) else f"{_place(bare[0])} (series {bare[0].name})"
         more = f" and {len(bare) - 1} more" if len(bare) > 1 else ""
-        raise UserError(f"{root / 'labelsTr'}: no mask for {bare[0]}{more}; unlabelled scans go to imagesTs")
+        raise UserError(f"{root / 'labelsTr'}: no mask for {first}{more}; unlabelled scans go to imagesTs")
 
 
 def described(scans: OwnScans, title: str) -> Dataset:
@@ -114,35 +190,44 @@ def described(scans: OwnScans, title: str) -> Dataset:
 def default_split(scans: OwnScans) -> str:
     """Return the rule of the split where none is named: hold-out where test scans have masks, else up to five folds."""
     folder = scans.folder
-    if any((folder / "labelsTs").glob("*")):
+    if _labelled(folder, "test"):
         return "hold-out"
-    labelled = len(listing(folder / "labelsTr", SUFFIXES))
+    labelled = _labelled(folder, "train")
     if labelled < 2:
-        raise UserError(f"{folder / 'labelsTr'}: one mask; label a second scan, to test on what was not trained on")
+        found = "one mask" if labelled else "no mask of a scan in imagesTr"
+        raise UserError(f"{folder / 'labelsTr'}: {found}; label a second scan, to test on what was not trained on")
     return f"folds-{min(5, labelled)}"
+
+
+def _labelled(root: Path, role: str) -> int:
+    """Return how many scans of a role have a mask, by the files' names: beside DICOM files every mask counts."""
+    images, labels = ROLES[role]
+    masks = masks_in(root / str(labels))
+    files = leftout.below(root / images)
+    named = {case_name(path) for path in files if leftout.is_read(path, SUFFIXES)}
+    others = (path for path in files if not path.name.lower().endswith(SUFFIXES) and path.is_file())
+    return len(masks if any(map(dicom.is_dicom, others)) else masks.keys() & named)
 
 
 def labelled_files(root: Path) -> list[Path]:
     """Return all files of a folder but those of scans without labels, as far as names tell these apart.
 
-    A folder of DICOM slices in imagesTs counts as labelled as soon as labelsTs holds something.
+    A folder of DICOM slices in imagesTs counts as labelled as soon as labelsTs holds a mask.
     """
-    bare, labels = root / "imagesTs", root / "labelsTs"
-    masked = labels.is_dir() and any(labels.iterdir())
+    masks = masks_in(root / "labelsTs")
 
     def unlabelled(path: Path) -> bool:
         inside = path.relative_to(root).parts
         if inside[0] != "imagesTs":
             return inside[0] == "imagesUn"
-        return not masked or (path.parent == bare and mask_of(labels, case_name(path)) is None)
+        return not masks or (leftout.is_read(path, SUFFIXES) and case_name(path) not in masks)
 
-    return sorted(path for path in root.rglob("*") if path.is_file() and not unlabelled(path))
+    return [path for path in leftout.below(root) if not unlabelled(path)]
 
 
-def names(root: Path) -> set[str]:
+def names_of_cases(root: Path) -> set[str]:
     """Return the names of the cases that ``cases`` would yield; of files only DICOM headers are opened."""
-    found = [scans_in(root / images) for images, _ in ROLES.values() if (root / images).is_dir()]
-    return {name for files, series in found for name in (*map(case_name, files), *(each.name for each in series))}
+    return {scan.name for scan in contents(root)[0]}
 
 
 def label_map(path: Path, classes: Mapping[str, int]) -> dict[int, int]:
@@ -208,16 +293,8 @@ def case_name(path: Path) -> str:
     return name
 
 
-def mask_of(folder: Path, name: str) -> Path | None:
-    """Return the file of a scan's mask; None where it has none. Raises UserError where it has two."""
-    found = [path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").exists()]
-    if len(found) > 1:
-        raise UserError(f"{found[1]}: {found[0].name} is a mask of the same scan; keep one of the two")
-    return found[0] if found else None
-
-
 def _read(path: Path, mask: Path | None, name: str, role: str, mapping: Mapping[int, int]) -> Case:
-    if path.suffix == ".png":
+    if path.suffix.lower() == ".png":
         image = grey(path)
         label = None
         if mask is not None:
@@ -238,4 +315,5 @@ def _case(volume: Volume, mask: Path | None, name: str, role: str, mapping: Mapp
         spacing=volume.spacing,
         affine=volume.affine,
         axcodes=volume.axcodes,
+        notes=volume.notes,
     )

@@ -18,7 +18,9 @@ from covidseg.base.errors import UserError
 from covidseg.base.files import regular
 from covidseg.base.images import IMAGES
 from covidseg.base.labels import UNLABELLED
+from covidseg.base.names import check as check_name
 from covidseg.data.canonical import Case
+from covidseg.data.importers import leftout
 from covidseg.data.importers.read import grey
 from covidseg.schema import Dataset, OwnScans, parse
 
@@ -54,6 +56,14 @@ def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:
         image = grey(line.path)[None]
         label = None if line.shows is None else np.full(image.shape, UNLABELLED if line.shows else 0, np.uint8)
         yield Case(name, line.patient, line.role, image, label, hu=False)
+
+
+def left_out(raw: Path, dataset: Dataset) -> dict[str, list[str]]:
+    """Return reason -> files of the folder that ``cases`` does not use."""
+    assert dataset.image_labels is not None
+    root = dataset.folder or raw
+    lines = read(root, dataset.image_labels)
+    return leftout.left_out(root, [root / dataset.image_labels, *(line.path for line in lines.values())], {})
 
 
 def described(scans: OwnScans, title: str) -> Dataset:
@@ -93,7 +103,7 @@ def read(folder: Path, file: str) -> dict[str, Line]:
     images = _images(folder)
     names: dict[str, Path] = {}
     for image in images.values():
-        name = "-".join(image.relative_to(folder).with_suffix("").parts)
+        name = check_name("-".join(image.relative_to(folder).with_suffix("").parts), str(image))
         if name in names:
             raise UserError(f"{image}: would be the case {name!r}, as {names[name]}; rename one of them")
         names[name] = image
@@ -110,7 +120,7 @@ def read(folder: Path, file: str) -> dict[str, Line]:
 
 def _images(folder: Path) -> dict[str, Path]:
     """Return the images below a folder by their path in it."""
-    found = sorted(p for p in folder.rglob("*") if p.name.lower().endswith(IMAGES) and p.name[0] not in "._")
+    found = [path for path in leftout.below(folder) if leftout.is_read(path, IMAGES)]
     if not found:
         raise UserError(f"{folder}: no {', '.join(IMAGES)} file in it; name the folder of the images")
     return {path.relative_to(folder).as_posix(): path for path in found}
@@ -121,14 +131,15 @@ def _lines(path: Path, images: dict[str, Path]) -> dict[str, Line]:
     try:
         regular(path)
         header = csvfile.header(path)
+        if {*header} - {*COLUMNS, "patient"} or not {*COLUMNS} <= {*header} or len(set(header)) < len(header):
+            said = f"expected the columns image,label or image,label,patient; found {','.join(header)}"
+            raise UserError(f"{path}: {said}")
         with csvfile.opened(path) as f:
             rows = list(csvfile.parse(f, csvfile.all_text))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; write one with the columns image,label") from None
     except (OSError, ValueError) as e:
         raise UserError(f"{path}: cannot be read ({e}); correct it") from e
-    if {*header} - {*COLUMNS, "patient"} or not {*COLUMNS} <= {*header} or len(set(header)) < len(header):
-        raise UserError(f"{path}: expected the columns image,label or image,label,patient; found {','.join(header)}")
     found: dict[str, Line] = {}
     for number, row in rows:
         image, word = row["image"].strip(), row["label"].strip().lower()

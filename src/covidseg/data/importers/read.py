@@ -14,6 +14,7 @@ from covidseg.base.geometry import Grid, apart, grid_of
 from covidseg.base.nifti import load
 from covidseg.base.pictures import read_picture
 from covidseg.data.canonical import U8
+from covidseg.data.importers import leftout
 from covidseg.data.orientation import spacing_to_store, to_store
 
 
@@ -127,7 +128,7 @@ def same_shape(image: U8, mask: U8, path: Path) -> None:
 
 def listing(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """Return the files below ``folder`` with one of ``suffixes``, sorted. Raises UserError when there is none."""
-    found = sorted(path for path in folder.rglob("*") if path.name.endswith(suffixes) and path.name[0] not in "._")
+    found = [path for path in leftout.below(folder) if leftout.is_read(path, suffixes)]
     if not found:
         raise UserError(f"{folder}: no {' or '.join(suffixes)} files; check the path, or fetch the data set again")
     return found
@@ -135,7 +136,7 @@ def listing(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
 
 def stem(path: Path) -> str:
     """Return a file's name without .nii, .nii.gz or its last suffix."""
-    name = path.name.removesuffix(".gz")
+    name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
     return name.rsplit(".", 1)[0] if "." in name else name
 
 

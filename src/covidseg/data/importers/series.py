@@ -11,7 +11,9 @@ from pathlib import Path
 
 from covidseg.base.errors import UserError
 from covidseg.data.canonical import Case
+from covidseg.data.importers import leftout
 from covidseg.data.importers.read import listing, nifti, nifti_mask, relabel
+from covidseg.data.raw import RECORD
 from covidseg.schema import Dataset
 
 SCANS, MASKS = "scans", "masks"
@@ -45,7 +47,14 @@ def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:
             affine=image.affine,
             axcodes=image.axcodes,
             day=day,
+            notes=image.notes,
         )
+
+
+def left_out(raw: Path, dataset: Dataset) -> dict[str, list[str]]:
+    """Return reason -> files of the folder that ``cases`` does not use; the record of what was fetched is no such."""
+    used = [*_by_day(raw / SCANS).values(), *(_by_day(raw / MASKS).values() if (raw / MASKS).is_dir() else [])]
+    return leftout.left_out(raw, [*used, raw / RECORD], {})
 
 
 def _by_day(folder: Path) -> dict[tuple[str, int], Path]:
