@@ -97,4 +97,8 @@ def discriminated_by(key: str, default: str) -> Discriminator:
 class Strict(BaseModel):
     """A model that refuses unknown keys and cannot change once made."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), serialize_by_alias=True)
+    # A model's validator is built at its first use: those that only stand inside others never need one of their own,
+    # and every process of a run loads these models.
+    model_config = ConfigDict(
+        defer_build=True, extra="forbid", frozen=True, protected_namespaces=(), serialize_by_alias=True
+    )
