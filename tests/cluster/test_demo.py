@@ -119,7 +119,7 @@ def test_the_demo_on_a_cluster_in_trouble_equals_the_local_run(
 
 def same(one: Project, other: Project) -> int:
     """Check that two projects' finished tables, scores and models are the same bytes; return how many files."""
-    patterns = ("tables/**/*.*", "claims/*", "leaks/*", "metrics.json", "tables.md", "runs/**/cases.csv",
+    patterns = ("tables/**/*.*", "claims/*", "leaks/*", "report/metrics/**/*.json", "tables.md", "runs/**/cases.csv",
                 "runs/**/model.safetensors", "runs/**/predictions.h5")  # fmt: skip
     count = 0
     for pattern in patterns:

@@ -41,7 +41,11 @@ def test_clone_pull_and_adopt_from_a_folder_and_from_s3(
     project.run("git", "commit", "-qm", "small demo")
     project.run("dvc", "repro", "--quiet")
     assert "up to date" in project.run("dvc", "status")
-    assert "table 3" in project.run("dvc", "metrics", "show", "--json")
+    shown = project.run("dvc", "metrics", "show").splitlines()
+    assert shown[0].split() == ["Path", "DSC", "HD95", "MAE", "NSD"]
+    assert [line.split()[0] for line in shown[1:]] == [
+        f"results/demo/report/metrics/ssanet/table-3/{m}.json" for m in ("m1", "m3")
+    ]
     project.run("dvc", "push", "--quiet")
     project.run("git", "add", "dvc.lock")
     project.run("git", "commit", "-qm", "lock")

@@ -14,7 +14,6 @@ rule report:
         # and a folder of pages, which the record lists: Snakemake would remove what others put into it
         page=P.report,
         record=P.report.with_suffix(".json"),
-        metrics=P.results / "metrics.json",
         plots=P.results / "plots.csv",
         tables=P.results / "tables.md",
     log:

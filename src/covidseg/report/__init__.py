@@ -13,12 +13,12 @@ from typing import Any
 
 from covidseg.base import csvfile, files, records
 from covidseg.base.errors import UserError
-from covidseg.base.files import write_json, write_text
+from covidseg.base.files import write_text
 from covidseg.data import raw
 from covidseg.data.canonical import read_table
 from covidseg.plan import Plan
 from covidseg.report import about, cases, made, paper, runs, search, used
-from covidseg.report.numbers import all_tables, metrics, plots
+from covidseg.report.numbers import all_tables, metrics, plots, write_metrics
 from covidseg.report.rounds import rounds
 from covidseg.report.scoreboard import CLAIMS, COLUMNS, scoreboard
 from covidseg.tables.cell import SIGNS
@@ -31,7 +31,7 @@ OTHERS = {"Runs": "runs.html", "Cases": "cases.html", "Leaks and data": "leaks.h
 
 
 def write(plan: Plan) -> Path | None:
-    """Write the report, its folder, and ``metrics.json``, which DVC compares between commits.
+    """Write the report and its folder, in which ``metrics`` is what DVC compares between commits.
 
     A folder that holds anything else than what was written there is set aside under a new name, which is returned.
     """
@@ -43,6 +43,7 @@ def write(plan: Plan) -> Path | None:
     try:
         with files.clear_when_full(folder):
             first = _pages(plan, temporary)
+            write_metrics(plan, temporary / "metrics")
         records.write(temporary / PAGES, sorted(path for path in temporary.rglob("*") if path.is_file()))
         temporary.chmod(files.permissions(0o777))
         kept = raw.make_way(folder, folder.parent, _listed(folder))
@@ -50,10 +51,9 @@ def write(plan: Plan) -> Path | None:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     write_text(plan.paths.report, first)
-    write_json(plan.paths.results / "metrics.json", metrics(plan))
     csvfile.write_frame(plan.paths.results / "plots.csv", plots(plan), digits=6)
     write_text(plan.paths.results / "tables.md", all_tables(plan))
-    written = [plan.paths.report, *(plan.paths.results / name for name in ("metrics.json", "plots.csv", "tables.md"))]
+    written = [plan.paths.report, *(plan.paths.results / name for name in ("plots.csv", "tables.md"))]
     beside = sorted(path for path in folder.rglob("*") if path.is_file())
     records.write(plan.paths.report.with_suffix(".json"), [*written, *beside])
     return kept

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,6 +12,7 @@ from covidseg.base import records
 from covidseg.base.text import markdown
 from covidseg.plan import Plan
 from covidseg.tables import rows
+from covidseg.tables.page import slug
 
 
 def metrics(plan: Plan) -> dict[str, Any]:
@@ -23,6 +26,17 @@ def metrics(plan: Plan) -> dict[str, Any]:
                 where = out.setdefault(paper, {}).setdefault(f"table {name}", {}).setdefault(str(line.key), {})
                 where[str(line.column)] = line.ours
     return out
+
+
+def write_metrics(plan: Plan, out: Path) -> None:
+    """Write a file per row, ``PAPER/table-NAME/ROW.json`` of column -> our value: DVC prints a line for each file."""
+    for paper, tables in metrics(plan).items():
+        for table, found in tables.items():
+            folder = out / slug(paper) / slug(table)
+            folder.mkdir(parents=True)
+            for row, values in found.items():
+                text = json.dumps(values, indent=2, sort_keys=True)
+                (folder / f"{slug(row.removeprefix(f'{paper}/'))}.json").write_text(text + "\n", "utf-8")
 
 
 def plots(plan: Plan) -> pd.DataFrame:
