@@ -121,6 +121,7 @@ def test_the_file_that_the_page_shows_is_enough(tmp_path: Path) -> None:
     assert float(volumes["scan01"]["true_lesion_ml"]) == pytest.approx(truth * 5 * 1.5 * 1.5 / 1000, abs=1e-4)
     assert volumes["new"]["true_lesion_ml"] == ""
     assert "Masks of whole scans, mine/ours" in (results / "report/paper-mine.html").read_text()
+    assert (results / "report/masks/mine-ours/montage.png").read_bytes().startswith(b"\x89PNG")
 
     # a record that was edited is refused by name, and the masks are made again
     record = json.loads((masks / "masks.json").read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ from covidseg.base.errors import UserError
 from covidseg.base.text import html
 from covidseg.evaluate import volumes
 from covidseg.plan import Plan
+from covidseg.report.scans import montage
 from covidseg.report.svg import Panel
 from covidseg.tables.caption import differences, leak_finding
 from covidseg.tables.page import slug
@@ -31,8 +33,11 @@ HEADINGS = {
 }
 
 
-def section(plan: Plan, masks: str) -> dict[str, Any]:
-    """Return run, table, chart and caption of a run's masks. Raises UserError when they are not today's models'."""
+def section(plan: Plan, masks: str, out: Path) -> dict[str, Any]:
+    """Return run, table, charts, montage (written below ``out``) and caption of a run's masks.
+
+    Raises UserError when they are not today's models'.
+    """
     (run, dataset), folder = plan.targets.masks_of(masks), plan.paths.masks(masks)
     if problem := masks_problem(plan, masks):
         raise UserError(f"{folder / 'masks.json'}: {problem}; {records.REPAIR}")
@@ -49,12 +54,14 @@ def section(plan: Plan, masks: str) -> dict[str, Any]:
         f"{plan.preset_name}. {' '.join(differences(plan, [run]))} "
         f"{leak_finding(plan, run.spec.dataset, run.spec.split)}"
     )
+    files, pictured = montage(plan, masks, out)
     return {
         "run": masks,
         "slug": slug(masks),
         "table": _table(frame.head(SHOWN)),
         "charts": charts(frame),
-        "montage": [],
+        "montage": files,
+        "pictured": pictured,
         "caption": caption,
     }
 

@@ -23,7 +23,7 @@ def page(plan: Plan, name: str, out: Path) -> dict[str, Any]:
         "tables": [_table(plan, name, table) for owner, table, _ in plan.targets.tables() if owner == name],
         "figures": [_figure(plan, name, figure, out) for owner, figure, _ in plan.targets.figures() if owner == name],
         "claims": claims.claims(plan, name) if name in plan.targets.claims() else None,
-        "masks": [masks.section(plan, one) for one in plan.targets.paper_masks(name)],
+        "masks": [masks.section(plan, one, out) for one in plan.targets.paper_masks(name)],
         "deviations": model.deviations,
     }
 
