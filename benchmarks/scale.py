@@ -123,12 +123,14 @@ def results(folder: Path) -> None:
             job = plan.paths.job(run_id, fold, seed)
             files = {"inputs": {"split": sha256(plan.catalogue.split_path(run.spec.split))}}
             spec = {"spec_hash": run.hash, "spec": run.spec.model_dump(mode="json")}
-            records.write(job / "run.json", **spec, **trained, **files, device="cpu")
+            job.mkdir(parents=True)
             (job / "history.csv").write_text("epoch,loss,val_dsc\n0,1,0.4\n1,1,0.5\n")
+            about = {"device": "cpu", "command": "none", "finished": "2026-01-01T00:00:00Z"}
+            records.write(job / "run.json", [job / "history.csv"], **spec, **trained, **files, **about)
         columns = ["protocol", "fold", "seed", "unit", "case", "slice", "class"]
-        columns += ["dsc", "hd95_rowset", "mae", "nsd", "dice", "sen", "spe", "hd95"]
+        columns += ["dsc", "hd95_rowset", "mae", "nsd", "dice", "sen", "spe", "hd95", "length_unit"]
         lines = [
-            [protocol, 0, 0, unit, case, slice_, run.spec.classes[0], 0.5, 1, 0.1, 0.5, 0.5, 0.5, 0.5, 1]
+            [protocol, 0, 0, unit, case, slice_, run.spec.classes[0], 0.5, 1, 0.1, 0.5, 0.5, 0.5, 0.5, 1, "px"]
             for protocol in plan.targets.protocols(run_id)
             for case in plan.catalogue.split(run.spec.split).cases(0, "test")
             for unit, slice_ in (("slice", f"{case}/000"), ("case", ""))
