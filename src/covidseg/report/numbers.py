@@ -30,6 +30,7 @@ def metrics(plan: Plan) -> dict[str, Any]:
 
 def write_metrics(plan: Plan, out: Path) -> None:
     """Write a file per row, ``PAPER/table-NAME/ROW.json`` of column -> our value: DVC prints a line for each file."""
+    out.mkdir()
     for paper, tables in metrics(plan).items():
         for table, found in tables.items():
             folder = out / slug(paper) / slug(table)
