@@ -5,19 +5,25 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import typer
-import yaml
 
-from covidseg import losses, nets
+from covidseg import evaluate, losses, nets
 from covidseg.base.signature import Parameter, Registry
 from covidseg.cli import app
 from covidseg.schema import json_schemas
 
 HERE = Path(__file__).parent
+EMPTY = (
+    "Rows of different protocols are not comparable. The last three columns are computed on a slice of 3 x 4 pixels of "
+    "1 mm, whose diagonal is 5 mm. A mask that is not empty has 2 pixels there; distances and shares of pixels depend "
+    "on that."
+)
 HEAD = "# {title}\n\nWritten by `make docs` from the program; do not edit. {about}\n"
 
 
@@ -30,8 +36,7 @@ def pages() -> dict[str, str]:
         + _things(nets.NETS, {}),
         "losses.md": HEAD.format(title="Losses", about="Names and options legal under `losses:` of a run.")
         + _things(losses.LOSSES, losses.COMMON),
-        "metrics.md": HEAD.format(title="Metrics by protocol", about="Rows of different protocols are not comparable.")
-        + _metrics(),
+        "metrics.md": HEAD.format(title="Metrics by protocol", about=EMPTY) + _metrics(),
     }
 
 
@@ -82,13 +87,23 @@ def _things(registry: Registry, common: dict[str, Parameter]) -> str:
 
 def _metrics() -> str:
     parts = []
+    head = ("Metric", "Better", "What it is", "Both masks empty", "Only the prediction empty", "Only the truth empty")
     for path in sorted((HERE.parent / "workflow" / "protocols").glob("*.yaml")):
-        protocol = yaml.safe_load(path.read_text("utf-8"))
-        rows = [(metric["title"], metric["better"], _line(metric["about"])) for metric in protocol["metrics"].values()]
-        parts.append(
-            f"\n## {path.stem}\n\n{_prose(protocol['about'])}\n{_table(('Metric', 'Better', 'What it is'), rows)}"
-        )
+        protocol = evaluate.protocol(path)
+        nothing, something = np.zeros((1, 3, 4), bool), np.zeros((1, 3, 4), bool)
+        something[0, 1, 1:3] = True
+        pairs = ((nothing, nothing), (something, nothing), (nothing, something))
+        values = [evaluate.score_arrays(protocol, truth, mask, (1.0, 1.0, 1.0)) for truth, mask in pairs]
+        rows = [
+            (metric.title, metric.better, _line(metric.about), *(_value(found[key]) for found in values))
+            for key, metric in protocol.metrics.items()
+        ]
+        parts.append(f"\n## {path.stem}\n\n{_prose(protocol.about)}\n{_table(head, rows)}")
     return "".join(parts)
+
+
+def _value(number: float) -> str:
+    return "none" if math.isnan(number) else f"{number:.3g}"
 
 
 def _docstring(registry: Registry, name: str) -> str:

@@ -70,7 +70,7 @@ def test_clone_pull_and_adopt_from_a_folder_and_from_s3(
     assert not holds(far.folder, "secret-key")
 
     clone.edit("workflow/presets/small.yaml", "epochs: 0.02", "epochs: 0.04")
-    assert "made from another spec (train.epochs was 3, is 6); run covidseg repair" in clone.run(
+    assert "made with other settings (train.epochs was 3, is 6); run covidseg repair" in clone.run(
         "covidseg", "adopt", fails=True
     )
 

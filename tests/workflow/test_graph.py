@@ -44,7 +44,7 @@ def test_a_result_of_another_spec_is_refused(fork: Fork) -> None:
     project = fork()
     project.edit("workflow/presets/small.yaml", "epochs: 0.02", "epochs: 0.04")
     for text in project.refused("table ssanet 3", "claims ssanet"):
-        assert "run.json: made from another spec (train.epochs was 3, is 6); run covidseg repair" in text
+        assert "run.json: made with other settings (train.epochs was 3, is 6); run covidseg repair" in text
 
 
 def test_a_damaged_record_is_one_line(fork: Fork) -> None:

@@ -19,7 +19,7 @@ def training_problem(plan: Plan, run: Run, fold: int, seed: int) -> str | None:
     made = record.read(plan.paths.job(run.id, fold, seed) / "run.json")
     if made.get("spec_hash") != run.hash:
         changed = _changed(made.get("spec", {}), run.spec.model_dump(mode="json"))
-        return f"made from another spec ({changed})"
+        return f"made with other settings ({changed})"
     if all((plan.paths.tensors(*pair) / "tensors.json").is_file() for pair in run.tensors):
         _split(plan, run)
         now = data_inputs(plan, run, fold)

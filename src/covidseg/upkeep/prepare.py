@@ -94,7 +94,7 @@ def _check_stage(plan: Plan, run: Run, fold: int, seed: int, name: str, inputs: 
     path = plan.paths.stage(run.id, fold, seed, name) / record.STAGE
     made = record.read(need(path, f"stage {run.id} {name} --fold {fold} --seed {seed}"))
     if made["spec_hash"] != run.hash:
-        raise UserError(f"{path}: made from another spec; {records.REPAIR}")
+        raise UserError(f"{path}: made with other settings; {records.REPAIR}")
     if made["inputs"] != inputs:
         raise UserError(f"{path}: made from other data or another model; {records.REPAIR}")
     for file in made["sha256"]:

@@ -209,7 +209,7 @@ def test_a_result_of_another_spec_is_refused(tmp_path: Path) -> None:
     write_scores(plan, "m3", 0.6)
     write_scores(plan, "m1", 0.5)
     write_record(plan.paths.job("ssanet/m1", 2, 0) / "run.json", {"spec_hash": "0", "spec": {}})
-    with pytest.raises(UserError, match=r"m1/fold2-seed0/run\.json: made from another spec"):
+    with pytest.raises(UserError, match=r"m1/fold2-seed0/run\.json: made with other settings"):
         list(findings(plan, "ssanet"))
 
 

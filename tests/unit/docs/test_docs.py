@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 import yaml
 
+from covidseg import metrics
 from covidseg.cli import app
-from covidseg.schema import Config, Paper, RunSpec
+from covidseg.schema import Config, Paper, Protocol, RunSpec
 from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SNAKEMAKES = ("Directory cannot be locked",)  # messages that are not ours
 OWN = ("workflow/papers/mine.yaml",)  # what a reader writes
 
 
@@ -52,6 +55,8 @@ class TestPage:
             assert isinstance(value, dict)
             if "paper" in value:
                 Paper.model_validate(value)
+            elif "engine" in value:
+                Protocol.model_validate(value)
             elif {*value} & {"runs", "tables", "claims", "figures"}:
                 check_part_of_a_paper(value)
             else:
@@ -94,3 +99,42 @@ def test_folders_named_in_the_readme_are_there() -> None:
     named = {name for name in re.findall(r"`([a-z]+)`", (ROOT / "README.md").read_text("utf-8"))}
     packages = {path.name for path in Path(ROOT / "src/covidseg").iterdir() if (path / "__init__.py").is_file()}
     assert packages - {"base", "schema", "templates"} <= named
+
+
+def test_the_page_on_metrics_says_what_empty_masks_get() -> None:
+    """Of every measure, on two slices of 3 x 4 pixels; where the page has a number it is the computed one."""
+    page = (ROOT / "docs/metrics.md").read_text("utf-8").split("\n## Formulas\n")[1].split("\n## ")[0]
+    nothing, something = np.zeros((2, 3, 4), bool), np.zeros((2, 3, 4), bool)
+    something[:, 1, 1:3] = True
+    pairs = ((nothing, nothing), (something, nothing), (nothing, something))
+    told = set()
+    for line in re.findall(r"^\|.*", page.split("\nThe toolbox")[0], re.M):
+        cells = [cell.strip() for cell in line.replace("\\|", "").strip("|").split("|")]
+        for name in re.findall(r"`(\w+)`", cells[0]):
+            told.add(name)
+            if name == "hd95_rowset":  # of slices
+                continue
+            for said, (truth, mask) in zip(cells[-3:], pairs, strict=True):
+                value = metrics.measure(name, truth, mask, (1.0, 1.0, 1.0))
+                if re.fullmatch(r"-?\d+", said):
+                    assert value == float(said), f"{name}: {said}"
+                assert np.isnan(value) == (said == "no value"), f"{name}: {said}"
+    assert told == {*metrics.names()}
+
+
+def test_messages_in_troubleshooting_are_the_programs() -> None:
+    """A message is quoted without the names in it, as parts that the program's files hold."""
+    files = [*ROOT.glob("src/**/*.py"), ROOT / "Makefile"]
+    program = re.sub(r'"\s*f?"', "", " ".join(" ".join(path.read_text("utf-8").split()) for path in files))
+    page = (ROOT / "docs/troubleshooting.md").read_text("utf-8")
+    for row in re.findall(r"^\| (`.*?) \|", page, re.M):
+        for quoted in re.findall(r"`([^`]+)`", row):
+            assert quoted in program or quoted in SNAKEMAKES, quoted
+
+
+def test_verbs_and_settings_each_have_a_page() -> None:
+    """Every verb is described on a page besides the reference, and every key of config.yaml too."""
+    text = "\n".join(page.read_text("utf-8") for page in PAGES if "reference" not in page.parts)
+    verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert [verb for verb in verbs if not re.search(rf"\b{verb}\b", text)] == []
+    assert [key for key in Config.model_fields if not re.search(rf"`{key}\b|{key}:|{key}=", text)] == []

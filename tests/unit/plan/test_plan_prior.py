@@ -161,7 +161,7 @@ def test_a_prior_that_is_missing_or_stale_is_refused() -> None:
         steps.train(plan, guided.id, 0, 0)
     made = json.loads(record.read_text())
     write_record(record, {**made, "spec_hash": "of another row", "spec": {}})
-    with pytest.raises(UserError, match=r"two/binary/fold0-seed0/run\.json: made from another spec .*run covidseg"):
+    with pytest.raises(UserError, match=r"two/binary/fold0-seed0/run\.json: made with other settings .*run covidseg"):
         steps.stage(plan, guided.id, 0, 0, "prior")
     model.unlink()
     with pytest.raises(

@@ -77,7 +77,7 @@ def test_a_first_model_of_another_row_is_not_taken_over() -> None:
     record = finished(plan, plan.run("two/plain")) / "run.json"
     pool_ready(plan)
     write_record(record, {**json.loads(record.read_text()), "spec_hash": "0", "spec": {}})
-    with pytest.raises(UserError, match=r"plain/fold0-seed0/run\.json: made from another spec"):
+    with pytest.raises(UserError, match=r"plain/fold0-seed0/run\.json: made with other settings"):
         steps.stage(plan, "two/rounds", 0, 0, "round0")
 
 
@@ -100,7 +100,7 @@ def test_what_a_reference_reads_is_hashed_and_staleness_passes_on() -> None:
         record, {**json.loads(record.read_text()), "spec_hash": "0", "spec": plain.spec.model_dump(mode="json")}
     )
     assert training_problem(plan, rounds, 0, 0) == (
-        "made with model.safetensors of two/plain, which was made from another spec ()"
+        "made with model.safetensors of two/plain, which was made with other settings ()"
     )
 
 

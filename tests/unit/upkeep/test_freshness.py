@@ -198,10 +198,10 @@ def test_a_training_is_fresh_exactly_if_its_inputs_are_those_of_its_record(happe
         ("another first model", "made with another model.safetensors of two/plain"),
         (
             "a stale first model",
-            "made with model.safetensors of two/plain, which was made from another spec ()",
+            "made with model.safetensors of two/plain, which was made with other settings ()",
         ),
-        ("another rate", "made from another spec (train.optimizer.lr was 0.001, is 0.5)"),
-        ("another number of rounds", "made from another spec (train.rounds was 1, is 2)"),
+        ("another rate", "made with other settings (train.optimizer.lr was 0.001, is 0.5)"),
+        ("another number of rounds", "made with other settings (train.rounds was 1, is 2)"),
     ],
 )
 def test_why_a_training_is_not_todays(event: str, said: str) -> None:
