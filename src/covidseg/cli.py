@@ -1,4 +1,4 @@
-"""The command line: one verb a step. Settings live in the YAML files; verbs take names and paths only."""
+"""The command line: one verb per step. Settings live in the YAML files; verbs take names and paths only."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _plan(context: typer.Context) -> Plan:
 
 
 def _alone(context: typer.Context) -> Plan:
-    """Return the plan once no other process makes what this verb is to make."""
+    """Return the plan once no other process is working on the same job."""
     from covidseg.jobs import locks
 
     plan = _plan(context)
@@ -79,7 +79,7 @@ def init(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to call the scans: a paper file of this name.")],
     folder: Annotated[Path, typer.Argument(help="Scans: nnU-Net, Decathlon, NIfTI pairs, DICOM with masks.")],
 ) -> None:
-    """Look at a folder of scans, say what it holds, write workflow/papers/NAME.yaml and set config.yaml to it."""
+    """Examine a folder of scans, say what it holds, write workflow/papers/NAME.yaml and set config.yaml to it."""
     from covidseg import steps
 
     steps.init(context.obj, name, folder, typer.echo)
@@ -90,7 +90,7 @@ def init(
 
 @app.command()
 def fetch(context: typer.Context, dataset: DatasetName) -> None:
-    """Download a data set (mirror first, hashes checked); in demo mode, generate its phantom twin."""
+    """Download a data set (mirror first, hashes checked); in demo mode, generate its phantom."""
     from covidseg import steps
 
     steps.fetch(_alone(context), dataset)
@@ -112,7 +112,7 @@ def lungs(
     source: Annotated[str, typer.Option(help="With scans: threshold, r231 or r231covidweb.")] = "threshold",
     gpus: Gpus = 0,
 ) -> None:
-    """Make a data set's lung masks, from the source that the config or the data set names; or those of any scans.
+    """Make the lung masks of a data set, from the source that config.yaml or the data set names, or of any scans.
 
     With --out, the arguments are NIfTI, DICOM, PNG or JPEG files and folders, as for predict; that works outside a
     checkout too.
@@ -139,7 +139,7 @@ def tensors(
 
 @app.command()
 def split(context: typer.Context, split: Annotated[str, typer.Argument(help="As mine-folds-5.")]) -> None:
-    """Make a data set's split by a rule: folds-K, or hold-out. Splits in workflow/splits are written by people."""
+    """Make a split of a data set by a rule, folds-K or hold-out. Splits in workflow/splits are written by hand."""
     from covidseg import steps
 
     steps.split(_alone(context), split)
@@ -147,7 +147,7 @@ def split(context: typer.Context, split: Annotated[str, typer.Argument(help="As 
 
 @app.command()
 def leaks(context: typer.Context, dataset: DatasetName, split: Annotated[str, typer.Argument(help="As ma5.")]) -> None:
-    """Say which patients, volumes or near-duplicate slices stand on both sides of a split."""
+    """List the patients, volumes and near-duplicate slices that are in both training and test cases of a split."""
     from covidseg import steps
 
     steps.leaks(_alone(context), dataset, split)
@@ -158,7 +158,7 @@ def leaks(context: typer.Context, dataset: DatasetName, split: Annotated[str, ty
 
 @app.command()
 def train(context: typer.Context, run: RunName, fold: Fold = 0, seed: Seed = 0, gpus: Gpus = 0) -> None:
-    """Train one run, fold and seed; keep the best model and its test predictions. A killed training goes on."""
+    """Train one run, fold and seed; keep the best model and its test predictions. A killed training continues."""
     from covidseg import steps
 
     steps.train(_alone(context), run, fold, seed, gpus)
@@ -173,7 +173,7 @@ def stage(
     seed: Seed = 0,
     gpus: Gpus = 0,
 ) -> None:
-    """Do one of the jobs before a training's last: a round of self-training, or the labelling before it."""
+    """Run one stage of a training before the last one, as a round of self-training or the labelling before it."""
     from covidseg import steps
 
     steps.stage(_alone(context), run, fold, seed, name, gpus)
@@ -185,7 +185,7 @@ def masks(
     run: Annotated[str, typer.Argument(help="paper/run, or paper/run@dataset for the scans of another data set.")],
     gpus: Gpus = 0,
 ) -> None:
-    """Predict whole scans with a run's models: masks on each scan's own grid, and volumes.csv. Goes on where it was."""
+    """Predict whole scans with a run's models: masks on each scan's own grid, and volumes.csv. Continues if killed."""
     from covidseg import steps
 
     steps.masks(_alone(context), run, gpus)
@@ -226,8 +226,8 @@ def predict(
 ) -> None:
     """Segment new scans: a mask on each scan's own grid, volumes, a picture. Works outside a checkout too.
 
-    MODEL is a run as mine/ours, whose folds all vote, a file of covidseg export, or, for the lungs alone, threshold,
-    r231 or r231covidweb. Exit code 1: some scans could not be read, and a line said so.
+    MODEL is a run such as mine/ours (the probabilities of all folds are averaged), a file of covidseg export, or, for
+    the lungs alone, threshold, r231 or r231covidweb. Exit code 1: some scans could not be read; a line names each.
     """
     from covidseg import steps
 
@@ -248,7 +248,7 @@ def export(context: typer.Context, run: RunName, out: Annotated[Path, typer.Opti
 
 @app.command()
 def table(context: typer.Context, paper: PaperName, table: Annotated[str, typer.Argument(help="As 3.")]) -> None:
-    """Make one table of a paper: printed, ours with its spread, the difference. CSV, Markdown, LaTeX, HTML."""
+    """Make one table of a paper, as CSV, Markdown, LaTeX and HTML: printed, ours with its spread, the difference."""
     from covidseg import steps
 
     steps.table(_alone(context), paper, table)
@@ -283,7 +283,7 @@ def show(
     context: typer.Context,
     what: Annotated[str | None, typer.Argument(metavar="[PAPER[/TABLE]]", help="As ssanet, or ssanet/3.")] = None,
 ) -> None:
-    """Print how many numbers and claims held and where the report is; of a paper or table, the numbers themselves."""
+    """Print the scoreboard and the path of the report; for a paper or table, its numbers."""
     from covidseg import steps
 
     steps.show(_plan(context), what)
@@ -365,7 +365,7 @@ def clean(
 
 @app.command()
 def adopt(context: typer.Context) -> None:
-    """After dvc pull: make Snakemake accept what is there, where it was made from today's rows."""
+    """After dvc pull: make Snakemake accept the pulled results that were made from the current settings."""
     from covidseg import steps
 
     typer.echo(steps.adopt(_plan(context)))
@@ -375,7 +375,7 @@ def adopt(context: typer.Context) -> None:
 def resume(
     orphans: Annotated[str | None, typer.Option(help="wait or cancel, where jobs are still in the queue.")] = None,
 ) -> None:
-    """After a killed Snakemake: deal with the jobs it left, here or on a cluster, unlock, repeat its command."""
+    """After a killed Snakemake: wait for or cancel its jobs, here or on a cluster, unlock, and repeat its command."""
     from covidseg import steps
 
     raise typer.Exit(steps.resume(orphans))
@@ -424,5 +424,5 @@ def _close_output() -> None:
 
 
 def _interrupted(*_: Any) -> NoReturn:
-    typer.echo("covidseg: interrupted; the same command goes on where it was", err=True)
+    typer.echo("covidseg: interrupted; run the same command again to continue", err=True)
     raise SystemExit(130)

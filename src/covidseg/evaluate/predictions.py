@@ -1,4 +1,4 @@
-"""Saved predictions of a training, beside the truth."""
+"""Saved predictions of a training, together with the truth."""
 
 from __future__ import annotations
 

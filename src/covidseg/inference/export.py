@@ -1,4 +1,4 @@
-"""From a finished run to a model that travels."""
+"""From a finished run to a model that can be exported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a scan's values are what a model can read: Hounsfield units, or 8-bit slices like those it learned from."""
+"""Checks that a scan's values suit a model: Hounsfield units, or 8-bit slices like its training data."""
 
 from __future__ import annotations
 
@@ -34,12 +34,14 @@ def to_input(
         if share < AERATED:
             raise UserError(f"{span} hold next to no air or lung: no chest CT in HU; check the file")
         if window is None:
-            raise UserError(f"{span} are HU, and this model learned 8-bit slices; export the slices as it saw them")
+            raise UserError(f"{span} are HU, and this model was trained on 8-bit slices; give it such slices")
         return to_8bit(image, window, "scan", hu=True)
     if problem := _unlike(low, high, some):
         raise UserError(f"{span} {problem}")
     if learned == "hu":
-        raise UserError(f"{span} look like 8-bit grey, and this model learned HU; give it the CT itself, not a picture")
+        raise UserError(
+            f"{span} look like 8-bit grey, and this model was trained on HU; give it the CT itself, not a picture"
+        )
     return to_8bit(image, window, "scan", hu=False)
 
 

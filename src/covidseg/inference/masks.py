@@ -1,4 +1,4 @@
-"""Masks of whole scans as files on each scan's own grid, and the volumes they enclose.
+"""Masks of whole scans as files on each scan's own grid, and the volumes that they enclose.
 
 A scan is predicted by every model of the run that neither trained nor validated on it: the unlabelled ones and those of
 a held-out test set by all, a labelled one of a cross-validation by its own fold's. The models' probabilities are

@@ -1,4 +1,4 @@
-"""A trained model that travels: the weights of all its folds and what applying them needs, in one file.
+"""Exported models: the weights of all folds of a run, with everything needed to apply them, in one file.
 
 The file is safetensors: tensors, and one JSON text as metadata. Reading it runs no code from it: the networks are built
 here, by name and checked options, and their weights are compared by name and shape before memory is taken for them.
@@ -34,21 +34,21 @@ Intensities = Literal["hu", "8-bit", "both", "unknown"]
 
 
 class Network(Strict):
-    """A network as it was trained: what it sees, what it finds, its name and options."""
+    """A network as it was trained: its input, its classes, its name and options."""
 
     net: dict[str, Any]
     input: Input
     classes: list[Name] = Field(min_length=1)
 
     def spec(self, threads: int = 1) -> RunSpec:
-        """Return the run that prediction knows: all that does not matter there is left out."""
+        """Return a run specification for prediction; settings that only training needs are placeholders."""
         return RunSpec(
             dataset="any", split="any", net=self.net, input=self.input, classes=self.classes, losses={}, threads=threads
         )
 
 
 class Settings(Strict):
-    """What applying a model needs, and what a reader of its masks wants to know of it."""
+    """The settings that applying a model needs, and the facts that a reader of its masks needs."""
 
     format: Literal[1] = 1
     run: RunId
@@ -61,7 +61,7 @@ class Settings(Strict):
     lungs: LungSource = Field(description="How the lung masks of new scans are made.")
     lung_network: Network | None = None
     intensities: Intensities = Field("unknown", description="What its training scans were stored as.")
-    phantoms: bool = Field(description="It has seen generated phantoms only, no patients.")
+    phantoms: bool = Field(description="It was trained on generated phantoms only, not on patients.")
     caveats: list[str] = Field([], description="What a reader of its masks must know.")
     data: dict[str, Any] = Field({}, description="Training data: title, licence, numbers of cases, hashes.")
     scores: dict[str, Any] = Field({}, description="On its test cases, by protocol, class and metric.")
@@ -71,7 +71,7 @@ class Settings(Strict):
 
 @dataclass(frozen=True)
 class Model:
-    """Settings and weights; ``sha256`` is over both, and is what outputs name the model by."""
+    """Settings and weights. ``sha256`` is over both; outputs identify the model by it."""
 
     settings: Settings
     weights: Mapping[str, Tensor]
@@ -84,7 +84,7 @@ class Model:
 
     @property
     def about(self) -> str:
-        """Return the line that outputs carry: the run, its hash, and whether it saw patients."""
+        """Return the line that every output carries: the run, its hash, and a warning if it saw phantoms only."""
         warning = "; TRAINED ON PHANTOMS ONLY, not for patients" if self.settings.phantoms else ""
         return f"covidseg {self.settings.run} {self.sha256[:12]}{warning}"
 

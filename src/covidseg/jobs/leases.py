@@ -1,7 +1,7 @@
 """Which GPUs a job may use: counted and leased, without importing torch.
 
-Jobs that run side by side must not meet on one device, and a scheduler's ``gpu=2`` is only a count. So each job takes a
-file lock per device before torch starts; the system frees it when the process ends, however that happens.
+Concurrent jobs must not share a device, and a scheduler's ``gpu=2`` is only a count. So each job locks a file per
+device before torch starts. The operating system releases the lock when the process ends, however that happens.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ POLL = 0.2  # seconds between two looks at devices that others hold
 def devices(asked: int = 0) -> list[str]:
     """Return the names of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES would name them.
 
-    Where there is a driver, those of CUDA_VISIBLE_DEVICES or of the Slurm job; without either, all. A Slurm job that
-    was given none has none, unless it ``asked``: then that cluster does not count its GPUs. The variable COVIDSEG_GPUS,
-    as ``0,1``, says what is there where it cannot be seen. A torch that was built without CUDA has none.
+    With a driver these are the devices of CUDA_VISIBLE_DEVICES or of the Slurm job; without either, all. A Slurm job
+    that was given no GPU has none, unless ``asked`` is above 0: then the cluster does not count its GPUs. Where devices
+    cannot be detected, the variable COVIDSEG_GPUS names them, as ``0,1``. A torch without CUDA has none.
     """
     known = os.environ.get("COVIDSEG_GPUS")
     if known is not None:
@@ -46,7 +46,7 @@ def devices(asked: int = 0) -> list[str]:
 
 
 def _given() -> str | None:
-    """Return the list of devices that this process was told to keep to."""
+    """Return the list of devices to which this process is restricted."""
     return os.environ.get(HIDDEN, os.environ.get("SLURM_JOB_GPUS"))
 
 
@@ -72,15 +72,15 @@ def gpus(device: str) -> int:
 
 @contextlib.contextmanager
 def lease(device: str, count: int, say: Callable[[str], None]) -> Iterator[list[str]]:
-    """Hold ``count`` GPUs that no other job of this user holds; yield their names and show torch no others.
+    """Hold ``count`` GPUs that no other job of this user holds; yield their names and hide the others from torch.
 
-    ``count`` 0 is one where there is one. Must be entered before CUDA starts. While all are held it waits in line and
-    says so once. On a machine without a GPU, and with ``device`` cpu, it holds none and never waits. Raises UserError
-    when more are asked for than there are.
+    ``count`` 0 means one GPU if there is any. Must be entered before CUDA starts. While all GPUs are held, it waits in
+    a queue and says so once. Without a GPU, and with ``device`` cpu, it holds none and never waits. Raises UserError
+    when more GPUs are requested than exist.
     """
     there = devices(count) if device != "cpu" else []
     if count > len(there) > 0:
-        raise UserError(f"{count} GPUs asked for one job, {len(there)} here ({', '.join(there)}); ask for fewer")
+        raise UserError(f"{count} GPUs requested for one job, {len(there)} here ({', '.join(there)}); ask for fewer")
     with contextlib.ExitStack() as held:
         names = _take(there, count or 1, held, say) if there else []
         if names or _slurm_job():  # elsewhere, a GPU that we cannot see is left to torch
@@ -101,11 +101,10 @@ def _show(names: str | None) -> None:
 
 
 def _take(there: list[str], count: int, held: contextlib.ExitStack, say: Callable[[str], None]) -> list[str]:
-    """Lock ``count`` of the devices that are there.
+    """Lock ``count`` of the devices in ``there``.
 
-    Of those who may use the same devices only the first in line tries: who needs two is not passed by those who need
-    one. Who may use others has a line of its own and waits for no device it could not take; as everyone takes all it
-    needs at once or nothing, no two wait for each other.
+    There is a first-in-first-out queue per set of devices: only the first job in it tries, so a job that needs two
+    devices is not starved by jobs that need one. Acquisition is all-or-nothing, which rules out deadlock.
     """
     folder = _folder()
     queue = hashlib.sha256(",".join(sorted(there)).encode()).hexdigest()[:16]
@@ -124,7 +123,7 @@ def _take(there: list[str], count: int, held: contextlib.ExitStack, say: Callabl
 
 
 def _lock(path: Path, held: contextlib.ExitStack) -> bool:
-    """Try to lock a file until ``held`` is closed; return whether it worked."""
+    """Try to lock a file until ``held`` is closed; return whether this succeeded."""
     need_regular(path)
     file = path.open("a", encoding="utf-8")
     try:
@@ -139,14 +138,14 @@ def _lock(path: Path, held: contextlib.ExitStack) -> bool:
 
 
 def _pause(say: Callable[[str], None], texts: Iterator[str]) -> None:
-    """Wait a moment, having said the next text: none at first, as the line is often held for that moment only."""
+    """Say the next text and wait a moment. The first text is empty, as the queue is often busy for a moment only."""
     if text := next(texts, ""):
         say(text)
     time.sleep(POLL)
 
 
 def _folder() -> Path:
-    """Return the folder of this user's locks; a Slurm job that was given devices has its own: it may count from 0."""
+    """Return the folder of this user's locks. A Slurm job with devices of its own has one, as it may count from 0."""
     folder = Path(tempfile.gettempdir()) / f"covidseg-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():

@@ -1,9 +1,9 @@
-"""Which jobs run on this machine, and that none of them runs twice at once.
+"""Locks that keep a job from running twice at once, and the list of jobs that run on this machine.
 
-A job outlives a Snakemake, or a shell, that is killed. Beside the job that repeats it, it would take away what that
-one has just made. So a verb that makes something holds a file lock for as long as its process lives, and a second one
-of the same name waits for it. Jobs that a scheduler runs for Snakemake hold none: its queue knows them, and a node that
-hangs would hold them up. What runs by hand or for a Snakemake of one machine does, within an allocation too.
+A job survives a Snakemake, or a shell, that is killed. If the same job were started again beside it, each would
+remove the other's output. So a verb that makes something holds a file lock while its process lives, and a second
+process with the same job waits. Jobs that a batch system runs for Snakemake hold no lock: the queue knows them, and a
+node that hangs would block them. Jobs started by hand, or by Snakemake on one machine, do, also within an allocation.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _held: list[IO[str]] = []  # freed when this process ends, however that happens
 
 @dataclass(frozen=True)
 class Process:
-    """A process that makes something: what, for a workflow or for a person, and where it runs."""
+    """A running job: what it makes, whether a workflow started it, its process id and node."""
 
     what: str
     workflow: bool
@@ -40,7 +40,7 @@ class Process:
 def alone(what: str, where: str, workflow: bool, say: Callable[[str], None]) -> None:
     """Hold the lock of the job ``what`` on the folders ``where`` until this process ends.
 
-    While another process holds it, says so once and waits.
+    If another process holds it, say so once and wait.
     """
     if os.environ.get(QUEUED):
         return

@@ -1,4 +1,4 @@
-"""``run.json`` and fingerprints: what a result was made from, and by which code."""
+"""Records of trainings (``run.json``, ``stage.json``) and fingerprints of the code that made a result."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _module(name: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _beside(path: Path) -> list[Path]:
-    """Return what a package holds besides Python, such as templates: it counts as its code."""
+    """Return the files of a package other than Python, such as templates, which count as its code."""
     files = path.parent.iterdir() if path.name == "__init__.py" else ()
     return sorted(file for file in files if file.is_file() and file.suffix != ".py")
 
@@ -103,7 +103,7 @@ def peak_memory_mb() -> int:
 def write(path: Path, made: Iterable[Path] = (), **facts: Any) -> None:
     """Write ``run.json`` or ``stage.json``: the given facts, what the job ``made``, versions, machine and peak memory.
 
-    It is written last: there means done.
+    It is written last, so its existence means that the job is finished.
     """
     here = {"versions": versions(), "machine": platform.machine(), "peak_memory_mb": peak_memory_mb()}
     records.write(path, made, **(here | facts))

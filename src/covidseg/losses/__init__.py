@@ -1,5 +1,4 @@
-"""The losses: one file each, and this folder's listing is the registry. Nothing here imports torch before a loss is
-computed.
+"""The losses. Each is one file; the listing of this folder is the registry. torch is imported when a loss is computed.
 
 A loss is a function ``(outputs, target, *, options)``: outputs is what a network returns; target is uint8 (N, H, W)
 with 0 for background, 1..K for the foreground classes and 255 for pixels without a label, or float32, the probability

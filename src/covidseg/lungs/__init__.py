@@ -1,6 +1,6 @@
-"""Lung masks: from the data set's labels, a published network, a network of ours, or the classical way.
+"""Lung masks: from a data set's labels, a published network, a network trained here, or classical image processing.
 
-Each of these is a file in ``sources``.
+Each source is a file in ``sources``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Predict = Callable[[U8, tuple[float, float, float]], U8]
 
 
 class Source(TypedDict):
-    """What planning knows of a source of lung masks, see ``lungs.sources``."""
+    """The properties of a source of lung masks that planning needs, see ``lungs.sources``."""
 
     network: bool
     weights: str | None
@@ -34,10 +34,10 @@ class Source(TypedDict):
 
 @dataclass(frozen=True)
 class Request:
-    """What a source may need to make masks.
+    """The inputs that a source may need to make masks.
 
     ``window``: the Hounsfield units at 0 and 255 of the images, None if unknown. ``device``: auto, cpu or cuda.
-    ``weights``: the folder of published weights; ``mirror``: the folder that is asked before they are downloaded.
+    ``weights``: the folder of published weights; ``mirror``: the folder that is searched before they are downloaded.
     ``trained``: the predictor of the model of the source's run, where it has one.
     """
 
@@ -54,14 +54,14 @@ def names() -> list[str]:
 
 
 def source(name: str) -> Source:
-    """Return what planning has to know of a source. Raises UserError when there is none of that name."""
+    """Return the properties of a source. Raises UserError for an unknown name."""
     if name not in names():
         raise UserError(f"unknown source of lung masks {name!r}; {nearest(name, names())}")
     return cast(Source, literals(_folder() / f"{name}.py")["SOURCE"])
 
 
 def predictor(name: str, request: Request) -> Predict | None:
-    """Return what makes a source's masks from images; None where they are not made from images."""
+    """Return the function from image and spacing to a lung mask; None for sources that do not use images."""
     source(name)
     module = importlib.import_module(f"covidseg.lungs.sources.{name}")
     return cast("Predict | None", module.predictor(request))
@@ -76,7 +76,7 @@ def write_masks(canonical: Path, out: Path, source: str, predict: Predict | None
 
     Its record ``lungs.json`` is written last.
 
-    ``source`` labels copies the data set's own masks, none writes no mask at all; any other name needs ``predict``,
+    The source labels copies the data set's own masks, none writes no mask; any other source needs ``predict``,
     which takes a case's image (uint8, (S, H, W)) and its spacing (dz, dy, dx) in mm and returns its mask. Raises
     UserError when a case has no lung labels, or a mask does not fit its image.
     """

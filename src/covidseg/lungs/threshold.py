@@ -1,4 +1,4 @@
-"""Lung masks the classical way: air inside the body, its large components, closed over vessels and lesions.
+"""Classical lung masks: the large components of air inside the body, closed over vessels and lesions.
 
 After the scheme of Hu et al. (2001, doi 10.1109/42.929615): threshold, connected components, smoothing.
 """

@@ -1,4 +1,4 @@
-"""A truth and a prediction, and what is known of them: what a measure is computed from."""
+"""A true and a predicted mask, from which measures are computed."""
 
 from __future__ import annotations
 

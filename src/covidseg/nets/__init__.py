@@ -1,16 +1,15 @@
-"""The networks: one file each, and this folder's listing is the registry. Nothing here imports torch before a network
-is built.
+"""The networks. Each is one file; the listing of this folder is the registry. torch is imported when one is built.
 
 A network is a class ``(in_channels, out_channels, *, options)`` whose ``forward(x_NCHW)`` returns a dict with
-``logits`` (N, out_channels, H, W) and auxiliary outputs by name. Its file also holds what planning has to know of it,
-``PLANNING``; a file without it, as ``layers.py``, is a helper. The figures are those of one float32 slice at width 1:
+``logits`` (N, out_channels, H, W) and auxiliary outputs by name. Its file also holds the literal ``PLANNING``, which
+planning reads; a file without it, such as ``layers.py``, is a helper. The figures are for one float32 slice at width 1:
 
 - ``weights_mib``: MiB of the weights, which grow with the square of the width;
-- ``kept_bytes``: bytes per pixel of input that a forward pass keeps for the backward one, which grow with the width;
-- ``forward_bytes``: bytes per pixel that live at most in a forward pass without a backward one;
-- ``stride``: how many times smaller than the input the deepest map is;
-- ``encoder``: the name of the published weights (``published.WEIGHTS``) that the module ``encoder`` can start from, and
-  None without any. A network with an encoder has an option ``init``, and may have an option ``encoder``.
+- ``kept_bytes``: bytes per input pixel that a forward pass keeps for the backward pass, which grow with the width;
+- ``forward_bytes``: largest number of bytes per input pixel during a forward pass without gradients;
+- ``stride``: factor by which the deepest feature map is smaller than the input;
+- ``encoder``: the name of the published weights (``published.WEIGHTS``) that the module ``encoder`` can be initialised
+  with, or None. A network with an encoder has an option ``init``, and may have an option ``encoder``.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ WIDEST = 64  # times the channels that a paper prints
 
 
 class Planning(TypedDict):
-    """What planning knows of a network; see above."""
+    """The figures of a network that planning needs; see above."""
 
     weights_mib: float
     kept_bytes: float
@@ -44,7 +43,7 @@ def names() -> tuple[str, ...]:
 
 
 def planning(name: str) -> Planning:
-    """Return what planning has to know of a network. Raises UserError when there is no such network."""
+    """Return the figures of a network that planning needs. Raises UserError for an unknown network."""
     return cast(Planning, NETS.declared(name))
 
 

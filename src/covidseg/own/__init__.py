@@ -1,1 +1,1 @@
-"""Scans of one's own: what a folder holds, and the paper file that learns from it."""
+"""Scans of one's own: examining a folder, and writing a paper file that trains on it."""

@@ -1,4 +1,4 @@
-"""How many of its codes a trained network uses."""
+"""Codebook usage: how many of its codes a trained network uses."""
 
 from __future__ import annotations
 

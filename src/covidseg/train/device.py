@@ -1,4 +1,4 @@
-"""The processor of a job, set up for speed and, on a CPU, for the same bytes each time."""
+"""The device of a job, set up for speed and, on a CPU, for reproducible bytes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def prepare(name: str, threads: int) -> torch.device:
 
 
 def processor() -> dict[str, Any]:
-    """Return on what the results of a CPU depend: its widest instructions that torch uses, and the threads."""
+    """Return what results on a CPU depend on: the widest vector instructions that torch uses, and the threads."""
     return {"capability": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads()}
 
 

@@ -1,4 +1,4 @@
-"""One training from a new or an earlier model to the files of its best epoch, as every method needs it."""
+"""One training, from a new or an earlier model to the files of its best epoch. Every method uses it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def learn(
 ) -> loop.Loop:  # fmt: skip
     """Train a new model, or that of the folder ``before``, on some rows; write model and history into ``job.out``.
 
-    ``more``: what else decides the result, as hashes; ``make``: the loop that trains, as ``Loop`` is made. The resume
-    state stays until the caller is done with the job.
+    ``more``: hashes of further inputs of the result; ``make``: constructor of the loop, with the arguments of ``Loop``.
+    The checkpoint stays until the caller has finished the job.
     """
     torch.manual_seed(int(job.random(-1).integers(2**63)))
     new = nets.build(job.spec.net, job.spec.input.channels, job.out_channels)

@@ -1,4 +1,4 @@
-"""What one training is made of."""
+"""The inputs of one training: run, fold, seed, data and folders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Job:
     tensors: the folder of ``image.npy``, ``lung.npy``, ``label.npy`` and ``slices.csv``; split: the CSV of
     fold, case and role; out: the folder of the results. class_values: foreground class -> the label values it joins,
     in the order of ``spec.classes``; a class without values takes its truth from ``lung.npy``. code: fingerprint of
-    the source, so that a training killed before a change of code is not gone on with after it. pool: the folder of the
+    the source, so that a checkpoint from before a change of code is not continued. pool: the folder of the
     unlabelled slices' tensors, and pool_values: which of their label values are lesion, as far as they have labels;
     references: role -> the finished training of another run, of which a file is read in that role, as ``start``. maps:
     the store of others' maps of the test slices; weights: the file of published weights that the encoder starts from;
@@ -56,11 +56,11 @@ class Job:
         return out_channels(self.spec)
 
     def random(self, epoch: int) -> np.random.Generator:
-        """Return the generator of one epoch; -1 is the initialisation. A resumed job needs no stored state."""
+        """Return the random generator of one epoch; -1 is the initialisation. Resuming needs no stored generator."""
         return np.random.default_rng([self.seed, self.fold, epoch + 1, *self.stream])
 
     def identity(self, *more: object) -> str:
-        """Return a hash of all that decides the result: a resume state of another identity is of no use."""
+        """Return a hash of all inputs of the result. A checkpoint with another identity is not used."""
         folders = [self.tensors, *([self.pool] if self.pool else [])]
         stats = [(folder / f"{name}.npy").stat() for folder in folders for name in ("image", "lung", "label")]
         parts = [

@@ -1,4 +1,4 @@
-"""Slices on their way into a network: on a GPU when they fit there, else read from disk batch by batch."""
+"""Batches of slices: from the memory of a GPU where all slices fit, else read from disk batch by batch."""
 
 from __future__ import annotations
 

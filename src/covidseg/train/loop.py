@@ -1,4 +1,4 @@
-"""The training loop: batches, steps, validation, the best epoch, and the state to go on from."""
+"""The training loop: batches, steps, validation, the best epoch, and the checkpoint."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from covidseg.train.resume import Resume
 class Loop:
     """Trains a model on some rows and keeps the epoch with the best validation DSC; the first epoch is 0.
 
-    ``terms`` are the losses with the class weights of these rows. Everything that a killed training needs to go on is
-    in ``_state``: all else follows from the job.
+    ``terms`` are the losses with the class weights of these rows. ``_state`` holds everything that a killed training
+    needs to continue; all else follows from the job.
 
     A training method that needs more derives from this class and extends what it needs, in its own file:
 
-    - ``_batches``: what a step learns from, as labelled slices and others from a second source;
+    - ``_batches``: the data of each step, for instance labelled slices and slices of a second source;
     - ``_backward``: forward and backward passes of one batch, which add to the gradients;
     - ``_update``: the step of the optimizer, once the gradients of ``accumulate`` batches have come together;
     - ``columns`` and ``active``: columns of the history besides the losses, whose values ``_backward`` returns;
-    - ``_snapshot`` and ``_put_back``: what belongs to the best epoch besides the model;
-    - ``_state`` and ``_restore``: the resume state;
-    - ``best_from``: the epoch from which on the best one is chosen.
+    - ``_snapshot`` and ``_put_back``: state of the best epoch besides the model;
+    - ``_state`` and ``_restore``: the checkpoint;
+    - ``best_from``: the first epoch that may be chosen as the best one.
     """
 
     best_from = 0
@@ -75,13 +75,13 @@ class Loop:
         return losses.active(self.terms, epoch)
 
     def run(self, progress: Progress) -> None:
-        """Train to the last epoch; the model then holds the best one."""
+        """Train to the last epoch; the model then has the weights of the best epoch."""
         if (state := self.resume.load()) is not None:
             self._restore(state)
         self.fit(progress)
 
     def fit(self, progress: Progress) -> None:
-        """Train from where it stands to the last epoch; the model then holds the best one."""
+        """Train from the current state to the last epoch; the model then has the weights of the best epoch."""
         start = time.perf_counter()
         while self.epoch < self.settings.epochs:
             self._train_epoch(progress)
@@ -125,7 +125,7 @@ class Loop:
         return self.feed.batches(batches[self.batch :])
 
     def _step(self, x: Tensor, target: Tensor, *more: Tensor) -> None:
-        """Learn one batch at each scale, and update the parameters when enough batches came together."""
+        """Train on one batch at each scale, and update the parameters once enough batches are accumulated."""
         if self.settings.augment is not None:
             x, target = augmented(x, target, self.settings.augment)
         for scale in self.settings.scales:
@@ -210,17 +210,17 @@ class Loop:
     # -- the state
 
     def _offer(self) -> None:
-        """Write the state when it is time."""
+        """Write the checkpoint when it is due."""
         if self.resume.due():
             self._refuse_nan(0, self.batch)
             self.resume.save(self._state)
 
     def _snapshot(self) -> dict[str, Tensor]:
-        """Return a copy of what an epoch left: parameters and buffers."""
+        """Return a copy of the parameters and buffers."""
         return self.flat.snapshot()
 
     def _put_back(self, snapshot: dict[str, Any]) -> None:
-        """Put back what ``_snapshot`` returned."""
+        """Restore what ``_snapshot`` returned."""
         self.flat.restore(snapshot)
 
     def _state(self) -> dict[str, Any]:
@@ -294,7 +294,7 @@ def reweighted(spec: RunSpec, feed: SliceLoader, rows: Rows) -> tuple[losses.Los
 
 
 def notes(feed: SliceLoader, val: Rows, more: Sequence[str]) -> list[str]:
-    """Return what a reader of the result should know about how it came about."""
+    """Return notes on the training that a reader of the result needs."""
     found = list(more)
     if not len(val):
         found.append("no validation cases: the last epoch is kept")

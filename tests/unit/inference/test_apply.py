@@ -166,7 +166,7 @@ def test_what_predict_will_not_do(tmp_path):
         ((0, 1), "both", "look like a mask, or slices scaled to 0..1"),
         ((-2.5, 4.5), "both", "look normalised"),
         ((0, 4), "8-bit", "look like the labels of a mask"),
-        ((0, 255), "hu", "look like 8-bit grey, and this model learned HU"),
+        ((0, 255), "hu", "look like 8-bit grey, and this model was trained on HU"),
         ((7, 7), "both", "are all the same"),
         ((-160, 240), "both", "are neither HU nor 8-bit"),
         ((-1000, float("nan")), "both", "NaN or infinite"),
@@ -182,7 +182,7 @@ def test_values_that_are_neither_are_refused(values, learned, said):
 def test_hu_pass_through_the_models_window():
     image = np.array([[[-1250, -500, 250, 3000]]], np.int16)
     assert to_input(image, (-1250, 250), "hu").tolist() == [[[0, 128, 255, 255]]]
-    with pytest.raises(UserError, match="this model learned 8-bit slices"):
+    with pytest.raises(UserError, match="this model was trained on 8-bit slices"):
         to_input(image, None, "8-bit")
     with pytest.raises(UserError, match="no air or lung"):  # of DICOM it is known that they are HU
         to_input(np.full((1, 8, 8), 40, np.int16), (-1250, 250), "hu", hu=True)

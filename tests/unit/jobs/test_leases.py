@@ -167,7 +167,7 @@ def test_more_gpus_than_there_are_is_one_line(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("COVIDSEG_GPUS", "0,1")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     with (
-        pytest.raises(UserError, match=r"3 GPUs asked for one job, 2 here \(0, 1\); ask for fewer"),
+        pytest.raises(UserError, match=r"3 GPUs requested for one job, 2 here \(0, 1\); ask for fewer"),
         leases.lease("auto", 3, print),
     ):
         pass
