@@ -1,29 +1,39 @@
 """A mutation check: small bugs planted one at a time in a module, and whether its tests notice.
 
-    python benchmarks/mutants.py src/covidseg/plan/catalogue.py tests/unit/plan/test_parts.py ...
-    python benchmarks/mutants.py --group plan          # a module list with the tests that import them, as below
+    python benchmarks/mutants.py src/covidseg/plan/catalogue.py     # one module or several
+    python benchmarks/mutants.py --group metrics                    # the modules of a group, as below
 
 Each mutant changes one place of the syntax tree: a comparison, an arithmetic operator, a constant, a condition, a
-return or a statement, drawn with a fixed seed, 12 a module. The tests run in a copy of the project, stop at the first
-failure and are ended after ``--seconds``, which counts as caught. Results are kept in ``--out``, one JSON line a
-mutant, so that an interrupted check goes on with the next module; the table at the end is over all lines of that file.
+return or a statement, drawn with a fixed seed, 12 a module. A module's tests are those that import it and those of the
+folder of ``tests/unit`` that is called as its own; a test that alone takes more than ``--slow`` seconds is left out.
+They run in a copy of the project, one process after the other, stop at the first failure and are ended after
+``--seconds``, which counts as caught. The libraries are imported once: each run is a fork of a process that has them.
+
+Results are kept in ``--out``, a JSON line a mutant as soon as it is known, so that an interrupted check goes on with
+the next mutant; the table at the end is over all lines of that file. ``--show`` prints changes that were not caught.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import compileall
 import copy
+import difflib
 import hashlib
+import importlib
 import json
 import os
+import py_compile
 import random
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 MUTANTS = 12
@@ -34,25 +44,20 @@ SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.BitOr: ast.BitAnd, ast.BitAnd: ast.BitOr,
     ast.And: ast.Or, ast.Or: ast.And,
 }  # fmt: skip
+PACKAGE = Path("src/covidseg")
 GROUPS = {
-    "plan": {
-        "src/covidseg/plan": ["tests/unit/plan"],
-        "src/covidseg/schema/references.py": ["tests/unit/plan/test_references.py"],
-    },
-    "freshness": {
-        "src/covidseg/upkeep/freshness.py": [
-            "tests/unit/plan/test_references.py", "tests/unit/plan/test_plan_prior.py",
-            "tests/unit/plan/test_masks_of.py",
-        ],
-        "src/covidseg/upkeep/prepare.py": [
-            "tests/unit/plan/test_references.py", "tests/unit/plan/test_plan_prior.py", "tests/unit/upkeep",
-        ],
-        "src/covidseg/upkeep/content.py": ["tests/unit/upkeep/test_content.py"],
-    },
-    "masks": {
-        "src/covidseg/inference/masks.py": ["tests/unit/plan/test_masks_of.py", "tests/unit/inference/test_masks.py"],
-    },
-}  # fmt: skip
+    "metrics": ["metrics", "metrics/measures"],
+    "losses": ["losses"],
+    "data": ["data", "data/importers", "data/phantom"],
+    "train": ["train", "train/methods"],
+    "plan": ["plan", "schema/references.py"],
+    "freshness": ["upkeep/freshness.py", "upkeep/content.py", "upkeep/prepare.py", "jobs/record.py", "base/records.py"],
+    "masks": ["inference/masks.py", "inference/done.py", "base/own.py"],
+    "leaks": ["leaks"],
+    "claims": ["claims"],
+}
+LIBRARIES = ("h5py", "hypothesis", "matplotlib", "nibabel", "numpy", "pandas", "PIL.Image", "pydantic", "pytest",
+             "scipy.ndimage", "torch", "typer", "yaml")  # fmt: skip
 
 
 def kinds(node: ast.AST) -> list[str]:
@@ -128,78 +133,170 @@ def drawn(file: Path, most: int) -> list[tuple[str, int, str]]:
     return found
 
 
-def check(file: Path, tests: list[str], copy_: Path, seconds: float) -> Iterator[dict[str, object]]:
-    """Yield what came of each mutant of a module; the copy holds the module unchanged before and after."""
-    there = copy_ / file
+def tests_of(file: Path) -> list[str]:
+    """Return the files of tests that import a module, and those of the folder with the name of the module's own."""
+    name = ".".join(file.relative_to("src").with_suffix("").parts).removesuffix(".__init__")
+    mirrored = ROOT / "tests" / "unit" / file.relative_to(PACKAGE).parts[0]
+    found = {path for path in mirrored.rglob("test_*.py") if len(file.relative_to(PACKAGE).parts) > 1}
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        if "workflow" not in path.parts and "cluster" not in path.parts and name in imported(path):
+            found.add(path)
+    first = sorted(found, key=lambda path: (file.stem not in path.stem, name not in imported(path), path))
+    return [str(path.relative_to(ROOT)) for path in first]
+
+
+def imported(path: Path) -> set[str]:
+    """Return the modules that a file imports, and the names that it takes of them."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+class Durations:
+    """A pytest plugin that writes how long each test took."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.seconds = path, dict[str, float]()
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.when == "call":
+            self.seconds[report.nodeid] = report.duration
+
+    def pytest_sessionfinish(self) -> None:
+        self.path.write_text(json.dumps(self.seconds))
+
+
+def ends_with(arguments: list[str], project: Path, seconds: float, plugins: Sequence[object] = ()) -> int | None:
+    """Return pytest's exit code in a fork of this process that works in a project; None after too many seconds."""
+    child = os.fork()
+    if not child:
+        os.setpgid(0, 0)
+        os.chdir(project)
+        sys.path[:0] = [str(project / "src"), str(project)]
+        os.environ |= {"PYTHONPATH": f"{project / 'src'}:{project}", "OMP_NUM_THREADS": "1"}
+        silent = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(silent, stream)
+        import pytest
+
+        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments], list(plugins))))
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
+
+
+def chosen_tests(file: Path, project: Path, options: argparse.Namespace) -> tuple[list[str], float]:
+    """Return pytest's arguments for a module's tests that are quick, and how long these take.
+
+    What was measured before is kept beside ``--out``. Exits where the tests fail without a mutant.
+    """
+    tests, kept, path = tests_of(file), options.out.with_suffix(".durations.json"), project / "durations.json"
+    known: dict[str, float] = json.loads(kept.read_text()) if kept.is_file() else {}
+    if unknown := [test for test in tests if not any(name.startswith(f"{test}::") for name in known)]:
+        if ends_with(unknown, project, 900, [Durations(path)]):
+            sys.exit(f"{file}: its tests fail without a mutant: python -m pytest -x {' '.join(unknown)}")
+        known |= json.loads(path.read_text())
+        kept.write_text(json.dumps(known, indent=1))
+    own = {name: took for name, took in known.items() if name.partition("::")[0] in tests}
+    slow = [name for name, took in own.items() if took > options.slow]
+    # a name with a parameter may hold what no argument can: the whole test is left out then
+    left_out = dict.fromkeys(f"--deselect={name.partition('[')[0]}" for name in slow)
+    quick = sum(took for name, took in own.items() if name not in slow)
+    return [*tests, *left_out], quick
+
+
+def check(file: Path, project: Path, options: argparse.Namespace, known: list[dict[str, Any]]) -> None:
+    """Append what came of each mutant of a module that is not known; the project holds the module unchanged after."""
+    mutants = drawn(ROOT / file, MUTANTS)[len(known) :]
+    if not mutants:
+        return
+    tests, seconds = chosen_tests(file, project, options)
+    there, rows = project / file, list(known)
     whole = there.read_text("utf-8")
-    for kind, line, text in drawn(ROOT / file, MUTANTS):
+    for kind, line, text in mutants:
         there.write_text(text, "utf-8")
         try:
-            yield {"module": str(file), "kind": kind, "line": line, "caught": not passes(tests, copy_, seconds)}
+            caught = ends_with(tests, project, options.seconds or 60 + 10 * seconds) != 0
         finally:
             there.write_text(whole, "utf-8")
+        rows.append({"module": str(file), "kind": kind, "line": line, "caught": caught})
+        with open(options.out, "a", encoding="utf-8") as f:
+            f.write(json.dumps(rows[-1]) + "\n")
+        if options.show and not caught:
+            changes = difflib.unified_diff(
+                ast.unparse(ast.parse(whole)).splitlines(), text.splitlines(), lineterm="", n=0
+            )
+            print("\n".join(list(changes)[3:]), flush=True)
+    print(
+        f"{file}: {sum(bool(row['caught']) for row in rows)} of {len(rows)} caught ({seconds:.1f} s a run)", flush=True
+    )
 
 
-def passes(tests: list[str], project: Path, seconds: float) -> bool:
-    """Return whether the tests pass in a project within a time."""
-    command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-    environment = os.environ | {"PYTHONPATH": f"{project / 'src'}:{project}", "OMP_NUM_THREADS": "1"}
-    try:
-        done = subprocess.run(command, cwd=project, env=environment, capture_output=True, timeout=seconds, check=False)
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+def modules(options: argparse.Namespace) -> list[Path]:
+    """Return the modules that are asked for."""
+    asked = list(options.module)
+    for name in GROUPS[options.group] if options.group else ():
+        path = PACKAGE / name
+        asked += (
+            sorted(each.relative_to(ROOT) for each in (ROOT / path).glob("*.py")) if (ROOT / path).is_dir() else [path]
+        )
+    return asked
 
 
-def modules(group: str) -> Iterator[tuple[Path, list[str]]]:
-    """Yield the modules of a group with their tests."""
-    for name, tests in GROUPS[group].items():
-        path = ROOT / name
-        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
-            yield file.relative_to(ROOT), tests
-
-
-def table(out: Path) -> str:
+def table(found: dict[str, list[dict[str, Any]]]) -> str:
     """Return a line a module: mutants, caught, and where the others are."""
-    results: dict[str, list[dict[str, object]]] = {}
-    for line in out.read_text("utf-8").splitlines():
-        found = json.loads(line)
-        results.setdefault(found["module"], []).append(found)
     lines = ["| module | mutants | caught | not caught (kind:line) |", "|---|---:|---:|---|"]
-    for module, rows in results.items():
+    for module, rows in found.items():
         lived = ", ".join(f"{row['kind']}:{row['line']}" for row in rows if not row["caught"])
         lines.append(f"| {module} | {len(rows)} | {sum(bool(row['caught']) for row in rows)} | {lived} |")
     return "\n".join(lines)
 
 
+def results(out: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return module -> what is known of its mutants, in their order."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for line in out.read_text("utf-8").splitlines() if out.is_file() else []:
+        row = json.loads(line)
+        found.setdefault(row["module"], []).append(row)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("module", nargs="?", type=Path)
-    parser.add_argument("tests", nargs="*")
+    parser.add_argument("module", nargs="*", type=Path)
     parser.add_argument("--group", choices=sorted(GROUPS))
     parser.add_argument("--out", type=Path, default=Path("mutants.jsonl"))
-    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--seconds", type=float, help="most that a run may take; else it follows from the tests")
+    parser.add_argument("--slow", type=float, default=1.0, help="seconds from which on a test is left out")
+    parser.add_argument("--show", action="store_true")
     options = parser.parse_args()
-    pairs = list(modules(options.group)) if options.group else [(options.module, options.tests)]
-    options.out.touch()
-    done = {json.loads(line)["module"] for line in options.out.read_text("utf-8").splitlines()}
+    for name in LIBRARIES:
+        importlib.import_module(name)
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder) / "project"
-        ignored = shutil.ignore_patterns("__pycache__", ".venv", ".git", ".snakemake", "results", "data", "*.jsonl")
         shutil.copytree(ROOT, project, ignore=ignored, ignore_dangling_symlinks=True)
-        for name in ("data",):  # src/covidseg/data is code
-            shutil.copytree(ROOT / "src" / "covidseg" / name, project / "src" / "covidseg" / name, dirs_exist_ok=True)
-            shutil.copytree(ROOT / "tests" / "unit" / name, project / "tests" / "unit" / name, dirs_exist_ok=True)
-        for file, tests in pairs:
-            if str(file) in done:
-                continue
-            if not passes(tests, project, options.seconds):
-                sys.exit(f"{file}: its tests fail or need more than {options.seconds:g} s without a mutant")
-            rows = list(check(file, tests, project, options.seconds))
-            with open(options.out, "a", encoding="utf-8") as f:
-                f.writelines(json.dumps(row) + "\n" for row in rows)
-            print(f"{file}: {sum(bool(row['caught']) for row in rows)} of {len(rows)} caught", flush=True)
-    print(table(options.out))
+        # read by the content of a file, not by its time: a mutant is written in the second of another
+        compileall.compile_dir(project, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
+        sys.dont_write_bytecode = True
+        for file in modules(options):
+            check(file, project, options, results(options.out).get(str(file), []))
+    print(table(results(options.out)))
+
+
+def ignored(folder: str, names: list[str]) -> set[str]:
+    """Return what a copy of the project does without: data and results at its top, and what tools leave everywhere."""
+    top = {"data", "results"} if Path(folder) == ROOT else set()
+    return top.union({"__pycache__", ".venv", ".git", ".snakemake"}).intersection(names)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,21 @@ def test_empty_and_full_masks(truth, mask, dice, sen, spe, error) -> None:
     assert (counts.dice, counts.sensitivity, counts.specificity, counts.error) == (dice, sen, spe, error)
 
 
+@pytest.mark.parametrize(
+    ("truth", "mask", "precision", "volume"),
+    [
+        (EMPTY, EMPTY, 1.0, 1.0),
+        (EMPTY, ONE, 0.0, -1.0),
+        (ONE, EMPTY, 0.0, -1.0),
+        (ALL, ALL, 1.0, 1.0),
+        (ONE, ALL, 0.25, -0.2),  # one of four is right; 1 - 2 * 3 / 5
+    ],
+)
+def test_precision_and_volume(truth, mask, precision, volume) -> None:
+    counts = count(truth, mask)
+    assert (counts.precision, counts.volume_accuracy) == (precision, pytest.approx(volume))
+
+
 def test_counts_add_up() -> None:
     assert Counts(1, 2, 3, 4) + Counts(10, 20, 30, 40) == Counts(11, 22, 33, 44)
 
