@@ -78,12 +78,12 @@ def test_the_discriminator() -> None:
 
 
 def test_vq_loss_by_hand() -> None:
-    """Reconstruction (1 + 0) / 2; codes 4 / 2 once as they are and once times beta 0.25: 0.5 + 2 + 0.5."""
+    """Reconstruction (1 + 0) / 2 over the variance 1/4; codes 4 / 2 as they are and times beta 0.25: 2 + 2 + 0.5."""
     image, made = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 0.0])
     z, e = torch.tensor([2.0, 0.0], requires_grad=True), torch.tensor([0.0, 0.0], requires_grad=True)
     target, logits = torch.zeros(1, 1, 1, dtype=torch.uint8), torch.zeros(1, 1, 1, 1)
     value = losses.total({"vq": {}}, {"logits": logits, "vq": [z, e], "reconstruction": [image, made]}, target, 0)[0]
-    assert value.item() == 3.0
+    assert value.item() == 4.5
     value.backward()
     assert z.grad is not None
     assert e.grad is not None
