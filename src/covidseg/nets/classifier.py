@@ -7,14 +7,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from covidseg.nets.layers import ImagenetInput, pad_to
-from covidseg.nets.resnet import ResNet
-from covidseg.nets.resnet38d import WideResNet38
+from covidseg.nets.imagelevel import ImageLevel
+from covidseg.nets.layers import pad_to
 
 PLANNING = {"weights_mib": 401, "kept_bytes": 6100, "forward_bytes": 1330, "stride": 8, "encoder": "resnet38d"}
 
 
-class Classifier(nn.Module):
+class Classifier(ImageLevel):
     """Slice-level classifier with class activation maps (JIFS-210569, 2021, section 3.1; Zhou et al., CVPR 2016).
 
     In: (N, in_channels, H, W) in 0..1, any size; one channel becomes three with ImageNet's mean and deviation. Out:
@@ -35,12 +34,7 @@ class Classifier(nn.Module):
         init: Literal["imagenet", "random"] = "imagenet",
         attention: bool = True,
     ) -> None:
-        super().__init__()
-        self.input = ImagenetInput(in_channels)
-        self.encoder = encoder_at_8(encoder, self.input.channels, width)
-        self.frozen = init == "imagenet"
-        if self.frozen:
-            freeze_norm(self.encoder)
+        super().__init__(in_channels, width, encoder, init)
         self.attention = nn.Conv2d(2, 1, 7, padding=3, bias=False) if attention else None
         self.fc = nn.Conv2d(self.encoder.channels[-1], out_channels, 1, bias=False)
         nn.init.xavier_uniform_(self.fc.weight)
@@ -53,29 +47,3 @@ class Classifier(nn.Module):
             features = features * torch.sigmoid(self.attention(seen))
         cam = self.fc(features)
         return {"logits": cam.mean((2, 3), keepdim=True), "cam": cam}
-
-    def train(self, mode: bool = True) -> Classifier:
-        """Switch to training; frozen normalisation stays as it is."""
-        super().train(mode)
-        if self.frozen:
-            still(self.encoder)
-        return self
-
-
-def encoder_at_8(name: str, in_channels: int, width: float) -> ResNet | WideResNet38:
-    """Return an encoder whose last map is 1/8 of its input."""
-    return WideResNet38(in_channels, width) if name == "resnet38d" else ResNet(in_channels, width, output_stride=8)
-
-
-def freeze_norm(module: nn.Module) -> None:
-    """Let no batch normalisation learn its scale and shift."""
-    for norm in module.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            norm.requires_grad_(False)
-
-
-def still(module: nn.Module) -> None:
-    """Let all batch normalisation use its stored statistics."""
-    for norm in module.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            norm.eval()

@@ -6,14 +6,13 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from covidseg.nets.deeplabv3plus import Pyramid, chosen_rates, resize
-from covidseg.nets.layers import ImagenetInput, conv_bn_relu, pad_to, scaled
-from covidseg.nets.resnet import ResNet
+from covidseg.nets.deeplabv3plus import OnPyramid, resize
+from covidseg.nets.layers import conv_bn_relu, pad_to, scaled
 
 PLANNING = {"weights_mib": 152, "kept_bytes": 4100, "forward_bytes": 580, "stride": 16, "encoder": None}
 
 
-class DeepLabV3(nn.Module):
+class DeepLabV3(OnPyramid):
     """DeepLabV3 (Chen et al., arXiv 1706.05587, figure 5) over ResNet-50.
 
     In: (N, in_channels, H, W) in 0..1, any size; one channel becomes three with ImageNet's mean and deviation, more
@@ -34,12 +33,8 @@ class DeepLabV3(nn.Module):
         output_stride: Literal[8, 16] = 16,
         rates: tuple[float, ...] = (),
     ) -> None:
-        super().__init__()
+        super().__init__(in_channels, width, output_stride, rates, dilated)
         middle = scaled(256, width)
-        self.output_stride = output_stride
-        self.input = ImagenetInput(in_channels)
-        self.encoder = ResNet(self.input.channels, width, output_stride)
-        self.pyramid = Pyramid(self.encoder.channels[-1], middle, chosen_rates(rates, output_stride), dilated)
         self.last = conv_bn_relu(middle, middle, 3)
         self.head = nn.Conv2d(middle, out_channels, 1)
 

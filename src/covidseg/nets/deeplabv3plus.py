@@ -18,7 +18,29 @@ PLANNING = {"weights_mib": 102, "kept_bytes": 5000, "forward_bytes": 580, "strid
 RATES = (6.0, 12.0, 18.0)  # where the encoder's deepest map is 1/16 of the input
 
 
-class DeepLabV3Plus(nn.Module):
+class OnPyramid(nn.Module):
+    """What both DeepLabs begin with: ResNet-50, and a pyramid of 256 channels times ``width`` over its last map.
+
+    ``output_stride`` and ``rates`` are those of the networks, ``dilated`` makes a branch, see ``Pyramid``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: float,
+        output_stride: int,
+        rates: tuple[float, ...],
+        dilated: Callable[[int, int, int], nn.Module],
+    ) -> None:
+        super().__init__()
+        self.output_stride = output_stride
+        self.input = ImagenetInput(in_channels)
+        self.encoder = ResNet(self.input.channels, width, output_stride)
+        used = chosen_rates(rates, output_stride)
+        self.pyramid = Pyramid(self.encoder.channels[-1], scaled(256, width), used, dilated)
+
+
+class DeepLabV3Plus(OnPyramid):
     """DeepLabV3+ (Chen et al., ECCV 2018, figure 2) over ResNet-50.
 
     In: (N, in_channels, H, W) in 0..1, any size; one channel becomes three with ImageNet's mean and deviation, more
@@ -40,12 +62,8 @@ class DeepLabV3Plus(nn.Module):
         output_stride: Literal[8, 16] = 16,
         rates: tuple[float, ...] = (),
     ) -> None:
-        super().__init__()
+        super().__init__(in_channels, width, output_stride, rates, separable)
         middle, few = scaled(256, width), scaled(48, width)
-        self.output_stride = output_stride
-        self.input = ImagenetInput(in_channels)
-        self.encoder = ResNet(self.input.channels, width, output_stride)
-        self.pyramid = Pyramid(self.encoder.channels[-1], middle, chosen_rates(rates, output_stride), separable)
         self.low = conv_bn_relu(self.encoder.channels[0], few, 1)
         self.decoder = nn.Sequential(separable(middle + few, middle), separable(middle, middle))
         self.head = nn.Conv2d(middle, out_channels, 1)

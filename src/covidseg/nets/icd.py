@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from covidseg.nets.classifier import encoder_at_8, freeze_norm, still
-from covidseg.nets.layers import ImagenetInput, pad_to, scaled
+from covidseg.nets.imagelevel import ImageLevel
+from covidseg.nets.layers import pad_to, scaled
 
 PLANNING = {"weights_mib": 421, "kept_bytes": 6600, "forward_bytes": 1330, "stride": 8, "encoder": "resnet38d"}
 
 
-class ICD(nn.Module):
+class ICD(ImageLevel):
     """Intra-class discriminator (Fan et al., CVPR 2020, sections 3.2 and 3.3) over the encoder of the other rows.
 
     In: (N, in_channels, H, W) in 0..1. Out: ``logits`` (N, out_channels, 1, 1) of the class activation maps; ``parts``,
@@ -32,13 +32,8 @@ class ICD(nn.Module):
         encoder: Literal["resnet38d", "resnet50"] = "resnet38d",
         init: Literal["imagenet", "random"] = "imagenet",
     ) -> None:
-        super().__init__()
+        super().__init__(in_channels, width, encoder, init)
         middle = scaled(1024, width)
-        self.input = ImagenetInput(in_channels)
-        self.encoder = encoder_at_8(encoder, self.input.channels, width)
-        self.frozen = init == "imagenet"
-        if self.frozen:
-            freeze_norm(self.encoder)
         channels = self.encoder.channels[-1]
         self.fc = nn.Conv2d(channels, out_channels, 1, bias=False)
         self.norm = nn.BatchNorm2d(channels, affine=False)
@@ -57,10 +52,3 @@ class ICD(nn.Module):
         second = F.relu(self.second(first))
         top_down = self.score(torch.cat((even, first, second), 1))
         return {"logits": maps.mean((2, 3), keepdim=True), "parts": [maps, bottom_up], "cam": top_down}
-
-    def train(self, mode: bool = True) -> ICD:
-        """Switch to training; frozen normalisation stays as it is."""
-        super().train(mode)
-        if self.frozen:
-            still(self.encoder)
-        return self

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from covidseg.nets.classifier import freeze_norm
 from covidseg.nets.layers import ImagenetInput, pad_to, scaled
 from covidseg.nets.resnet import ResNet
 
@@ -40,7 +39,6 @@ class IRN(nn.Module):
         self.frozen = init == "imagenet"
         if self.frozen:
             self.encoder.requires_grad_(False)
-            freeze_norm(self.encoder)
         stages = [scaled(64, width), *self.encoder.channels]
         few = scaled(32, width)
         self.edges = nn.ModuleList(_point(c, few, 4) for c in stages)

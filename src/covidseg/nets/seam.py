@@ -8,14 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from covidseg.nets.classifier import encoder_at_8, freeze_norm, still
-from covidseg.nets.layers import ImagenetInput, pad_to, scaled
+from covidseg.nets.imagelevel import ImageLevel
+from covidseg.nets.layers import pad_to, scaled
 
 PLANNING = {"weights_mib": 402, "kept_bytes": 6600, "forward_bytes": 1330, "stride": 8, "encoder": "resnet38d"}
 TWIN = 0.3  # size of the second, smaller slice
 
 
-class SEAM(nn.Module):
+class SEAM(ImageLevel):
     """Self-supervised equivariant attention (Wang et al., CVPR 2020, figure 2).
 
     In: (N, in_channels, H, W) in 0..1. Out: ``logits`` (N, out_channels, 1, 1); ``cam`` (N, out_channels, H/8, W/8),
@@ -35,13 +35,8 @@ class SEAM(nn.Module):
         encoder: Literal["resnet38d", "resnet50"] = "resnet38d",
         init: Literal["imagenet", "random"] = "imagenet",
     ) -> None:
-        super().__init__()
+        super().__init__(in_channels, width, encoder, init)
         third, fourth, all_ = (scaled(c, width) for c in (64, 128, 192))
-        self.input = ImagenetInput(in_channels)
-        self.encoder = encoder_at_8(encoder, self.input.channels, width)
-        self.frozen = init == "imagenet"
-        if self.frozen:
-            freeze_norm(self.encoder)
         *_, c4, c5, c6 = self.encoder.channels
         self.fc = nn.Conv2d(c6, out_channels, 1, bias=False)
         self.third, self.fourth = nn.Conv2d(c4, third, 1, bias=False), nn.Conv2d(c5, fourth, 1, bias=False)
@@ -63,13 +58,6 @@ class SEAM(nn.Module):
             _, small, small_refined = self._view(twin)
             outputs["views"] = [view, refined, small, small_refined]
         return outputs
-
-    def train(self, mode: bool = True) -> SEAM:
-        """Switch to training; frozen normalisation stays as it is."""
-        super().train(mode)
-        if self.frozen:
-            still(self.encoder)
-        return self
 
     def _view(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the scores, their map with background in 0..1, and the map that pixel correlation makes of it."""

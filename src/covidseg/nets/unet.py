@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from covidseg.nets.layers import conv_bn_relu, pad_to, scaled
+from covidseg.nets.layers import conv_bn_relu
+from covidseg.nets.ushape import UShape
 
 PLANNING = {"weights_mib": 118, "kept_bytes": 5250, "forward_bytes": 1410, "stride": 16, "encoder": None}
 
 
-class UNet(nn.Module):
+class UNet(UShape):
     """U-Net (Ronneberger et al., MICCAI 2015, figure 1), with padding and batch normalisation.
 
     In: (N, in_channels, H, W), any size. Out: ``logits`` (N, out_channels, H, W). Five levels of 64 to 1024 channels
@@ -20,26 +20,7 @@ class UNet(nn.Module):
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, width: float = 1.0) -> None:
-        super().__init__()
-        sizes = [scaled(c, width) for c in (64, 128, 256, 512, 1024)]
-        self.down = nn.ModuleList(_double(i, o) for i, o in zip([in_channels, *sizes], sizes, strict=False))
-        self.pool = nn.MaxPool2d(2)
-        pairs = list(zip(sizes[:0:-1], sizes[-2::-1], strict=True))
-        self.up = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, 2) for i, o in pairs)
-        self.join = nn.ModuleList(_double(2 * o, o) for _, o in pairs)
-        self.head = nn.Conv2d(sizes[0], out_channels, 1)
-
-    def forward(self, x_NCHW: Tensor) -> dict[str, Tensor]:
-        """Return ``logits``."""
-        H, W = x_NCHW.shape[2:]
-        x = self.down[0](pad_to(x_NCHW, 16))
-        skips = []
-        for level in list(self.down)[1:]:
-            skips.append(x)
-            x = level(self.pool(x))
-        for up, join in zip(self.up, self.join, strict=True):
-            x = join(torch.cat((skips.pop(), up(x)), 1))
-        return {"logits": self.head(x)[:, :, :H, :W]}
+        super().__init__(in_channels, out_channels, width, _double, lambda i, o: nn.ConvTranspose2d(i, o, 2, 2))
 
 
 def _double(in_channels: int, out_channels: int) -> nn.Sequential:
