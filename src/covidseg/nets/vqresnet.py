@@ -14,6 +14,7 @@ from covidseg.nets.quantize import Codebook
 from covidseg.nets.resnet import ResNet
 
 PLANNING = {"weights_mib": 102, "kept_bytes": 4300, "forward_bytes": 450, "stride": 8, "encoder": "resnet50"}
+STEEP = 2  # of the sigmoid that ends the decoder: half as steep at mid-grey as a line of slope 1
 
 
 class VQResNet(nn.Module):
@@ -89,7 +90,7 @@ class VQResNet(nn.Module):
         image = self.branch.image(self.branch(y)[0]) if self.branch else None
         if image is None:
             raise UserError("net: this network does not reconstruct images; set vq: true and reconstruction: true")
-        return image[:, :, :H, :W].float().clamp(0, 1)
+        return image[:, :, :H, :W].float()
 
     @property
     def codebooks(self) -> dict[str, Codebook]:
@@ -138,8 +139,8 @@ class Branch(nn.Module):
         return torch.cat((enlarged, q_bottom), 1), [z_top.float(), e_top, z_bottom.float(), e_bottom]
 
     def image(self, latent: Tensor) -> Tensor | None:
-        """Return the image that the quantised maps make, (N, image channels, 8 H, 8 W); None without the decoder."""
-        return None if self.decode is None else self.decode(latent)
+        """Return the image in 0..1 that quantised maps make, (N, image channels, 8 H, 8 W); None without a decoder."""
+        return None if self.decode is None else torch.sigmoid(STEEP * self.decode(latent))
 
 
 def _features(in_channels: int, channels: int) -> nn.Sequential:
