@@ -6,7 +6,7 @@ other data sets of the plan besides) and what it is tested on.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from covidseg.leaks import alike
 from covidseg.leaks.alike import Item, Pictures
 
 Patient = tuple[str, str]  # data set, name
+CaseKey = tuple[str, str]  # data set, case
 Pools = Mapping[str, Collection[str]]  # data set that runs learn from without labels -> cases they leave out
 
 
@@ -98,13 +99,12 @@ def find(dataset: str, slices: Pictures, split: Split, pools: Pools | None = Non
             if key[0] != dataset or (key[1] not in listed and first[n].role == "unlabelled"):
                 pooled = key[0] in pools and key[1] not in pools[key[0]]
                 fit[key] = "pool" if pooled else first[n].role
-        for key, role in fit.items():
-            for test in sorted(tested):
-                a, b = first[cases[key]], first[cases[test]]
-                if said := _same(a, b, groups):
-                    kind, by, patient = said
-                    found = best(cases[key], cases[test])
-                    out.append(Leak(fold, kind, by, a.data, role, patient, a.case, b.case, found))
+        who = {key: first[cases[key]] for key in (*fit, *tested)}
+        for key, test in _candidates(fit, tested, who, groups):
+            if said := _same(who[key], who[test], groups):
+                kind, by, patient = said
+                found = best(cases[key], cases[test])
+                out.append(Leak(fold, kind, by, key[0], fit[key], patient, key[1], test[1], found))
         nearest: dict[tuple[str, str, str], Leak] = {}  # ascending correlation: the last one of a tested slice stays
         for k, test_k, value in duplicates:
             a, b = slices.items[k], slices.items[test_k]
@@ -181,6 +181,30 @@ def _groups(items: list[Item], duplicates: list[tuple[int, int, float]]) -> dict
     for key in dict.fromkeys((item.data, item.patient) for item in items):
         members.setdefault(root(key), []).append(key)
     return {key: keys for keys in members.values() for key in keys}
+
+
+def _candidates(
+    fit: Iterable[CaseKey],
+    tested: Iterable[CaseKey],
+    who: Mapping[CaseKey, Item],
+    groups: Mapping[Patient, list[Patient]],
+) -> list[tuple[CaseKey, CaseKey]]:
+    """Return the pairs of a case that is learned from and a tested one whose patients share a name or a group.
+
+    Not every pair is looked at: their number grows with the square of the cases.
+    """
+    cases: dict[Patient, list[tuple[int, CaseKey]]] = {}
+    named: dict[str, set[Patient]] = {}
+    for rank, key in enumerate(fit):
+        item = who[key]
+        cases.setdefault((item.data, item.patient), []).append((rank, key))
+        named.setdefault(item.patient, set()).add((item.data, item.patient))
+    found = []
+    for test in tested:
+        item = who[test]
+        patients = named.get(item.patient, set()).union(groups[item.data, item.patient])
+        found += [(rank, test, key) for patient in patients for rank, key in cases.get(patient, ())]
+    return [(key, test) for _, test, key in sorted(found)]
 
 
 def _same(a: Item, b: Item, groups: dict[Patient, list[Patient]]) -> tuple[str, str, str] | None:
