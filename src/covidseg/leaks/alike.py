@@ -5,10 +5,10 @@ the same), and shrunk. The hash is 64 bits: which of 9 x 8 mean grey values is b
 picture is 32 x 32, each pixel freed of the mean and contrast of its surroundings, so that windows, equalisation and
 noise matter little and vessels matter most.
 
-Of more than FEW pairs the hash lets too many through. Then a pair is first compared by thumbnails: 8 x 8 means of the
-pictures, freed of what all slices have in common, whose products for all pairs are one product of matrices. Of real
-pairs (below) none at ALIKE is lost that way and 0.4 % of those at POSSIBLE, and 4 in 1,000 pairs of different patients
-are left to be compared further.
+Of more than FEW pairs the hash lets too many through: nearly half. Then thumbnails propose pairs instead: 8 x 8 means
+of the smoothed pictures, freed of what all slices have in common, compared by one product of matrices. Of the real
+pairs below none at ALIKE is lost that way and 1 in 1,000 at POSSIBLE, and 1 in 100 pairs of different patients is left
+to be compared further.
 
 The limits were set on the 1,600 unlabelled slices of COVID-SemiSeg, 1,614 of zenodo20-slices and two further volumes,
 with and without lung boxes, where all pairs with near hashes were compared. Pairs of different patients (more than
@@ -41,7 +41,8 @@ SURROUNDINGS = 1.5  # sigma in picture pixels
 AT_ONCE = 1 << 18  # pairs of hashes in memory: few enough for a processor's cache
 FEW = 40_000_000  # pairs of slices that are all compared by their hashes
 THUMBNAIL = 8  # its side
-THUMBNAILS_ALIKE = 0.6  # correlation of thumbnails below which a pair of many is not compared further
+THUMBNAILS_ALIKE = 0.55  # correlation of thumbnails below which a pair of many is not compared further
+SMOOTH = 1.3  # sigma in picture pixels, before thumbnails are made: a shift by a pixel then matters little
 THUMBNAILS_AT_ONCE = 1 << 24  # products in memory
 SMALLEST_BOX = 16  # px; a smaller lung box (apex, base) shows too little, the whole slice is taken
 
@@ -105,7 +106,7 @@ def read(name: str, dataset: Dataset, canonical: Path) -> Pictures:
 
 
 def pairs(a: Pictures, b: Pictures) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Return (i, j, correlation) of slices i of ``a`` and j of ``b`` whose hashes agree and that correlate at all.
+    """Return (i, j, correlation) of slices i of ``a`` and j of ``b`` that are proposed and correlate at all.
 
     Slices of one case are not compared: a split has them on one side. Of more than FEW pairs only those are returned
     that correlate as much as thumbnails have to.
@@ -142,23 +143,26 @@ def _near(a: Pictures, b: Pictures) -> Iterator[npt.NDArray[np.intp]]:
 
 
 def _near_by_thumbnail(a: Pictures, b: Pictures) -> Iterator[npt.NDArray[np.intp]]:
-    """Yield as ``_near``, of those alone whose thumbnails agree."""
+    """Yield for each slice of ``b`` those of ``a`` in other cases whose thumbnails agree."""
     case_a, case_b = _cases(a, b)
     small_a, small_b = _thumbnails(a, b)
     block = max(1, THUMBNAILS_AT_ONCE // len(a.items))
     for start in range(0, len(b.items), block):
         rows, near = np.nonzero(small_b[start : start + block] @ small_a.T >= THUMBNAILS_ALIKE)
         rows += start
-        agree = (np.bitwise_count(a.hashes[near] ^ b.hashes[rows]) <= BITS) & (case_a[near] != case_b[rows])
-        rows, near = rows[agree], near[agree]
+        others = case_a[near] != case_b[rows]
+        rows, near = rows[others], near[others]
         ends = np.searchsorted(rows, np.arange(start, min(start + block, len(b.items)) + 1))
         yield from (near[first:last] for first, last in pairwise(ends.tolist()))
 
 
 def _thumbnails(a: Pictures, b: Pictures) -> list[npt.NDArray[np.float32]]:
     """Return the pictures of each as (N, 64) means without the mean of all, of length 1."""
+    from scipy.ndimage import gaussian_filter
+
     step = SIDE // THUMBNAIL
-    small = [_unit(p.pictures.reshape(-1, THUMBNAIL, step, THUMBNAIL, step).mean(axis=(2, 4))) for p in (a, b)]
+    smooth = (gaussian_filter(p.pictures, (0, SMOOTH, SMOOTH)) for p in (a, b))
+    small = [_unit(each.reshape(-1, THUMBNAIL, step, THUMBNAIL, step).mean(axis=(2, 4))) for each in smooth]
     common = (small[0].sum(axis=0) + small[1].sum(axis=0)) / (len(small[0]) + len(small[1]))
     own = [each - common for each in small]
     return [each / (np.linalg.norm(each, axis=1, keepdims=True) + 1e-6) for each in own]

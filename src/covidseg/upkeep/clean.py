@@ -131,7 +131,7 @@ def _gone_scans(plan: Plan, name: str, path: Path) -> Iterator[Stale]:
         return
     with contextlib.suppress(UserError):
         there = own_folder.names_of_cases(dataset.folder)
-        for row in _volumes(path):
+        for row in volumes.read(path.parent):
             if row["case"] not in there:
                 why = f"its scan is no longer in {dataset.folder}"
                 yield Stale(path.parent / row["case"], why, (path,), scan=row["case"])
@@ -210,7 +210,7 @@ def _take_own(folder: Path, names: set[str], say: Callable[[str], None]) -> int:
 def _take_scan(one: Stale, say: Callable[[str], None]) -> int:
     """Remove the mask of one scan and its row in the table of volumes, and enter that into the record."""
     (path,) = one.records
-    made, rows = records.read(path), _volumes(path)
+    made, rows = records.read(path), volumes.read(path.parent)
     files = {row["case"]: _files_of(row) for row in rows}
     others = {name for case, names in files.items() if case != one.scan for name in names}
     gone = (files[one.scan] & set(made["sha256"])) - others
@@ -225,7 +225,3 @@ def _take_scan(one: Stale, say: Callable[[str], None]) -> int:
 def _files_of(row: dict[str, Any]) -> set[str]:
     """Return the names that the files of a scan's mask can have, a volume or pictures."""
     return {f"{row['case']}.nii.gz", *picture_names(row["case"], row["slices"])}
-
-
-def _volumes(path: Path) -> list[dict[str, Any]]:
-    return volumes.read(path.parent)

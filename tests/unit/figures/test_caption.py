@@ -18,7 +18,7 @@ def test_a_qualitative_figure_says_data_fold_rule_and_preset() -> None:
     text = caption_of(Plan.load({"folds": [2]}), "ssanet", "5")
     for part in (
         "Data: covid-ct-seg, split ma5, fold 2, seed 0.",
-        "Slices: of the test slices whose lesion is at least as large as the median one, those on which the methods'",
+        "Slices: of the test slices whose true area is at least the median one, those on which the methods' Dice",
         "Mode demo, preset tiny. Differs from the paper: phantom CT, not patients; 1 of 5 folds (2).",
     ):
         assert part in text

@@ -140,6 +140,6 @@ def test_a_figure_without_a_slice_says_so(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("covidseg.figures.qualitative.test_slices", lambda *_: iter(()))
     monkeypatch.setattr(page, "blank", lambda text: words.append(text) or blank(text))
     figures.write(plan, "ssanet", "x")
-    assert words == ["ssanet/m4, fold 0: no test slice shows a lesion."]
+    assert words == ["ssanet/m4, fold 0: no test slice shows any of its classes."]
     assert plan.paths.figure("ssanet", "x", "png").stat().st_size > 1000
     assert issubclass(NothingToShowError, UserError)

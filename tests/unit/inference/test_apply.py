@@ -212,7 +212,7 @@ def test_a_dicom_series_with_nothing_that_identifies(tmp_path):
     voxels = sitk.GetArrayFromImage(mask)
     assert voxels[:, 32, 20].all()
     assert not voxels[:, 32, 32].any()
-    assert float(row["lung_ml"]) == pytest.approx(np.count_nonzero(voxels) * 5 * 1.5 * 1.5 / 1000, abs=1e-3)
+    assert float(row["ml_lung"]) == pytest.approx(np.count_nonzero(voxels) * 5 * 1.5 * 1.5 / 1000, abs=1e-3)
 
 
 def test_dicom_seg(tmp_path):

@@ -281,3 +281,27 @@ def test_real_unlabelled_slices_are_the_patients_of_the_other_data_set(real: dic
     copies = [leak for leak in found if leak.kind == "slice"]
     assert len(copies) > 10
     assert all(leak.patient.split("_")[1] in leak.train for leak in copies)  # every picture found is of that patient
+
+
+def test_of_many_slices_thumbnails_lose_no_near_duplicate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scans of 60 bodies with the same lungs, and of every third one a copy: noisy, or moved by a pixel of 32."""
+    random, own = np.random.default_rng(0), []
+    for body in range(60):
+        own.append(chest(body)[::4, ::4].astype(float))
+    copies = [np.roll(each, k % 2, axis=k % 2) + random.normal(0, 3, each.shape) for k, each in enumerate(own[::3])]
+    small = np.stack([*own, *copies]).clip(0, 255).astype(np.uint8)
+    items = [alike.Item("many", f"{k}/0", str(k), str(k), "train") for k in range(len(small))]
+    slices = Pictures(items, alike.hashes_of(small[:, 2:32:4, 1:28:3]), alike.pictures_of(small))
+    every = alike.pairs(slices, slices)
+    monkeypatch.setattr(alike, "FEW", 0)
+    monkeypatch.setattr(alike, "THUMBNAILS_AT_ONCE", 1000)  # several blocks
+    some = alike.pairs(slices, slices)
+
+    def near(found: tuple[np.ndarray, ...]) -> set[tuple[int, int]]:
+        i, j, r = found
+        return set(zip(i[r >= alike.ALIKE].tolist(), j[r >= alike.ALIKE].tolist(), strict=True))
+
+    planted = {(3 * k, 60 + k) for k in range(20)}
+    assert near(some) == planted | {(b, a) for a, b in planted}
+    assert near(every) < near(some)  # the hash misses some that are moved
+    assert len(some[0]) == 40  # no other pair was compared further
