@@ -22,33 +22,40 @@ from covidseg.own.look import Say, Study, look, words
 from covidseg.plan.names import WORKFLOW
 from covidseg.schema import Config, load
 
-STEPS = 2000  # optimizer steps of a training, unless the scans are so many that EPOCHS are more
+STEPS = 1000  # optimizer steps of a training, unless the scans are so many that EPOCHS are more
 EPOCHS = (20, 150)
 BATCH = 4
+AUGMENT = "{rotate: 10, scale: 0.15, shift: 0.05, intensity: 0.1}"
+MIRRORED = AUGMENT.replace("}", ", mirror: true}")
+SIDES = ("left", "right")  # in a label: then slices are not mirrored
 NAMES = ("lung", "infection", "lesion", "ggo", "consolidation", "effusion", "nodule", "tumor")  # in file names
 PAPER = """\
 # Written by covidseg init from {folder}: {found}. Edit it as you like.
 paper: {{title: {title}}}
 dataset: {{folder: {data}, lungs: {lungs}}}
 defaults:
-  net: {{name: ssanet}}
+  net: {{name: unet, width: 0.5}}
   input: {{size: {size}, mode: {mode}}}
-  losses: {{dice: {{}}, self_attention: {{weight: 0.1}}}}
-  train: {{epochs: {epochs}, batch: {batch}, optimizer: {{step: {step}}}}} # the rate falls to a tenth after step epochs
+  losses: {{cross_entropy: {{}}, dice: {{}}}}
+  train:
+    epochs: {epochs}
+    batch: {batch}
+    optimizer: {{step: {step}}} # the rate falls to a tenth after step epochs
+    augment: {augment} # random changes of each slice, at most
 runs: {{ours: {{}}}}
 tables:
   "1":
     caption: Our scans
     protocol: scans
     metrics: {{Dice: dice, "HD95, {length}": hd95, missed: missed, invented: invented{volume}}}
-    rows: [{{label: SSA-Net, run: ours}}]
+    rows: [{{label: U-Net, run: ours}}]
   "2":
     caption: Our scans, slice by slice
     protocol: standard
-    metrics: {{Dice: dice, "HD95, {length}": hd95}}
-    rows: [{{label: SSA-Net, run: ours}}]
+    metrics: {{Dice: dice, Sen: sen, NSD: nsd}}
+    rows: [{{label: U-Net, run: ours}}]
 figures:
-  "1": {{caption: Our scans, groups: [{{runs: {{SSA-Net: ours}}}}]}}
+  "1": {{caption: Our scans, groups: [{{runs: {{U-Net: ours}}}}]}}
 """
 POOL = """\
 # To learn from the {count} scans without masks too, in rounds of pseudo labels:
@@ -76,10 +83,12 @@ def init(name: str, folder: Path, config: Path, say: Say, progress: Say) -> None
         _finish(paper, name, text, config, say)
         return
     study = look(folder.resolve(), progress)
+    if study.labelled:
+        study.names = study.names or _named(study)
     for line in words(study):
         say(line)
     _check(study)
-    names = study.names or _named(study)
+    names = study.names
     data = study.folder
     if not study.ready:
         data = _linked(study, names, (settings.data / "own" / name).absolute())
@@ -155,25 +164,32 @@ def _paper(study: Study, name: str, data: Path, names: dict[str, int]) -> str:
     hu = "HU" in study.seen.kinds
     labelled, bare = len(study.labelled), len(study.pairs) - len(study.labelled)
     side = max(max(rows, columns) for _, rows, columns in study.seen.shapes)
-    slices = sum(shape[0] for shape in study.seen.shapes) * labelled / len(study.pairs)
+    slices = sum(shape[0] for shape in study.seen.shapes) * _trained(labelled) / len(study.pairs)
     epochs = max(EPOCHS[0], min(EPOCHS[1], round(STEPS * BATCH / slices)))
     known = bool(np.isfinite(study.seen.spacings).all())
     masked = hu and any(map(is_lesion, names))  # where lungs are what is to be found, their mask is no input
     text = PAPER.format(
         folder=study.folder,
         found=f"{labelled} labelled scans, {bare} without a mask",
-        title=json.dumps(f"SSA-Net on {name}"),
+        title=json.dumps(f"U-Net on {name}"),
         data=json.dumps(str(data)),
         lungs="threshold" if masked else "none",
         size=min(512, -(-side // 32) * 32),
         mode="slice+lung" if masked else "slice",
         epochs=epochs,
         step=round(0.7 * epochs),
+        augment=AUGMENT if any(side in name.lower() for name in names for side in SIDES) else MIRRORED,
         batch=BATCH,
         length="mm" if known else "px",
         volume=', "volume error, ml": volume_error' if known else "",
     )
     return text + (POOL.format(count=bare, name=name, epochs=epochs, batch=BATCH) if bare else "")
+
+
+def _trained(labelled: int) -> int:
+    """Return how many of the labelled scans one fold trains on: those that it neither tests nor validates on."""
+    rest = labelled - labelled // min(5, labelled)
+    return rest - (max(1, round(rest / 10)) if rest > 1 else 0)
 
 
 def _configure(config: Path, changes: dict[str, str]) -> str:

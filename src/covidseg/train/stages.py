@@ -1,4 +1,4 @@
-"""Helpers of methods with several stages: folders, the pool, a first model of another run. No torch is imported."""
+"""What methods in several jobs share: where a job's results are, its pool, a first model from elsewhere. No torch."""
 
 from __future__ import annotations
 

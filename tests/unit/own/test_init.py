@@ -10,7 +10,7 @@ import pytest
 
 from covidseg.base.errors import UserError
 from covidseg.own.look import look, words
-from covidseg.own.start import init
+from covidseg.own.start import _trained, init
 from covidseg.plan import Plan
 from tests.conftest import ROOT
 from tests.dicoms import SECRET, write_series
@@ -71,6 +71,9 @@ def test_a_folder_in_nnunets_layout(project, tmp_path):
     run_ = plan.run("mine/ours")
     assert run_.spec.split == "mine-folds-2"
     assert run_.spec.input.mode == "slice+lung"
+    assert run_.spec.train.epochs == 150  # one fold trains on 4 slices: 1,000 steps of 4 would be more epochs
+    assert run_.spec.train.augment is not None
+    assert run_.spec.train.augment.mirror
     assert "train: {method: self_training, pool: {dataset: mine}" in Path("workflow/papers/mine.yaml").read_text()
     assert "# demo: phantom CT" in Path("config.yaml").read_text()  # comments stay
     with pytest.raises(UserError, match=r"mine\.yaml: is there already"):
@@ -87,6 +90,7 @@ def test_pairs_in_one_folder(project, tmp_path):
     before = sorted(path.name for path in root.iterdir())
     said = run("pairs", root)
     assert f"{root}: pairs of NIfTI scans and masks" in said
+    assert "  label lung = 1: in 2 of 2 masks, 14.06 % of their voxels" in said
     assert "  scans: 2 labelled, 1 without a mask" in said
     made = project / "data/own/pairs"
     assert {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()} == {
@@ -163,3 +167,20 @@ def test_names_and_folders_that_cannot_be(project, tmp_path):
     save(chest(), tmp_path / "bare/a.nii.gz")
     with pytest.raises(UserError, match=r"no scan has a mask.*covidseg predict"):
         run("mine", tmp_path / "bare")
+
+
+def test_labels_with_a_side_are_not_mirrored(project, tmp_path):
+    root = tmp_path / "scans"
+    for k in (1, 2):
+        save(chest(), root / f"imagesTr/s{k}_0000.nii.gz")
+        save(lung(chest(), 4), root / f"labelsTr/s{k}.nii.gz")
+    (root / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "left_lung": 4}}))
+    run("mine", root)
+    spec = Plan.load().run("mine/ours").spec
+    assert (spec.train.augment.mirror, spec.train.augment.rotate) == (False, 10)
+    assert spec.input.mode == "slice"  # nothing to look for in lungs
+
+
+def test_epochs_count_the_scans_that_one_fold_trains_on():
+    """Of 20 scans a fold tests 4 and validates on 2; of two it trains on one."""
+    assert [_trained(labelled) for labelled in (2, 3, 5, 20)] == [1, 1, 3, 14]
