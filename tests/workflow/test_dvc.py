@@ -41,11 +41,10 @@ def test_clone_pull_and_adopt_from_a_folder_and_from_s3(
     project.run("git", "commit", "-qm", "small demo")
     project.run("dvc", "repro", "--quiet")
     assert "up to date" in project.run("dvc", "status")
-    shown = project.run("dvc", "metrics", "show").splitlines()
-    assert shown[0].split() == ["Path", "DSC", "HD95", "MAE", "NSD"]
-    assert [line.split()[0] for line in shown[1:]] == [
-        f"results/demo/report/metrics/ssanet/table-3/{m}.json" for m in ("m1", "m3")
-    ]
+    shown = [line.split() for line in project.run("dvc", "metrics", "show").splitlines()]
+    assert ["Path", "DSC", "HD95", "MAE", "NSD"] in shown
+    rows = [f"results/demo/report/metrics/ssanet/table-3/{run}.json" for run in ("m1", "m3")]
+    assert [line[0] for line in shown if line and line[0].startswith("results/")] == rows
     project.run("dvc", "push", "--quiet")
     project.run("git", "add", "dvc.lock")
     project.run("git", "commit", "-qm", "lock")

@@ -258,6 +258,8 @@ async function draw() {
     document.querySelector(`[data-dice="${CSS.escape(layer.key)}"]`).textContent = `${value === null ? "not tested" : value.toFixed(3)}; mean ${layer.mean.toFixed(3)}, fold ${layer.fold}`;
   }
   document.querySelector("#said").textContent = `Slice ${slice + 1} of ${about.slices.length}: ${about.slices[slice]}`;
+  const stage = document.querySelector(".stage");
+  stage.dataset.drawn = Number(stage.dataset.drawn || 0) + 1;
   note();
 }
 
