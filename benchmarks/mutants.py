@@ -4,10 +4,10 @@
     python benchmarks/mutants.py --group metrics                    # the modules of a group, as below
 
 Each mutant changes one place of the syntax tree: a comparison, an arithmetic operator, a constant, a condition, a
-return or a statement, drawn with a fixed seed, 12 a module. A module's tests are those that import it and those of the
-folder of ``tests/unit`` that is called as its own; a test that alone takes more than ``--slow`` seconds is left out.
-They run in a copy of the project, one process after the other, stop at the first failure and are ended after
-``--seconds``, which counts as caught. The libraries are imported once: each run is a fork of a process that has them.
+return or a statement, drawn with a fixed seed, 12 a module. A module's tests are those of ``tests/unit`` that import it
+or its package; a test that alone takes more than ``--slow`` seconds is left out. They run in a copy of the project, one
+process after the other, stop at the first failure and are ended after ``--seconds``, which counts as caught. The
+libraries are imported once: each run is a fork of a process that has them.
 
 Results are kept in ``--out``, a JSON line a mutant as soon as it is known, so that an interrupted check goes on with
 the next mutant; the table at the end is over all lines of that file. ``--show`` prints changes that were not caught.
@@ -134,15 +134,13 @@ def drawn(file: Path, most: int) -> list[tuple[str, int, str]]:
 
 
 def tests_of(file: Path) -> list[str]:
-    """Return the files of tests that import a module, and those of the folder with the name of the module's own."""
+    """Return the files of tests that import a module or its package, those of its own name first."""
     name = ".".join(file.relative_to("src").with_suffix("").parts).removesuffix(".__init__")
-    mirrored = ROOT / "tests" / "unit" / file.relative_to(PACKAGE).parts[0]
-    found = {path for path in mirrored.rglob("test_*.py") if len(file.relative_to(PACKAGE).parts) > 1}
-    for path in (ROOT / "tests").rglob("test_*.py"):
-        if "workflow" not in path.parts and "cluster" not in path.parts and name in imported(path):
-            found.add(path)
-    first = sorted(found, key=lambda path: (file.stem not in path.stem, name not in imported(path), path))
-    return [str(path.relative_to(ROOT)) for path in first]
+    wanted = {name, name.rpartition(".")[0]} - {"covidseg"}
+    found = {path: imported(path) for path in (ROOT / "tests" / "unit").rglob("test_*.py")}
+    chosen = [path for path, names in found.items() if names & wanted]
+    chosen.sort(key=lambda path: (file.stem not in path.stem, name not in found[path], path))
+    return [str(path.relative_to(ROOT)) for path in chosen]
 
 
 def imported(path: Path) -> set[str]:
@@ -286,7 +284,9 @@ def main() -> None:
         project = Path(folder) / "project"
         shutil.copytree(ROOT, project, ignore=ignored, ignore_dangling_symlinks=True)
         # read by the content of a file, not by its time: a mutant is written in the second of another
-        compileall.compile_dir(project, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
+        compileall.compile_dir(
+            project / PACKAGE, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH
+        )
         sys.dont_write_bytecode = True
         for file in modules(options):
             check(file, project, options, results(options.out).get(str(file), []))

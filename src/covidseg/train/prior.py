@@ -1,4 +1,4 @@
-"""The prior: another run's map of each slice, as one more channel of what a network sees (Inf-Net, section III-D).
+"""The prior: another run's map of each slice, as an additional input channel (Inf-Net, section III-D).
 
 The model that makes it is that of the same fold and seed. It learned from the training slices, in the paper too. The
 released code shows the truth of training slices instead, and maps of test slices only; validation slices, which stand

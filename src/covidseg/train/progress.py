@@ -1,4 +1,4 @@
-"""How far a training is: a bar on a terminal, else one line at most every ten seconds."""
+"""Progress of a training: a bar on a terminal, else at most one line every ten seconds."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Progress:
             )
 
     def note(self, text: str) -> None:
-        """Say at once what has to stand in the log."""
+        """Print a note immediately."""
         if self._bar is not None:
             self._bar.console.print(f"{self.title}: {text}")
         else:

@@ -1,4 +1,4 @@
-"""Pseudo labels: what a model makes of unlabelled slices, and these slices as a source for the next training."""
+"""Pseudo labels: a model's labels of unlabelled slices, and these slices as a source for the next training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The resume state: where a killed training goes on."""
+"""Checkpoints: the state from which a killed training continues."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DIGEST = 32  # bytes of a sha256
 
 
 class Resume:
-    """The file ``resume.pt`` of one training, of tensors and plain values; removed when the training is done.
+    """The checkpoint ``resume.pt`` of one training, of tensors and plain values; removed when the training is done.
 
     torch does not compare weights with the checksums that it writes, so the file, a zip, has a sha256 as its comment.
     """
@@ -32,7 +32,7 @@ class Resume:
         self._last, self._cost = time.monotonic(), 0.0
 
     def load(self) -> dict[str, Any] | None:
-        """Return the state, or None; one that is damaged or of another spec is ignored and noted."""
+        """Return the state, or None. A checkpoint that is damaged or of other settings is ignored with a note."""
         if not self.path.exists():
             return None
         try:

@@ -1,4 +1,4 @@
-"""The bookkeeping of self-training: which slices join, when it stops, which round is kept. Pure; no torch."""
+"""The rules of self-training: which slices join, when it stops, which round is kept. No torch is imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What methods in several jobs share: where a job's results are, its pool, a first model from elsewhere. No torch."""
+"""Helpers of methods with several stages: folders, the pool, a first model of another run. No torch is imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What methods that make labels share: slices with one label each, attention maps of all of them, labels from maps.
+"""Helpers of methods that make labels: slices with image labels, their attention maps, labels from maps.
 
 ``maps.h5``: ``index`` int32 (n,), rows of the tensors; a map uint8 (n, h, w) by name, 255 for certainty; for a
 classifier also ``epochs`` uint8 (n, e, h, w), the maps of the epochs that the attribute ``epochs`` names.

@@ -1,1 +1,1 @@
-"""Keeping results whole: what is missing, stale or left behind by a killed Snakemake, and whether a job may start."""
+"""Maintenance: missing, stale or damaged results, jobs left by a killed Snakemake, preconditions of a training."""

@@ -1,4 +1,4 @@
-"""``covidseg doctor`` and ``covidseg adopt``: is everything in place, and may what is there be used."""
+"""``covidseg doctor`` and ``covidseg adopt``: whether everything is in place and results are up to date."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a training depends on of its data: the content of its own cases and of its pool, not of a whole data set.
+"""The data that a training depends on: the content of its own cases and of its pool, not of the whole data set.
 
-So new scans retrain nothing. A record of tensors holds a hash of each case; a training's record holds one over the
+So adding scans retrains nothing. A record of tensors holds a hash of each case; a training's record holds one over the
 cases that its fold and its pool use. Before the graph of jobs is built, ``settled`` says of a user's own folder whether
 a training's cases are sure to come out as they are, so that Snakemake need not wait for the rest of the folder.
 """
@@ -23,7 +23,7 @@ LABELLED = "labelled.json"  # beside import.json of a user's folder
 
 
 def data_inputs(plan: Plan, run: Run, fold: int) -> dict[str, str]:
-    """Return the hashes of the cases that a training learns, validates and tests on, and of its pool.
+    """Return the hashes of the cases that a training trains, validates and tests on, and of its pool.
 
     Raises UserError when the tensors have yet to be made, or lack a case of the split.
     """

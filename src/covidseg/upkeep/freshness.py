@@ -1,4 +1,4 @@
-"""Whether a finished result was made from today's rows, data and protocols."""
+"""Whether a finished result was made from the current settings, data and protocols."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from covidseg.upkeep.content import data_inputs
 
 
 def training_problem(plan: Plan, run: Run, fold: int, seed: int) -> str | None:
-    """Return why a training is not today's row's, or None. Raises UserError when its record is missing or damaged."""
+    """Return why a training is out of date, or None. Raises UserError when its record is missing or damaged."""
     made = record.read(plan.paths.job(run.id, fold, seed) / "run.json")
     if made.get("spec_hash") != run.hash:
         changed = _changed(made.get("spec", {}), run.spec.model_dump(mode="json"))
@@ -41,7 +41,7 @@ def training_problem(plan: Plan, run: Run, fold: int, seed: int) -> str | None:
 
 
 def usable(plan: Plan, run: Run, fold: int, seed: int, file: str) -> Path:
-    """Return a file of a finished training. Raises UserError when it is missing, damaged or not today's row's."""
+    """Return a file of a finished training. Raises UserError when it is missing, damaged or out of date."""
     folder = plan.paths.job(run.id, fold, seed)
     path = need(folder / file, f"train {run.id} --fold {fold} --seed {seed}")
     if problem := training_problem(plan, run, fold, seed):
@@ -55,7 +55,7 @@ def usable_model(plan: Plan, run: Run, fold: int, seed: int) -> Path:
 
 
 def scores_problem(plan: Plan, run: Run) -> str | None:
-    """Return why a run's scores are not those of its predictions under today's protocols, or None.
+    """Return why a run's scores are not those of its predictions under the current protocols, or None.
 
     Raises UserError when they are missing or damaged.
     """
@@ -66,7 +66,7 @@ def scores_problem(plan: Plan, run: Run) -> str | None:
 
 
 def scores_made_from(plan: Plan, run: Run) -> dict[str, Any]:
-    """Return what decides a run's scores: protocols, and the predictions that each training's record names."""
+    """Return hashes of what determines a run's scores: protocols, and the predictions of each training."""
     return {"protocols": plan.fingerprints.score(run.id), "predictions": _outputs(plan, run, "predictions.h5")}
 
 
@@ -84,7 +84,7 @@ def masks_problem(plan: Plan, masks: str) -> str | None:
 
 
 def masks_made_from(plan: Plan, masks: str) -> dict[str, Any]:
-    """Return what decides masks of whole scans: the run's models, the data, the split."""
+    """Return hashes of what determines masks of whole scans: the run's models, the data, the split."""
     run, dataset = plan.targets.masks_of(masks)
     data = plan.paths.canonical(dataset)
     return {

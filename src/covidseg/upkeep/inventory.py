@@ -1,4 +1,4 @@
-"""Every step of a plan with its record, and what is wrong with what the step made."""
+"""Every step of a plan with its record, and the problems of its outputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from covidseg.upkeep.freshness import masks_problem, scores_problem, training_pr
 
 @dataclass(frozen=True)
 class Step:
-    """One step: its record, and the records of the steps that it is made from.
+    """One step: its record, and the records of the steps that it depends on.
 
     ``behind`` says whether the step may be missing although steps that were made from it are there: raw files may be
     deleted after the import, stages after the training.
@@ -81,10 +81,10 @@ def steps(plan: Plan) -> Iterator[Step]:
 
 
 def problems(plan: Plan, thorough: bool = False) -> list[Problem]:
-    """Return what is missing, damaged or out of date of what was made.
+    """Return the results that are missing, damaged or out of date.
 
-    A step that was not made yet is no problem, one that is missing behind steps made from it is. Files are compared
-    with their hashes; ``thorough``: raw files and large ones too, whose hashes are not known from before.
+    A step that has not run yet is no problem; one whose output is missing although later steps used it is. Files are
+    compared with their hashes; ``thorough``: raw files and large ones too, whose hashes are not known from before.
     """
     every = list(dict.fromkeys(steps(plan)))
     needed = {path for step in every if step.record.is_file() for path in step.made_from}

@@ -1,9 +1,10 @@
-"""``covidseg resume``: after a Snakemake was killed, deal with the jobs it left, here or in a cluster's queue; go on.
+"""``covidseg resume``: wait for or cancel the jobs that a killed Snakemake left, then continue its work.
 
-A killed Snakemake leaves a lock, and jobs that run on. Unlocking beside them runs each of them twice, and what they
-make is not taken for whole, because only Snakemake notes that a job is done. So every Snakemake that makes something
-leaves a note of what it was asked, locked for as long as it lives; one that starts beside jobs of a dead one refuses;
-and ``resume`` waits for those jobs or cancels them, takes over what they finished, unlocks and repeats the command.
+A killed Snakemake leaves a lock and jobs that still run, on this machine or in a cluster's queue. Unlocking while they
+run would start each of them twice, and their outputs would not count as complete, because only Snakemake records that a
+job has finished. So every Snakemake writes a note with its command and holds a lock on it while it lives. A Snakemake
+that is started while jobs of a killed one are queued refuses to run. ``resume`` waits for those jobs or cancels them,
+accepts what they finished, unlocks and repeats the command.
 Jobs that a killed Snakemake left on this machine are dealt with alike; beside them a new Snakemake may start, because
 no job runs twice at once, see ``jobs.locks``.
 """
@@ -109,9 +110,9 @@ def notes() -> list[Path]:
 
 
 def alive(note: Path) -> bool:
-    """Return whether the Snakemake of a note still runs, on this machine or, by the file system's locks, another.
+    """Return whether the Snakemake of a note still runs, on this machine or, by the lock of its note, on another.
 
-    Without such locks the process tells; one of another machine is then taken to run.
+    Without file locks the process list decides; a Snakemake of another machine then counts as running.
     """
     try:
         with note.open(encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""What a training needs before it starts, and what its record says of it: from the plan and the files to a job."""
+"""The preparation of a training: its job, its preconditions, and the facts of its record."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _job(plan: Plan, run: Run, fold: int, seed: int) -> Job:
 
 
 def _check_stage(plan: Plan, run: Run, fold: int, seed: int, name: str, inputs: dict[str, str]) -> None:
-    """Check that an earlier stage was made from today's spec and data, and that its files are those that it wrote.
+    """Check that an earlier stage was made from the current settings and data, and that its files are unchanged.
 
     Raises UserError.
     """

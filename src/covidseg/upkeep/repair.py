@@ -1,9 +1,9 @@
 """``covidseg repair``: make again what is damaged, missing or out of date, and nothing else.
 
-A file that is missing or damaged behind a finished report is no reason for Snakemake to do anything, and asked for
-everything it would also make again all that was made from that file, trainings too. So the records of what is broken
-are removed and Snakemake is asked for exactly these. What comes out with the same bytes as before then changes nothing
-that was made from it.
+Snakemake does nothing about a missing or damaged file that finished results were made from; forced to, it would also
+make again everything that depends on the file, trainings included. So the records of the broken results are removed,
+and Snakemake is asked for exactly these. A file that is made again with the same bytes changes nothing that depends on
+it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a plan needs from outside: where each data set and each file of weights will come from, and on what terms."""
+"""External inputs of a plan: the origin and licence of each data set and each file of weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from covidseg.schema import Source
 
 @dataclass(frozen=True)
 class Supply:
-    """One data set or file of weights: whether it is in place, whether it can be had, and that in words."""
+    """One data set or file of weights: whether it is in place, whether it can be obtained, and a description."""
 
     there: bool
     possible: bool
