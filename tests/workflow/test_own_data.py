@@ -92,7 +92,7 @@ def test_the_file_that_the_page_shows_is_enough(tmp_path: Path) -> None:
     assert {(row["case"], row["role"]) for row in slices} == {
         ("new", "unlabelled"), ("scan01", "train"), ("scan02", "train"), ("scan03", "train"),
     }  # fmt: skip
-    assert {(row["dz"], row["dy"], row["dx"]) for row in slices if row["case"] == "new"} == {("5", "1.25", "1.5")}
+    assert {(row["dz"], row["dy"], row["dx"]) for row in slices if row["case"] == "new"} == {("5.0", "1.25", "1.5")}
 
     masks = results / "masks/mine/ours"
     assert sorted(path.name for path in masks.iterdir()) == [
