@@ -7,8 +7,8 @@ noise matter little and vessels matter most.
 
 Of more than FEW pairs the hash lets too many through: nearly half. Then thumbnails propose pairs instead: 8 x 8 means
 of the smoothed pictures, freed of what all slices have in common, compared by one product of matrices. Of the real
-pairs below none at ALIKE is lost that way and 1 in 1,000 at POSSIBLE, and 1 in 100 pairs of different patients is left
-to be compared further.
+pairs below, on which this filter was chosen, none at ALIKE is lost that way and 1 in 1,000 at POSSIBLE, and 1 in 100
+pairs of different patients is left to be compared further; other data may lose somewhat more.
 
 The limits were set on the 1,600 unlabelled slices of COVID-SemiSeg, 1,614 of zenodo20-slices and two further volumes,
 with and without lung boxes, where all pairs with near hashes were compared. Pairs of different patients (more than
