@@ -53,12 +53,12 @@ def test_the_tiny_preset_scales_epochs_and_where_self_attention_starts() -> None
         "net.width 1 to 0.25",
         "losses.self_attention.from_epoch 40 to 4",
         "train.epochs 150 to 15",
-        "train.batch 2 to 6",
+        "train.batch 2 to 4",
         "train.accumulate 24 to 1",
         "train.optimizer.lr 0.001 to 0.004",
         "train.optimizer.step 100 to 12",
         "train.validate_every 1 to 2",
-        "train.slices_per_epoch 0 to 48",
+        "train.slices_per_epoch 0 to 40",
     )
     assert (run.folds, len(run.all_folds)) == ((0, 1), 5)
     assert plan.run("ssanet/s4").spec.train.stages == ["round0", "labels1", "round1", "labels2", "round2"]
