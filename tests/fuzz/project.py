@@ -39,6 +39,7 @@ claims:
 """
 CONFIG = {"mode": "paper", "preset": "small", "papers": ["mine"], "device": "cpu"}
 PRESET = "about: fits a test\nthreads: 1\n"
+STRANGER = "notes of a reader.txt"
 RUNS, NAMES, SIZE = ("mine/a", "mine/b"), ("s1", "s2", "s3", "s4"), 32
 
 
@@ -67,6 +68,8 @@ def make(folder: Path) -> None:
             nib.save(nib.Nifti1Image(array, affine), folder / "scans" / path)  # type: ignore[attr-defined]
     labels = {"labels": {"background": 0, "infection": 1, "lung": 2}, "file_ending": ".nii.gz"}
     (folder / "scans/dataset.json").write_text(json.dumps(labels))
+    for path in (folder / "scans", folder / "scans/imagesTr", folder / "scans/labelsTr"):
+        (path / STRANGER).write_text("not ours")  # before the import, which names what it leaves out
     plan = load()
     for step in (*importing(plan), *splitting(plan), *cutting(plan), *training(plan), *scoring(plan), *showing(plan)):
         step()

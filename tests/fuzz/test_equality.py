@@ -26,7 +26,7 @@ LIMIT = 60  # seconds for one input
 TIMES = {"seconds", "wall_seconds", "finished", "peak_memory_mb", "slices_per_second", "record_sha256", "sha256"}
 NOTE = "labelled.json"  # tells when the scans were written
 TIMED = ("report.html", "resources.html", "runs.html", "made-mine.js")  # pages that tell when and how long
-STRANGER = "notes of a reader.txt"
+STRANGER = project.STRANGER
 Steps = Callable[[Plan], project.Steps]
 
 
@@ -39,7 +39,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         project.make(Path())
     finally:
         os.chdir(before)
-    for place in ("scans", "data", "results"):
+    for place in ("data", "results"):
         for path in [folder / place, *(folder / place).rglob("*")]:
             if path.is_dir():
                 (path / STRANGER).write_text("not ours")
@@ -127,8 +127,8 @@ def test_doing_every_step_again_changes_nothing(
 def damage(rng: random.Random, original: Path, file: Path, raw: bool) -> str:
     """Do something to a file; return what. ``raw``: it came from a person, and may be anything that is whole."""
     known = file.stat()
-    kinds = ["bytes"] * 8 + ["empty", "folder", "pipe", "loop", "longer", "same times"]
-    kinds += [] if raw else ["missing", "sibling", "text"]
+    kinds = ["bytes"] * 8 + ["empty", "pipe", "loop", "longer", "same times"]
+    kinds += [] if raw else ["folder", "missing", "sibling", "text"]  # without its scan a mask is left out, and named
     kind = rng.choice(kinds)
     content = original.read_bytes()
     if kind in ("folder", "pipe", "loop", "missing", "sibling"):
