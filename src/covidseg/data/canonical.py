@@ -19,6 +19,7 @@ import numpy.typing as npt
 from covidseg.base import csvfile, names, records
 from covidseg.base.errors import UserError
 from covidseg.base.labels import UNLABELLED
+from covidseg.data import slabs
 from covidseg.data.full import hdf5
 from covidseg.schema import Dataset
 
@@ -32,7 +33,7 @@ COLUMNS = ["slice", "case", "patient", "position", "role", "height", "width", "d
 
 @dataclass
 class Case:
-    """One case as an importer yields it, in the store's orientation.
+    """One case as an importer yields it, in the store's orientation. Its arrays may be slabs of ``data.slabs``.
 
     ``image`` holds the file's own values, (S, H, W); ``label`` the values of ``Dataset.classes``, None when unlabelled;
     ``lung`` 0/1, None when the data set brings none; ``spacing`` (dz, dy, dx) in mm, NaN when unknown. ``affine`` and
@@ -44,9 +45,9 @@ class Case:
     name: str
     patient: str
     role: str
-    image: npt.NDArray
-    label: U8 | None = None
-    lung: U8 | None = None
+    image: Any
+    label: Any = None
+    lung: Any = None
     spacing: tuple[float, float, float] = UNKNOWN
     affine: npt.NDArray[np.float64] | None = None
     axcodes: str | None = None
@@ -122,28 +123,28 @@ def _check(case: Case, dataset: Dataset) -> None:
         )
     if case.image.ndim != 3 or 0 in case.image.shape:
         raise UserError(f"{case.name}: expected slices x rows x columns, found shape {case.image.shape}")
-    if case.image.dtype.kind == "f" and not np.isfinite(case.image).all():
+    if isinstance(case.image, np.ndarray) and case.image.dtype.kind == "f" and not np.isfinite(case.image).all():
         raise UserError(f"{case.name}: NaN or infinite voxels; repair or leave out the file")
     for kind, mask in (("label", case.label), ("lung mask", case.lung)):
         if mask is not None and mask.shape != case.image.shape:
             raise UserError(f"{case.name}: {kind} of shape {mask.shape} for an image of shape {case.image.shape}")
-    if case.label is not None:
-        legal = {0, *dataset.classes.values(), *([UNLABELLED] if dataset.image_labels else [])}
-        unknown = sorted(set(np.flatnonzero(np.bincount(case.label.ravel())).tolist()) - legal)
-        if unknown:
-            raise UserError(f"{case.name}: label values {unknown} are not in the map {dataset.classes}")
 
 
 def _add(store: Any, case: Case, dataset: Dataset) -> list[dict[str, Any]]:
     """Store one case; return its table rows."""
     hu = is_hu(case.image) if case.hu is None else case.hu
-    image = to_8bit(case.image, dataset.window, case.name, case.hu)
+    image = slabs.Mapped(case.image, lambda block: to_8bit(block, dataset.window, case.name, bool(hu)))
     group = store.create_group(case.name)
     group.attrs["hu"] = bool(hu)  # what a model learned, a new scan has to show
-    masks = {"label": case.label, "lung": None if case.lung is None else (case.lung > 0).astype(np.uint8)}
-    for key, array in {"image": image, **masks}.items():
-        if array is not None:
-            put(group, key, array)
+    put(group, "image", image)
+    labels = None if case.label is None else put(group, "label", case.label)
+    lungs = None
+    if case.lung is not None:
+        lungs = put(group, "lung", slabs.Mapped(case.lung, lambda block: (block > 0).astype(np.uint8)))
+    if labels is not None:
+        legal = {0, *dataset.classes.values(), *([UNLABELLED] if dataset.image_labels else [])}
+        if unknown := sorted(set(np.flatnonzero(labels.sum(axis=0)).tolist()) - legal):
+            raise UserError(f"{case.name}: label values {unknown} are not in the map {dataset.classes}")
     group.attrs["spacing"] = np.array(case.spacing, np.float64)
     group.attrs["patient"] = case.patient
     group.attrs["role"] = case.role
@@ -155,28 +156,29 @@ def _add(store: Any, case: Case, dataset: Dataset) -> list[dict[str, Any]]:
 
     dz, dy, dx = (float(f"{mm:.6g}") for mm in case.spacing)
     rows = []
-    for position in range(len(image)):
+    slices, height, width = image.shape
+    for position in range(slices):
         row: dict[str, Any] = {
             "slice": f"{case.name}/{position:03d}",
             "case": case.name,
             "patient": case.patient,
             "position": position,
             "role": case.role,
-            "height": image.shape[1],
-            "width": image.shape[2],
+            "height": height,
+            "width": width,
             "dz": dz,
             "dy": dy,
             "dx": dx,
             **({} if case.day is None else {"day": case.day}),
         }
-        if case.label is not None:
-            counts = np.bincount(case.label[position].ravel(), minlength=256)
-            unknown = dataset.image_labels and counts[UNLABELLED]
-            row |= {f"px_{name}": "" if unknown else int(counts[value]) for name, value in dataset.classes.items()}
+        if labels is not None:
+            counts = labels[position]
+            shows = dataset.image_labels and counts[UNLABELLED]
+            row |= {f"px_{name}": None if shows else int(counts[value]) for name, value in dataset.classes.items()}
             if dataset.image_labels:
-                row[IMAGE_LABEL] = int(bool(unknown))
-        if case.lung is not None:
-            row[lung_column(dataset)] = int(np.count_nonzero(case.lung[position]))
+                row[IMAGE_LABEL] = int(bool(shows))
+        if lungs is not None:
+            row[lung_column(dataset)] = int(lungs[position, 1])
         rows.append(row)
     return rows
 
@@ -192,11 +194,18 @@ def lung_column(dataset: Dataset) -> str:
     return "lung_mask_px" if "lung" in dataset.classes else "px_lung"
 
 
-def put(group: Any, key: str, array: U8) -> None:
-    """Store an (S, H, W) array, one compressed chunk per slice and no time stamp."""
-    group.create_dataset(
-        key, data=array, chunks=(1, *array.shape[1:]), compression="gzip", compression_opts=1, track_times=False
-    )
+def put(group: Any, key: str, volume: Any) -> npt.NDArray[np.int64]:
+    """Store an (S, H, W) array of uint8, or slabs of one, one compressed chunk per slice and no time stamp.
+
+    Returns the number of voxels of each value on each slice, (S, 256).
+    """
+    shape, counts = volume.shape, np.zeros((volume.shape[0], 256), np.int64)
+    options = {"chunks": (1, *shape[1:]), "compression": "gzip", "compression_opts": 1, "track_times": False}
+    stored = group.create_dataset(key, shape, np.uint8, **options)
+    for place, block in slabs.blocks(volume):
+        stored[place] = block
+        counts[place] = [np.bincount(piece.ravel(), minlength=256) for piece in block]
+    return counts
 
 
 def kept(row: Mapping[str, Any], dataset: Dataset) -> bool:
@@ -257,6 +266,10 @@ class Store:
         if image is None:
             raise UserError(f"{self.path}: no image of case {case!r}")
         return image
+
+    def opened(self, case: str) -> Any:
+        """Return the image of a case, (S, H, W), to be read by slices while the store is open."""
+        return self._group(case)["image"]
 
     def label(self, case: str) -> U8 | None:
         """Return the labels of a case, (S, H, W); None when it is unlabelled."""

@@ -42,6 +42,11 @@ def from_store(array: npt.NDArray, axcodes: Sequence[str]) -> npt.NDArray:
     return array[tuple(slice(None, None, -1 if f else 1) for f in flipped)].transpose(np.argsort(source))
 
 
+def slices_last(axcodes: Sequence[str]) -> bool:
+    """Return whether a file's last axis runs along the slices, which then lie one after the other."""
+    return _plan(axcodes)[0][0] == 2
+
+
 def spacing_to_store(zooms: Sequence[float], axcodes: Sequence[str]) -> tuple[float, float, float]:
     """Return (dz, dy, dx) in mm from a file's voxel sizes; NaN where a size is not a positive number."""
     source, _ = _plan(axcodes)

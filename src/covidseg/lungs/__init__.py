@@ -9,13 +9,14 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import Any, TypedDict, cast
 
 import numpy as np
 
 from covidseg.base import records
 from covidseg.base.errors import UserError, nearest
 from covidseg.base.signature import literals
+from covidseg.data import slabs
 from covidseg.data.canonical import U8, Store, put
 from covidseg.data.full import hdf5
 
@@ -85,7 +86,8 @@ def write_masks(canonical: Path, out: Path, source: str, predict: Predict | None
         record.unlink(missing_ok=True)
         masks.file.attrs["source"] = source
         for case in store.cases() if source != "none" else []:
-            image = store.image(case)
+            image = store.opened(case)
+            lung: Any
             if source == "labels":
                 lung = store.lung(case)
                 if lung is None:
@@ -94,9 +96,12 @@ def write_masks(canonical: Path, out: Path, source: str, predict: Predict | None
                 raise UserError(f"lungs: {source!r} needs a model; legal without one: labels, none")
             else:
                 dz, dy, dx = (float(mm) for mm in store.attrs(case)["spacing"])
-                lung = predict(image, (dz, dy, dx))
+                if hasattr(predict, "slabs"):
+                    lung = slabs.Made(image.shape, predict.slabs(image, (dz, dy, dx)))
+                else:
+                    lung = predict(image[...], (dz, dy, dx))
             if lung.shape != image.shape:
                 raise UserError(f"{case}: lung mask of shape {lung.shape} for an image of shape {image.shape}")
-            put(masks.file.create_group(case), "lung", (lung > 0).astype(np.uint8))
+            put(masks.file.create_group(case), "lung", slabs.Mapped(lung, lambda block: (block > 0).astype(np.uint8)))
             masks.check()
     records.write(record, [out], dataset=canonical.name, source=source)

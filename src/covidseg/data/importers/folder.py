@@ -302,7 +302,7 @@ def _read(path: Path, mask: Path | None, name: str, role: str, mapping: Mapping[
             same_shape(image, truth, mask)
             label = relabel(truth, mapping, mask, UNNAMED)[None]
         return Case(name, name, role, image[None], label, hu=False)
-    return _case(nifti(path), mask, name, role, mapping)
+    return _case(nifti(path, by_slabs=True), mask, name, role, mapping)
 
 
 def _case(volume: Volume, mask: Path | None, name: str, role: str, mapping: Mapping[int, int]) -> Case:

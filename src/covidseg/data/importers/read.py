@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from covidseg.base.errors import UserError
 from covidseg.base.geometry import Grid, apart, grid_of
-from covidseg.base.nifti import load
+from covidseg.base.nifti import header, load
 from covidseg.base.pictures import read_picture
+from covidseg.data import slabs
 from covidseg.data.canonical import U8
 from covidseg.data.importers import leftout
 from covidseg.data.orientation import spacing_to_store, to_store
@@ -22,7 +24,7 @@ from covidseg.data.orientation import spacing_to_store, to_store
 class Volume:
     """A NIfTI volume in the store's orientation, (S, H, W), with its own grid beside it."""
 
-    array: npt.NDArray
+    array: Any  # an array, or slabs of one
     spacing: tuple[float, float, float]
     affine: npt.NDArray[np.float64]
     axcodes: str
@@ -34,8 +36,10 @@ class Volume:
         return self.grid.notes if self.grid else ()
 
 
-def nifti(path: Path) -> Volume:
+def nifti(path: Path, by_slabs: bool = False) -> Volume:
     """Read a 3-D NIfTI file; orientation and spacing come from its header, see ``base.geometry``.
+
+    ``by_slabs``: the array of a large volume is one of ``data.slabs``, which is read when it is used.
 
     Raises UserError when it is missing, corrupt, 4-D, RGB, has NaN or infinite voxels, no usable orientation, a header
     that contradicts itself, or more voxels than there is memory.
@@ -43,8 +47,12 @@ def nifti(path: Path) -> Volume:
     import nibabel as nib
 
     try:
+        if by_slabs and (found := _large(path)):
+            return found
         image, array = load(path)
         grid = grid_of(image)
+    except UserError:
+        raise
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; fetch the data set again") from None
     except MemoryError as e:
@@ -66,17 +74,36 @@ def nifti(path: Path) -> Volume:
     return Volume(to_store(array, axcodes), spacing_to_store(grid.zooms, axcodes), grid.affine, axcodes, grid)
 
 
-def nifti_mask(path: Path, like: Volume, published: bool = False) -> U8:
-    """Read a label volume on the grid of ``like``, (S, H, W). Raises UserError for another grid or broken labels.
+def _large(path: Path) -> Volume | None:
+    """Return a volume to be read by slabs; None where the file is small or not of that kind. Raises as ``load``."""
+    import nibabel as nib
+
+    image = header(path)
+    grid = grid_of(image)
+    codes = nib.orientations.aff2axcodes(grid.affine)
+    if None in codes or not slabs.fits(image, axcodes := "".join(codes)):
+        return None
+    array = slabs.Slabs(path, image, axcodes)
+    if not array.finite:
+        raise UserError(f"{path}: NaN or infinite voxels; repair or leave out the file")
+    return Volume(array, spacing_to_store(grid.zooms, axcodes), grid.affine, axcodes, grid)
+
+
+def nifti_mask(path: Path, like: Volume, published: bool = False) -> Any:
+    """Read a label volume on the grid of ``like``, (S, H, W), by slabs where that is read so.
+
+    Raises UserError for another grid or broken labels.
 
     ``published``: the files are known by their hashes and fit voxel by voxel, whatever their headers say.
     """
-    mask = nifti(path)
+    mask = nifti(path, isinstance(like.array, slabs.Slabs))
     if mask.array.shape != like.array.shape:
         shapes = f"mask of shape {mask.array.shape} for an image of shape {like.array.shape}"
         raise UserError(f"{path}: {shapes}; bring it to the image's grid")
     if not published and mask.grid and like.grid and (problem := apart(like.grid, mask.grid)):
         raise UserError(f"{path}: not on its image's grid, {problem}; resample the mask onto the image")
+    if isinstance(mask.array, slabs.Slabs):
+        return slabs.Mapped(mask.array, lambda block: whole(block, path))
     return whole(mask.array, path)
 
 
@@ -107,8 +134,13 @@ def grey(path: Path, palette: bool = False) -> U8:
     return array
 
 
-def relabel(array: U8, mapping: Mapping[int, int], where: Path | str, remedy: str = "fetch the data set again") -> U8:
-    """Map label values. Raises UserError, which ends in the ``remedy``, for a value outside the map."""
+def relabel(array: Any, mapping: Mapping[int, int], where: Path | str, remedy: str = "fetch the data set again") -> Any:
+    """Map label values, of slabs as they are read.
+
+    Raises UserError, which ends in the ``remedy``, for a value outside the map.
+    """
+    if isinstance(array, slabs.Mapped):
+        return slabs.Mapped(array, lambda block: relabel(block, mapping, where, remedy))
     present = np.flatnonzero(np.bincount(array.ravel(), minlength=256))
     unknown = sorted(set(present.tolist()) - set(mapping))
     if unknown:

@@ -33,7 +33,7 @@ def cases(raw: Path, dataset: Dataset) -> Iterator[Case]:
         if key not in scans:
             raise UserError(f"{masks[key]}: a mask without a scan; add the scan, or remove the mask")
     for (patient, day), path in sorted(scans.items()):
-        image = nifti(path)
+        image = nifti(path, by_slabs=True)
         label = None
         if mask := masks.get((patient, day)):
             label = relabel(nifti_mask(mask, image), {0: 0, **{v: v for v in dataset.classes.values()}}, mask)

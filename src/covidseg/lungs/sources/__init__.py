@@ -9,5 +9,6 @@ A file holds the literal ``SOURCE``, which planning reads without importing the 
 - ``any_scan``: whether it works on a scan without labels and without a model of the project.
 
 It defines ``predictor(request)``, which returns a function from a case's image and spacing to its lung mask, or None
-where masks are not made from images.
+where masks are not made from images. Where that has a method ``slabs``, masks are made slab by slab, and the memory
+does not grow with the slices.
 """
