@@ -62,7 +62,9 @@ def _alone(context: typer.Context) -> Plan:
     from covidseg.jobs import locks
 
     plan = _plan(context)
-    given = [value for key, value in context.params.items() if key not in HOW and value is not None]
+    # In the order of the signature: context.params is in the order the user gave, and one job has one lock.
+    given = [context.params[each.name] for each in context.command.params if each.name and each.name not in HOW]
+    given = [value for value in given if value is not None]
     names = [str(name) for value in given for name in (value if isinstance(value, list | tuple) else [value])]
     what = " ".join([str(context.info_name), *names])
     workflow = context.obj.parent == plan.paths.configs

@@ -56,7 +56,7 @@ def test_one_changed_byte_is_refused_and_repaired(fork: Fork) -> None:
     assert bad(project) == []
     for file, verb in READ_BY.items():
         damage(project.folder / file)
-        (said,) = project.refused(verb)
+        said = project.refused(verb)[0].splitlines(keepends=True)[-1]  # a training says before what a preset changes
         assert said.startswith(f"covidseg: {file}: damaged ("), said
         assert said.endswith("; run covidseg repair\n"), said
         assert [line.split(": ")[0] for line in bad(project)] == [file]
