@@ -164,7 +164,7 @@ def leaks(plan: Plan, name: str, split: str) -> None:
     from covidseg.leaks import alike
 
     cases, slices = plan.catalogue.split(split), None
-    for used in [name, *plan.graph.trained_beside(name)]:
+    for used in [name, *plan.graph.other_training_sets(name)]:
         folder = need(plan.paths.canonical(used) / "lungs.json", f"lungs {used}").parent
         found = alike.read(used, plan.dataset(used), folder).without(plan.graph.unseen(used))
         slices = found if slices is None else slices + found

@@ -46,15 +46,15 @@ def test_a_planted_snapshot_is_neither_run_nor_in_force(fork: Callable[[], Proje
 def test_settings_are_handed_over_as_values(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("mode: paper\nseeds: [1]\n")
-    assert handover.asked({"seeds": [2]}, file) == {"mode": "paper", "seeds": [2]}
+    assert handover.configuration({"seeds": [2]}, file) == {"mode": "paper", "seeds": [2]}
     handed_over = handover.environment({"mode": "demo", "stand_ins": {}})
     assert handed_over["COVIDSEG_SETTINGS"] == '{"mode": "demo", "stand_ins": {}}'
     monkeypatch.setenv("COVIDSEG_SETTINGS", handed_over["COVIDSEG_SETTINGS"])
-    assert handover.asked({"seeds": [2]}, file) == {
+    assert handover.configuration({"seeds": [2]}, file) == {
         "mode": "demo",
         "stand_ins": {},
     }  # the whole of it: nothing is mixed
     for bad in ("{", "[1]", "3", "[" * 100_000):
         monkeypatch.setenv("COVIDSEG_SETTINGS", bad)
         with pytest.raises(UserError, match=r"COVIDSEG_SETTINGS holds no configuration .*; unset it and run again"):
-            handover.asked({}, file)
+            handover.configuration({}, file)

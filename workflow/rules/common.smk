@@ -16,7 +16,7 @@ from covidseg.upkeep.supplies import supplies
 try:
     # Not by "configfile:", whose reader takes a key that stands twice and runs Python where a file asks for it. Here
     # "config" holds what --config says; that goes before the file.
-    PLAN = Plan.load(handover.asked(config))
+    PLAN = Plan.load(handover.configuration(config))
     RUNS = PLAN.graph.all_runs()
     DATA = PLAN.graph.tensor_sets()
     TABLES = {(paper, name): table for paper, name, table in PLAN.targets.tables()}

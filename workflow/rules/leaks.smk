@@ -6,7 +6,7 @@ rule leaks:
     input:
         lambda w: [
             P.canonical(name) / made
-            for name in [w.dataset, *PLAN.graph.trained_beside(w.dataset)]
+            for name in [w.dataset, *PLAN.graph.other_training_sets(w.dataset)]
             for made in ("import.json", "lungs.json")
         ],
         split=lambda w: PLAN.catalogue.split_path(w.split),

@@ -71,11 +71,11 @@ def _module(name: str) -> tuple[str, tuple[str, ...]]:
                 imported.append(full if _exists(full) else base)
         elif isinstance(node, ast.Import):
             imported += [a.name.removeprefix("covidseg.") for a in node.names if a.name.startswith("covidseg.")]
-    text = ast.dump(tree) + "".join(other.read_text("utf-8") for other in _beside(_path(name)))
+    text = ast.dump(tree) + "".join(other.read_text("utf-8") for other in _other_files(_path(name)))
     return hashlib.sha256(text.encode()).hexdigest(), tuple(dict.fromkeys(n for n in imported if n))
 
 
-def _beside(path: Path) -> list[Path]:
+def _other_files(path: Path) -> list[Path]:
     """Return the files of a package other than Python, such as templates, which count as its code."""
     files = path.parent.iterdir() if path.name == "__init__.py" else ()
     return sorted(file for file in files if file.is_file() and file.suffix != ".py")

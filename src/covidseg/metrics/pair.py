@@ -73,7 +73,7 @@ class Pair:
                 self.counted[counting] = functools.reduce(operator.add, (p[counting] for p in self.parts), first)
         return self.counted[counting]  # type: ignore[no-any-return]
 
-    def once(self, making: Callable[[Pair], T]) -> T:
+    def cached(self, making: Callable[[Pair], T]) -> T:
         """Return ``making(self)``, computed once for all measures that ask for it."""
         if making not in self._made:
             self._made[making] = making(self)

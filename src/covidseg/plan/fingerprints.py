@@ -56,7 +56,7 @@ class Fingerprints:
         return fingerprint_of([self._dataset_hash(dataset, "crop", "classes"), self.catalogue.dataset(dataset).kept])
 
     def leaks(self, dataset: str, split: str) -> str:
-        names = [dataset, *self.graph.trained_beside(dataset)]
+        names = [dataset, *self.graph.other_training_sets(dataset)]
         sets = [
             (n, self.catalogue.dataset(n).kept, self.catalogue.dataset(n).classes, sorted(self.graph.unseen(n)))
             for n in names

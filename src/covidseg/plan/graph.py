@@ -62,7 +62,7 @@ class JobGraph:
         specs = [self.resolver.run(run).spec for run in self.targets.runs()]
         return list(dict.fromkeys((spec.dataset, spec.split) for spec in specs))
 
-    def trained_beside(self, dataset: str) -> list[str]:
+    def other_training_sets(self, dataset: str) -> list[str]:
         """Return the other data sets on which runs are trained, labelled or as an unlabelled pool.
 
         Their models may be tested on ``dataset``, so the leak check compares them with it.

@@ -18,7 +18,7 @@ from covidseg.schema import Config, read_yaml
 VARIABLE = "COVIDSEG_SETTINGS"  # the whole configuration as JSON, for a Snakemake that covidseg starts
 
 
-def asked(given: dict[str, Any], file: Path = Path("config.yaml")) -> dict[str, Any]:
+def configuration(given: dict[str, Any], file: Path = Path("config.yaml")) -> dict[str, Any]:
     """Return the configuration of this Snakemake: the values of ``VARIABLE``, else ``file`` overridden by ``given``.
 
     ``given`` is Snakemake's ``config``, that is the values of ``--config``. Raises UserError.

@@ -52,7 +52,7 @@ class Adversary(Loop):
     """
 
     def __init__(
-        self, job: Job, model: nn.Module, feed: SliceLoader, train: Rows, val: Rows, resume: Resume, *,
+        self, job: Job, model: nn.Module, loader: SliceLoader, train: Rows, val: Rows, resume: Resume, *,
         unlabelled: SliceLoader, pool: Rows,
     ) -> None:  # fmt: skip
         settings: Adversarial = job.spec.train  # type: ignore[assignment]
@@ -60,15 +60,15 @@ class Adversary(Loop):
         channels = max(2, job.out_channels)
         torch.manual_seed(int(job.random(-1).integers(2**63, size=2)[1]))  # the first one made the network
         width = float(job.spec.net.get("width", 1.0))
-        self.adversary = place(Discriminator(channels, width), feed.device)
+        self.adversary = place(Discriminator(channels, width), loader.device)
         self.adversary_flat = FlatParameters(self.adversary)
         rate = schema.Optimizer(name="adam", lr=settings.discriminator_lr)
         self.adversary_optimizer = Optimizer(self.adversary_flat, rate)
         self.codebooks = list(getattr(model, "codebooks", {}).values())
-        super().__init__(job, model, feed, train, val, resume)
+        super().__init__(job, model, loader, train, val, resume)
 
     @property
-    def asked(self) -> Adversarial:
+    def method(self) -> Adversarial:
         """Return the settings of the method."""
         return self.settings  # type: ignore[return-value]
 
@@ -106,7 +106,7 @@ class Adversary(Loop):
             loss, values = losses.total(self.terms, outputs, target, self.epoch)
             p = simplex(outputs["logits"])
             deceived = _cross_entropy(self.adversary(p), 1)
-        ((loss + self.asked.adversarial * deceived) * share).backward()
+        ((loss + self.method.adversarial * deceived) * share).backward()
         codes = self._codes()
         if u.shape[2:] != x.shape[2:]:  # at another scale
             u = F.interpolate(u, x.shape[2:], mode="bilinear", align_corners=False)
@@ -114,10 +114,10 @@ class Adversary(Loop):
             found = self.model(u)
             q = simplex(found["logits"])
             logits = self.adversary(q)
-            trusted = torch.sigmoid(logits.detach())[:, 0] > self.asked.trust
+            trusted = torch.sigmoid(logits.detach())[:, 0] > self.method.trust
             pseudo = torch.where(trusted, label_map(q.detach()[:, 1:]), UNLABELLED).to(torch.uint8)
             semi, too = cross_entropy(found, pseudo), _cross_entropy(logits, 1)
-            loss = self.asked.semi * semi + self.asked.adversarial * too
+            loss = self.method.semi * semi + self.method.adversarial * too
             others = {name: given for name, given in self.terms.items() if name != "cross_entropy"}
             if losses.active(others, self.epoch):
                 loss = loss + losses.total(others, found, pseudo, self.epoch)[0]
@@ -187,7 +187,7 @@ class Adversary(Loop):
         self.resume.remove()
         raise UserError(
             f"{self.job.out}: the discriminator became NaN or infinite in epoch {self.epoch}, batch {batch}; lower "
-            f"train.discriminator_lr (now {self.asked.discriminator_lr:g})"
+            f"train.discriminator_lr (now {self.method.discriminator_lr:g})"
         )
 
     def _snapshot(self) -> dict[str, Tensor]:

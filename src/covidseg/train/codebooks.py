@@ -11,7 +11,7 @@ from covidseg.train.loader import Rows, SliceLoader, evaluation_batch, in_batche
 from covidseg.train.predict import forward
 
 
-def usage(model: nn.Module, feed: SliceLoader, rows: Rows) -> tuple[dict[str, Any], list[str]]:
+def usage(model: nn.Module, loader: SliceLoader, rows: Rows) -> tuple[dict[str, Any], list[str]]:
     """Return facts and notes for the record; none for a network without ``codebooks``.
 
     ``codes``: level -> how many codes some slices use, and ``of``, how many there are. A level whose codebook has
@@ -22,7 +22,7 @@ def usage(model: nn.Module, feed: SliceLoader, rows: Rows) -> tuple[dict[str, An
         return {}, []
     used = {level: torch.zeros(len(book.codes), dtype=torch.bool) for level, book in books.items()}
     model.eval()
-    for x, _ in feed.batches(in_batches(rows, evaluation_batch(feed.size, feed.device))):
+    for x, _ in loader.batches(in_batches(rows, evaluation_batch(loader.size, loader.device))):
         forward(model, x)
         for level, book in books.items():
             used[level][book.used.cpu().unique()] = True

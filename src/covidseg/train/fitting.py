@@ -21,7 +21,7 @@ from covidseg.train.resume import Resume
 
 
 def learn(
-    job: Job, feed: SliceLoader, train: Rows, val: Rows, progress: Progress, *more: str, before: Path | None = None,
+    job: Job, loader: SliceLoader, train: Rows, val: Rows, progress: Progress, *more: str, before: Path | None = None,
     make: Callable[..., loop.Loop] = loop.Loop,
 ) -> loop.Loop:  # fmt: skip
     """Train a new model, or that of the folder ``before``, on some rows; write model and history into ``job.out``.
@@ -33,9 +33,9 @@ def learn(
     new = nets.build(job.spec.net, job.spec.input.channels, job.out_channels)
     if job.weights and not before:
         published.load(new.get_submodule("encoder"), job.weights)
-    model = place(load_model(before, job.spec) if before else new, feed.device)
-    resume = Resume(job.out, job.identity(feed.device.type, torch.__version__, *more))
-    fit = make(job, model, feed, train, val, resume)
+    model = place(load_model(before, job.spec) if before else new, loader.device)
+    resume = Resume(job.out, job.identity(loader.device.type, torch.__version__, *more))
+    fit = make(job, model, loader, train, val, resume)
     fit.run(progress)
     save_model(model, job.spec, job.out / "model.safetensors")
     fit.write_history(job.out / "history.csv")
@@ -45,8 +45,8 @@ def learn(
 def facts(fit: loop.Loop, start: float) -> dict[str, Any]:
     """Return what a record says of a training that began at ``start``."""
     assert fit.best is not None
-    device = fit.feed.device
-    used, collapsed = codebooks.usage(fit.model, fit.feed, fit.train)
+    device = fit.loader.device
+    used, collapsed = codebooks.usage(fit.model, fit.loader, fit.train)
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "processor": processor(),
@@ -59,5 +59,5 @@ def facts(fit: loop.Loop, start: float) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - start, 2),
         "slices_per_second": round(fit.slices / fit.seconds, 3) if fit.slices else None,
         "resumed": fit.resumed,
-        "notes": [*loop.notes(fit.feed, fit.val, fit.resume.notes), *rising.note(fit.validations), *collapsed],
+        "notes": [*loop.notes(fit.loader, fit.val, fit.resume.notes), *rising.note(fit.validations), *collapsed],
     }

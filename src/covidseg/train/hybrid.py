@@ -33,27 +33,27 @@ def soft_labels(p_N1HW: Tensor) -> Tensor:
 class Hybrid(Loop):
     """Trains one model on and on, step by step, on labelled slices and on all that it has labelled itself by then.
 
-    The feed's second source is ``Soft``: the slices in the order of their labelling. ``after``: how many of them are
+    The loader's second source is ``Soft``: the slices in the order of their labelling. ``after``: how many of them are
     labelled after each step of all; ``steps``: those to do, counted from 0. The job's settings are those of a step;
     validation has no part in it: the last epoch of a step is what the next one starts from. A model, optimizer and
-    feed serve all steps. Once given a label stays. The state holds the labels of these steps, too.
+    loader serve all steps. Once given a label stays. The state holds the labels of these steps, too.
     """
 
     def __init__(
         self,
         job: Job,
         model: nn.Module,
-        feed: SliceLoader,
+        loader: SliceLoader,
         labelled: Rows,
         after: Sequence[int],
         steps: range,
         resume: Resume,
     ) -> None:
-        assert isinstance(feed.sources[1], Soft)
-        self.soft, self.labelled, self.after, self.steps = feed.sources[1], labelled, [0, *after], steps
+        assert isinstance(loader.sources[1], Soft)
+        self.soft, self.labelled, self.after, self.steps = loader.sources[1], labelled, [0, *after], steps
         self.first_job, self.at = job, steps.start
         self.lines: list[dict[str, Any]] = []  # of the steps' labelling
-        super().__init__(job, model, feed, labelled, np.zeros(0, np.int64), resume)
+        super().__init__(job, model, loader, labelled, np.zeros(0, np.int64), resume)
 
     def run(self, progress: Progress) -> None:
         """Do all steps, from where a killed process stood; the model then is that of the last epoch."""
@@ -82,12 +82,12 @@ class Hybrid(Loop):
         self.model.eval()
         found = [
             soft_labels(forward(self.model, x))
-            for x, _ in self.feed.batches(in_batches(group, evaluation_batch(self.feed.size, self.feed.device)))
+            for x, _ in self.loader.batches(in_batches(group, evaluation_batch(self.loader.size, self.loader.device)))
         ]
         labels = torch.cat(found).cpu().numpy()
         self.soft.labels[self.after[self.at] : self.after[self.at + 1]] = labels
-        self.feed.refresh(group)
-        names = [self.soft.loaded.columns["slice"][row] for row in self.soft.index[group - len(self.feed.sources[0])]]
+        self.loader.refresh(group)
+        names = [self.soft.loaded.columns["slice"][row] for row in self.soft.index[group - len(self.loader.sources[0])]]
         self.lines.append(
             {
                 "step": self.at + 1,
@@ -103,8 +103,8 @@ class Hybrid(Loop):
         self.begin(replace(self.first_job, stream=(*self.first_job.stream, self.at)), rows)
 
     def _rows(self, first: int, end: int) -> Rows:
-        """Return the feed's rows of some slices of the pool, counted in the order of their labelling."""
-        return len(self.feed.sources[0]) + np.arange(first, end)
+        """Return the loader's rows of some slices of the pool, counted in the order of their labelling."""
+        return len(self.loader.sources[0]) + np.arange(first, end)
 
     def _said(self, line: dict[str, Any]) -> str:
         return (
@@ -134,7 +134,7 @@ class Hybrid(Loop):
         self.at, self.lines = state["step"], state["lines"]
         first, end = self.after[self.steps.start], self.after[self.at + 1]
         self.soft.labels[first:end] = state["labels"].numpy()
-        self.feed.refresh(self._rows(first, end))
+        self.loader.refresh(self._rows(first, end))
         self._begin()
         super()._restore(state)
 

@@ -46,8 +46,8 @@ class Loop:
 
     best_from = 0
 
-    def __init__(self, job: Job, model: nn.Module, feed: SliceLoader, train: Rows, val: Rows, resume: Resume) -> None:
-        self.model, self.feed, self.val, self.resume = model, feed, val, resume
+    def __init__(self, job: Job, model: nn.Module, loader: SliceLoader, train: Rows, val: Rows, resume: Resume) -> None:
+        self.model, self.loader, self.val, self.resume = model, loader, val, resume
         self.flat = FlatParameters(model)
         self.optimizer = Optimizer(self.flat, job.spec.train.optimizer)
         self.resumed = False
@@ -57,7 +57,7 @@ class Loop:
     def begin(self, job: Job, train: Rows) -> None:
         """Restart the training on new rows from the current weights; reset optimizer, history and best epoch."""
         self.job, self.train, self.settings = job, train, job.spec.train
-        self.terms, self.classes = reweighted(job.spec, self.feed, train)
+        self.terms, self.classes = reweighted(job.spec, self.loader, train)
         self.optimizer.reset()
         self.flat.grads.zero_()
         self.epoch = self.batch = self.pending = 0  # epoch, its batches done, batches in the gradients
@@ -86,7 +86,7 @@ class Loop:
         while self.epoch < self.settings.epochs:
             self._train_epoch(progress)
             self._close_epoch()
-            self._offer()
+            self._save_when_due()
         if self.best is None:
             self.best = {"epoch": self.epoch - 1, "dsc": None, **self._snapshot()}
         self._put_back(self.best)
@@ -115,14 +115,14 @@ class Loop:
             self._step(*batch)
             self.batch += 1
             self.slices += len(batch[0])
-            self._offer()
+            self._save_when_due()
 
     def _batches(self, batches: list[Rows], random: np.random.Generator) -> Iterator[tuple[Tensor, ...]]:
         """Yield what each step of this epoch learns from, from batch number ``self.batch`` on: input and target.
 
         ``batches``: rows of all batches of the epoch; ``random``: the epoch's generator, for what else is drawn.
         """
-        return self.feed.batches(batches[self.batch :])
+        return self.loader.batches(batches[self.batch :])
 
     def _step(self, x: Tensor, target: Tensor, *more: Tensor) -> None:
         """Train on one batch at each scale, and update the parameters once enough batches are accumulated."""
@@ -158,7 +158,7 @@ class Loop:
         last = self.epoch + 1 == self.settings.epochs
         dsc = None
         if len(self.val) and (last or (self.epoch + 1) % self.settings.validate_every == 0):
-            dsc = mean_dsc(self.model, self.feed, self.val)
+            dsc = mean_dsc(self.model, self.loader, self.val)
             if self.epoch >= self.best_from and (self.best is None or dsc > self.best["dsc"]):
                 self.best = {"epoch": self.epoch, "dsc": dsc, **self._snapshot()}
         means = dict(zip(self.active(self.epoch), self.values.double().mean(0).tolist(), strict=True))
@@ -209,7 +209,7 @@ class Loop:
 
     # -- the state
 
-    def _offer(self) -> None:
+    def _save_when_due(self) -> None:
         """Write the checkpoint when it is due."""
         if self.resume.due():
             self._refuse_nan(0, self.batch)
@@ -264,11 +264,11 @@ def at_scale(x: Tensor, target: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     )
 
 
-def mean_dsc(model: nn.Module, feed: SliceLoader, rows: Rows) -> float:
+def mean_dsc(model: nn.Module, loader: SliceLoader, rows: Rows) -> float:
     """Return the DSC of the label maps, averaged over slices and foreground classes; both empty counts as 1."""
     model.eval()
     scores: list[Tensor] = []
-    for x, target in feed.batches(in_batches(rows, evaluation_batch(feed.size, feed.device))):
+    for x, target in loader.batches(in_batches(rows, evaluation_batch(loader.size, loader.device))):
         p_NKHW = forward(model, x)
         predicted, truth = (channels(labels, p_NKHW.shape[1]).bool() for labels in (label_map(p_NKHW), target))
         predicted &= labelled(target)
@@ -278,14 +278,14 @@ def mean_dsc(model: nn.Module, feed: SliceLoader, rows: Rows) -> float:
     return float(torch.cat(scores).mean())
 
 
-def reweighted(spec: RunSpec, feed: SliceLoader, rows: Rows) -> tuple[losses.Losses, dict[str, Any]]:
+def reweighted(spec: RunSpec, loader: SliceLoader, rows: Rows) -> tuple[losses.Losses, dict[str, Any]]:
     """Return a run's losses for training on some rows, and facts for its record.
 
     ``class_pixels`` where there are several classes, ``class_weights`` where a loss asks for ``reweight``.
     """
     if len(spec.classes) == 1:
         return spec.losses, {}
-    pixels = feed.pixels(rows, len(spec.classes))
+    pixels = loader.pixels(rows, len(spec.classes))
     facts = {"class_pixels": dict(zip(spec.classes, pixels, strict=True))}
     if not losses.reweights(spec.losses):
         return spec.losses, facts
@@ -293,13 +293,13 @@ def reweighted(spec: RunSpec, feed: SliceLoader, rows: Rows) -> tuple[losses.Los
     return losses.resolved(spec.losses, pixels), {**facts, "class_weights": weights}
 
 
-def notes(feed: SliceLoader, val: Rows, more: Sequence[str]) -> list[str]:
+def notes(loader: SliceLoader, val: Rows, more: Sequence[str]) -> list[str]:
     """Return notes on the training that a reader of the result needs."""
     found = list(more)
     if not len(val):
         found.append("no validation cases: the last epoch is kept")
-    if feed.streamed:
+    if loader.streamed:
         found.append("streamed: the slices do not fit on the device")
-    if feed.device.type == "cuda":
+    if loader.device.type == "cuda":
         found.append("cuda: bfloat16 autocast, not repeatable to the last digit")
     return found

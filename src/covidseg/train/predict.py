@@ -101,7 +101,7 @@ def forward(model: nn.Module, x_NCHW: Tensor) -> Tensor:
 
 def write_predictions(
     model: nn.Module,
-    feed: SliceLoader,
+    loader: SliceLoader,
     rows: Rows,
     classes: list[str],
     path: Path,
@@ -115,20 +115,20 @@ def write_predictions(
 
     with hdf5(path) as writer:
         writer.file.attrs["classes"] = json.dumps(classes)
-        append = writer.slices("prob", rows, (len(classes), feed.size, feed.size))
-        for maps in maps_of(model, feed, rows):
+        append = writer.slices("prob", rows, (len(classes), loader.size, loader.size))
+        for maps in maps_of(model, loader, rows):
             append(maps)
         for name, function in more.items():
-            append = writer.maps(name, len(rows), (feed.size, feed.size))
-            for x, _ in feed.batches(in_batches(rows, evaluation_batch(feed.size, feed.device))):
+            append = writer.maps(name, len(rows), (loader.size, loader.size))
+            for x, _ in loader.batches(in_batches(rows, evaluation_batch(loader.size, loader.device))):
                 with torch.inference_mode(), autocast(x.device):
                     append(_quantised(function(x)))
 
 
-def maps_of(model: nn.Module, feed: SliceLoader, rows: Rows) -> Iterator[U8]:
+def maps_of(model: nn.Module, loader: SliceLoader, rows: Rows) -> Iterator[U8]:
     """Yield the probability maps (n, K, H, W) of some rows in parts."""
     model.eval()
-    for x, _ in feed.batches(in_batches(rows, evaluation_batch(feed.size, feed.device))):
+    for x, _ in loader.batches(in_batches(rows, evaluation_batch(loader.size, loader.device))):
         yield _quantised(forward(model, x))
 
 

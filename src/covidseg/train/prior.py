@@ -45,16 +45,16 @@ def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
     told = rows["train"] if job.spec.input.prior.train == "truth" else rows["train"][:0]
     predicted = np.setdiff1d(every, told)
     truth = Slices(own, guide.class_values)
-    feed = SliceLoader(
+    loader = SliceLoader(
         [Slices(theirs, guide.class_values)], guide.spec.input.mode, prepare(job.device, job.spec.threads)
     )
-    model = load_model(guide.out, guide.spec).to(feed.device)
+    model = load_model(guide.out, guide.spec).to(loader.device)
     size = (own.image.shape[1], own.image.shape[2])
     with hdf5(job.out / FILE) as writer:
         append = writer.slices("prior", np.concatenate([told, predicted]), size)
         for part in in_batches(told, PART):
             append(255 * (truth.target(part) > 0).astype(np.uint8))
-        for maps in maps_of(model, feed, predicted):
+        for maps in maps_of(model, loader, predicted):
             append(np.stack([tensors.resize(map_, size) for map_ in maps[:, 0]]))
         progress(1, 1, "")
     seconds = round(time.perf_counter() - start, 2)

@@ -43,22 +43,22 @@ def pseudo_labels(p_NKHW: Tensor, trust: float | None) -> Tensor:
 
 
 def write_labels(
-    model: nn.Module, feed: SliceLoader, rows: Rows, classes: int, trust: float | None, truth: Rows,
+    model: nn.Module, loader: SliceLoader, rows: Rows, classes: int, trust: float | None, truth: Rows,
     values: tuple[int, ...], path: Path,
 ) -> Labelled:  # fmt: skip
     """Label some rows of the pool and write them: ``index`` int32 (n,), ``label`` uint8 (n, H, W).
 
     ``truth``: the rows whose labels are known, in which ``values`` are lesion; they are only compared with.
     """
-    model.to(feed.device).eval()
+    model.to(loader.device).eval()
     pixels, likely, scores = np.zeros(classes + 1, np.int64), 0, []
     known = np.isin(rows, truth)
-    source = feed.sources[0].loaded
+    source = loader.sources[0].loaded
     with hdf5(path) as writer:
-        append = writer.slices("label", rows, (feed.size, feed.size))
+        append = writer.slices("label", rows, (loader.size, loader.size))
         at = 0
-        for batch in in_batches(rows, evaluation_batch(feed.size, feed.device)):
-            x, _ = next(feed.batches([batch]))
+        for batch in in_batches(rows, evaluation_batch(loader.size, loader.device)):
+            x, _ = next(loader.batches([batch]))
             p_NKHW = forward(model, x)
             found: U8 = pseudo_labels(p_NKHW, trust).cpu().numpy()
             likely += int((pseudo_labels(p_NKHW, None) > 0).sum()) if trust is not None else 0

@@ -81,7 +81,7 @@ class Accumulating(Loop):
         self.data = data
         self.epochs = attention.kept_epochs(settings.from_epoch, settings.epochs, settings.snapshots)
         with torch.no_grad():
-            x, _ = next(self.feed.batches([data.every[:1]]))
+            x, _ = next(self.loader.batches([data.every[:1]]))
             self.model.eval()
             shape = self.model(x)["cam"].shape[2:]
         self.accumulated = attention.Accumulated(len(data.every), (shape[0], shape[1]), len(self.epochs))
@@ -94,7 +94,7 @@ class Accumulating(Loop):
         training = np.isin(self.data.every, self.data.roles["train"])
         # Of a training slice its label says whether the lesion is there, of the others only the classifier can.
         wanted = np.flatnonzero(~training | self.data.sick)
-        p, maps = look(self.model, self.feed, self.data.every[wanted])
+        p, maps = look(self.model, self.loader, self.data.every[wanted])
         found = p >= settings.found
         self.accumulated.add(wanted[found], maps[found])
         if self.epoch in self.epochs:
@@ -109,11 +109,11 @@ class Accumulating(Loop):
         self.accumulated.restore({name: tensor.numpy() for name, tensor in state["attention"].items()})
 
 
-def look(model: nn.Module, feed: SliceLoader, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+def look(model: nn.Module, loader: SliceLoader, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Return the probability of the lesion (n,) and the normalised attention map (n, h, w) of some slices."""
     model.eval()
     p, maps = [np.zeros(0, np.float32)], []
-    for x, _ in feed.batches(in_batches(rows, evaluation_batch(feed.size, feed.device))):
+    for x, _ in loader.batches(in_batches(rows, evaluation_batch(loader.size, loader.device))):
         with torch.inference_mode(), autocast(x.device):
             outputs = model(x)
         p.append(torch.sigmoid(outputs["logits"].float()).flatten().cpu().numpy())
@@ -127,14 +127,14 @@ def classify(job: Job, data: Data, progress: Progress) -> dict[str, Any]:
     The resume state stays until the caller is done with the job.
     """
     start = time.perf_counter()
-    feed = SliceLoader([data.images], job.spec.input.mode, prepare(job.device, job.spec.threads))
+    loader = SliceLoader([data.images], job.spec.input.mode, prepare(job.device, job.spec.threads))
     torch.manual_seed(int(job.random(-1).integers(2**63)))
     new = nets.build(job.spec.net, job.spec.input.channels, job.out_channels)
     if job.weights:
         published.load(new.get_submodule("encoder"), job.weights)
-    model = place(new, feed.device)
-    resume = Resume(job.out, job.identity(feed.device.type, torch.__version__))
-    fit = Accumulating(job, model, feed, data.roles["train"], data.roles["val"], resume)
+    model = place(new, loader.device)
+    resume = Resume(job.out, job.identity(loader.device.type, torch.__version__))
+    fit = Accumulating(job, model, loader, data.roles["train"], data.roles["val"], resume)
     fit.watch(data)
     fit.run(progress)
     save_model(model, job.spec, job.out / "model.safetensors")
@@ -145,7 +145,7 @@ def classify(job: Job, data: Data, progress: Progress) -> dict[str, Any]:
         made.kept, fit.epochs,
     )  # fmt: skip
     at = places(data, data.roles["test"])
-    p, _ = look(model, feed, data.roles["test"])
+    p, _ = look(model, loader, data.roles["test"])
     facts = fitting.facts(fit, start) | {"slices": {role: len(rows) for role, rows in data.roles.items()}}
     return facts | {
         "image_labels": {role: int(data.sick[places(data, rows)].sum()) for role, rows in data.roles.items()},

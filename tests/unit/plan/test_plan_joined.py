@@ -131,8 +131,8 @@ def test_pools_are_compared_with_test_sets(workflow: Path) -> None:
     plan = Plan.load({**asked, "only": [f"three/{run}" for run in runs]})
     assert plan.graph.pools("dataset3", "dataset3-clean") == {"covid-ct-seg": {"coronacases_001", "coronacases_002"}}
     assert plan.graph.pools("covid-semiseg", "infnet-50-48") == {}
-    assert plan.graph.trained_beside("covid-semiseg") == ["dataset3", "covid-ct-seg"]
-    assert plan.graph.trained_beside("dataset3") == ["covid-semiseg", "covid-ct-seg"]
+    assert plan.graph.other_training_sets("covid-semiseg") == ["dataset3", "covid-ct-seg"]
+    assert plan.graph.other_training_sets("dataset3") == ["covid-semiseg", "covid-ct-seg"]
     assert plan.graph.unseen("covid-ct-seg") == {"coronacases_002"}  # both leave it out
     assert plan.graph.unseen("covid-semiseg") == set()  # labelled
     assert plan.graph.all_datasets() == ["medseg-1", "medseg-2", "dataset3", "covid-ct-seg", "covid-semiseg"]
@@ -141,4 +141,4 @@ def test_pools_are_compared_with_test_sets(workflow: Path) -> None:
     )
     plan = Plan.load({**asked, "only": ["three/clean"]})
     assert plan.graph.pools("dataset3", "dataset3-clean") == {"dataset3": set()}  # its own unlabelled slices
-    assert plan.graph.trained_beside("dataset3") == []
+    assert plan.graph.other_training_sets("dataset3") == []

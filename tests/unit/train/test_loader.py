@@ -1,4 +1,4 @@
-"""The feed: what is held on a device, filled in parts, is what is read from disk."""
+"""The loader: what is held on a device, filled in parts, is what is read from disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from covidseg.data.tensors import Tensors
-from covidseg.train import loader as feeding
+from covidseg.train import loader as loading
 from covidseg.train.loader import SliceLoader, Slices
 from covidseg.train.pseudo import Chosen, Soft
 
@@ -35,13 +35,13 @@ CLASSES = {"ggo": (1,), "con": (2,)}
     ids=["slice", "prior", "pseudo", "soft", "no lungs"],
 )
 def test_what_is_held_is_what_is_read(monkeypatch: pytest.MonkeyPatch, sources: list[Slices], mode: str) -> None:
-    monkeypatch.setattr(feeding, "PART", 3)
-    feed = SliceLoader(sources, mode, CPU)  # type: ignore[arg-type]
-    batches = [np.arange(len(feed))[::-1].copy(), np.array([1, 1])]
-    read = list(feed.batches(batches))
-    feed.hold()
+    monkeypatch.setattr(loading, "PART", 3)
+    loader = SliceLoader(sources, mode, CPU)  # type: ignore[arg-type]
+    batches = [np.arange(len(loader))[::-1].copy(), np.array([1, 1])]
+    read = list(loader.batches(batches))
+    loader.hold()
     monkeypatch.setattr(SliceLoader, "_gather", None)  # nothing more is read
-    for found, wanted in zip(feed.batches(batches), read, strict=True):
+    for found, wanted in zip(loader.batches(batches), read, strict=True):
         for a, b in zip(found, wanted, strict=True):
             assert a.dtype == b.dtype
             torch.testing.assert_close(a, b, rtol=0, atol=0)

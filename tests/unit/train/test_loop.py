@@ -42,8 +42,8 @@ def counted(folder: Path, rows: int, told: Any = len, make: type[Loop] = Countin
     torch.manual_seed(0)
     size = np.load(folder / "image.npy", mmap_mode="r").shape[1]
     job = blobs.job(folder, folder, train=train, **LOSSES | {"input": {"size": size, "mode": "slice"}})
-    feed = SliceLoader([Slices(tensors.load(folder), job.class_values)], "slice", torch.device("cpu"))
-    loop = make(job, nets.build(NET, 1, 1), feed, np.arange(rows), np.arange(0), Resume(folder / "none", ""))
+    loader = SliceLoader([Slices(tensors.load(folder), job.class_values)], "slice", torch.device("cpu"))
+    loop = make(job, nets.build(NET, 1, 1), loader, np.arange(rows), np.arange(0), Resume(folder / "none", ""))
     loop.sizes, loop.told = [], told  # type: ignore[attr-defined]
     loop.fit(blobs.quiet)
     return loop
@@ -67,10 +67,11 @@ def test_an_epoch_of_few_slices_draws_them_anew(data: Path) -> None:
     assert counted(data, 12, epochs=2, batch=2, slices_per_epoch=4).sizes == [2, 2, 2, 2]
 
 
-def test_the_history_has_the_mean_over_batches_and_scales(data: Path) -> None:
+def test_the_history_has_the_mean_over_batches_and_scales(data: Path, tmp_path: Path) -> None:
     """The loss is the side of the slice: (32 + 64) / 2 = 48. Then it is the batch's size: (5 + 5 + 2) / 3 = 4."""
     sides = counted(data, 12, lambda x: x.shape[-1], epochs=1, batch=5, scales=[1.0, 2.0])
-    assert sides.history == [["0", "0.001", "48", ""]]  # epoch, rate, loss, no validation
+    sides.write_history(tmp_path / "history.csv")
+    assert (tmp_path / "history.csv").read_text().splitlines() == ['"epoch","lr","dice","val_dsc"', "0,0.001,48.0,"]
     assert counted(data, 12, epochs=1, batch=5).history[0][2] == "4"
 
 

@@ -39,24 +39,26 @@ def test_each_slice_gets_its_own_map(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "prior.h5", "w") as file:
         file["index"], file["prior"] = np.array([3, 1], np.int32), maps[[3, 1]]
     loaded = tensors.Tensors(zeros, zeros, zeros, {})
-    feed = SliceLoader([Slices(loaded, {}, prior=prior.Maps(tmp_path / "prior.h5"))], "slice", torch.device("cpu"))
-    ((x, _),) = feed.batches([np.array([1, 3, 1])])
+    loader = SliceLoader([Slices(loaded, {}, prior=prior.Maps(tmp_path / "prior.h5"))], "slice", torch.device("cpu"))
+    ((x, _),) = loader.batches([np.array([1, 3, 1])])
     assert x.shape == (3, 2, 8, 8)
     assert x[:, 1, 4, 4].tolist() == pytest.approx([0.2, 0.6, 0.2])
     assert not x[:, 0].any()
-    feed.hold()  # as a GPU does, with slices that the job's fold does not use: they have no map
-    ((again, _),) = feed.batches([np.array([1, 3, 1])])
+    loader.hold()  # as a GPU does, with slices that the job's fold does not use: they have no map
+    ((again, _),) = loader.batches([np.array([1, 3, 1])])
     assert torch.equal(x, again)
 
 
 def test_what_lies_on_a_device_is_refreshed_in_its_targets_only() -> None:
     label, maps = np.zeros((2, 8, 8), np.uint8), np.full((2, 8, 8), 51, np.uint8)
     loaded = tensors.Tensors(label, label, label, {})
-    feed = SliceLoader([Slices(loaded, {"lesion": (1,)}, prior=lambda rows: maps[rows])], "slice", torch.device("cpu"))
-    feed.hold()  # as a GPU does
+    loader = SliceLoader(
+        [Slices(loaded, {"lesion": (1,)}, prior=lambda rows: maps[rows])], "slice", torch.device("cpu")
+    )
+    loader.hold()  # as a GPU does
     label[1] = 1
-    feed.refresh(np.array([1]))
-    ((x, target),) = feed.batches([np.array([0, 1])])
+    loader.refresh(np.array([1]))
+    ((x, target),) = loader.batches([np.array([0, 1])])
     assert target[:, 0, 0].tolist() == [0, 1]
     assert x[:, 1, 0, 0].tolist() == pytest.approx([0.2, 0.2])
 

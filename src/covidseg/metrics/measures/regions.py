@@ -23,12 +23,12 @@ def rlr_own_centre(pair: Pair) -> float:
 
 def rlp_3d(pair: Pair) -> float:
     """Return the share of predicted regions whose centre lies in the truth, in 3-D for a case."""
-    return pair.once(_regions).precision
+    return pair.cached(_regions).precision
 
 
 def rlr_3d(pair: Pair) -> float:
     """Return the share of true regions that hold the centre of a predicted one, in 3-D for a case."""
-    return pair.once(_regions).recall
+    return pair.cached(_regions).recall
 
 
 def _regions(pair: Pair) -> RegionCounts:

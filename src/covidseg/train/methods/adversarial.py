@@ -67,13 +67,13 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     rows = rows_by_role(job, loaded)
     unlabelled, pool, _ = pool_of(job, job.spec.train.pool)
     device = prepare(job.device, job.spec.threads)
-    feed = SliceLoader([Slices(loaded, job.class_values)], job.spec.input.mode, device)
+    loader = SliceLoader([Slices(loaded, job.class_values)], job.spec.input.mode, device)
     more = SliceLoader([Slices(unlabelled, {}, job.spec.lungs != "none")], job.spec.input.mode, device)
     make = functools.partial(Adversary, unlabelled=more, pool=pool)
-    fit = fitting.learn(job, feed, rows["train"], rows["val"], progress, make=make)
+    fit = fitting.learn(job, loader, rows["train"], rows["val"], progress, make=make)
     assert isinstance(fit, Adversary)
     maps = {"confidence": fit.confidence, **({"reconstruction": fit.reconstruction} if fit.reconstructs else {})}
-    write_predictions(fit.model, feed, rows["test"], job.spec.classes, job.out / "predictions.h5", maps)
+    write_predictions(fit.model, loader, rows["test"], job.spec.classes, job.out / "predictions.h5", maps)
     fit.resume.remove()
     facts = fitting.facts(fit, start)
     return facts | {

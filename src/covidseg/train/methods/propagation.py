@@ -116,10 +116,10 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     clear(job.out)
     before = folder(job.out, "pretrain")
     phase = _with(job, FINETUNE, settings.on_labelled)
-    feed, rows = _feed(job)
+    loader, rows = _loader(job)
     model = files.sha256(before / "model.safetensors")
-    fit = fitting.learn(phase, feed, rows["train"], rows["val"], progress, model, before=before)
-    write_predictions(fit.model, feed, rows["test"], job.spec.classes, job.out / "predictions.h5")
+    fit = fitting.learn(phase, loader, rows["train"], rows["val"], progress, model, before=before)
+    write_predictions(fit.model, loader, rows["test"], job.spec.classes, job.out / "predictions.h5")
     fit.resume.remove()
     done = {name: record.read(folder(job.out, name) / record.STAGE) for name in settings.stages}
     facts = fitting.facts(fit, start)
@@ -147,16 +147,16 @@ def _with(job: Job, stream: tuple[int, ...], settings: Propagation) -> Job:
     return replace(job, spec=job.spec.model_copy(update={"train": settings}), stream=stream)
 
 
-def _feed(job: Job, *more: Soft) -> tuple[Any, dict[str, Rows]]:
-    """Return the feed of the labelled slices and more, and the labelled rows by role."""
+def _loader(job: Job, *more: Soft) -> tuple[Any, dict[str, Rows]]:
+    """Return the loader of the labelled slices and more, and the labelled rows by role."""
     from covidseg.data import tensors
     from covidseg.train.device import prepare
     from covidseg.train.loader import SliceLoader, Slices, rows_by_role
 
     loaded = tensors.load(job.tensors)
     sources = [Slices(loaded, job.class_values), *more]
-    feed = SliceLoader(sources, job.spec.input.mode, prepare(job.device, job.spec.threads))
-    return feed, rows_by_role(job, loaded)
+    loader = SliceLoader(sources, job.spec.input.mode, prepare(job.device, job.spec.threads))
+    return loader, rows_by_role(job, loaded)
 
 
 def _first(job: Job, progress: Progress) -> dict[str, Any]:
@@ -166,9 +166,9 @@ def _first(job: Job, progress: Progress) -> dict[str, Any]:
 
     start = time.perf_counter()
     clear(job.out)
-    feed, rows = _feed(job)
+    loader, rows = _loader(job)
     first = _with(job, job.stream, _settings(job).on_labelled)
-    fit = fitting.learn(first, feed, rows["train"], rows["val"], progress)
+    fit = fitting.learn(first, loader, rows["train"], rows["val"], progress)
     fit.resume.remove()
     return fitting.facts(fit, start) | {"labelled": len(rows["train"]), "pseudo": 0}
 
@@ -198,15 +198,15 @@ def _block(job: Job, number: int, progress: Progress) -> dict[str, Any]:
     shape = (after[steps[-1]], *loaded.image.shape[1:])
     soft = Soft(loaded, rows[: shape[0]], np.zeros(shape, np.uint8), job.spec.lungs != "none")
     known = _join(soft, earlier)
-    feed, roles = _feed(job, soft)
+    loader, roles = _loader(job, soft)
     before = [folder(main, "first"), *earlier][-1]
     optimizer = settings.optimizer.model_copy(update={"lr": settings.step_lr, "step": 0, "restart": None})
     step = {"epochs": settings.step_epochs, "batch": settings.step_batch, "optimizer": optimizer}
     phase = _with(job, STEPS, settings.model_copy(update=step))
     paths = [before / "model.safetensors", *(path / LABELS for path in earlier)]
-    identity = phase.identity(feed.device.type, torch.__version__, *map(files.sha256, paths))
-    model = place(load_model(before, job.spec), feed.device)
-    fit = Hybrid(phase, model, feed, roles["train"], after, steps, Resume(job.out, identity))
+    identity = phase.identity(loader.device.type, torch.__version__, *map(files.sha256, paths))
+    model = place(load_model(before, job.spec), loader.device)
+    fit = Hybrid(phase, model, loader, roles["train"], after, steps, Resume(job.out, identity))
     fit.run(progress)
     save_model(model, job.spec, job.out / "model.safetensors")
     write_soft(soft, known, job.out / LABELS)
@@ -231,11 +231,11 @@ def _pretrain(job: Job, progress: Progress) -> dict[str, Any]:
     labels = np.zeros((len(rows), *loaded.image.shape[1:]), np.uint8)
     soft = Soft(loaded, rows, labels, job.spec.lungs != "none")
     _join(soft, blocks)
-    feed, roles = _feed(job, soft)
-    pseudo = len(feed.sources[0]) + np.arange(len(soft))
+    loader, roles = _loader(job, soft)
+    pseudo = len(loader.sources[0]) + np.arange(len(soft))
     learned = np.concatenate([roles["train"], pseudo]) if settings.with_labelled else pseudo
     hashes = (files.sha256(path / LABELS) for path in blocks)
-    fit = fitting.learn(job, feed, learned, roles["val"], progress, *hashes)
+    fit = fitting.learn(job, loader, learned, roles["val"], progress, *hashes)
     fit.resume.remove()
     labelled = len(roles["train"]) if settings.with_labelled else 0
     return fitting.facts(fit, start) | {"labelled": labelled, "pseudo": len(pseudo)}

@@ -80,9 +80,9 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     clear(job.out)
     loaded = tensors.load(job.tensors)
     rows = rows_by_role(job, loaded)
-    feed = SliceLoader([Slices(loaded, job.class_values)], job.spec.input.mode, prepare(job.device, job.spec.threads))
-    model = load_model(best, job.spec).to(feed.device)
-    write_predictions(model, feed, rows["test"], job.spec.classes, job.out / "predictions.h5")
+    loader = SliceLoader([Slices(loaded, job.class_values)], job.spec.input.mode, prepare(job.device, job.spec.threads))
+    model = load_model(best, job.spec).to(loader.device)
+    write_predictions(model, loader, rows["test"], job.spec.classes, job.out / "predictions.h5")
     for name in ("model.safetensors", "history.csv"):
         files.copy(best / name, job.out / name)
     table = [_line(job.out, number, facts, number == kept) for number, facts in enumerate(done)]
@@ -129,9 +129,9 @@ def _label(job: Job, settings: SelfTraining, number: int) -> dict[str, Any]:
         drawn = PseudoLabelled(loaded, folder(main, f"labels{number - 1}") / "labels.h5").index
     rows = rounds.draw(pool, drawn, settings.take, replace(job, stream=(number, LABELS)).random(-1))
     model = load_model(folder(main, f"round{number - 1}"), job.spec)
-    feed = SliceLoader([Slices(loaded, {}, lungs)], job.spec.input.mode, prepare(job.device, job.spec.threads))
+    loader = SliceLoader([Slices(loaded, {}, lungs)], job.spec.input.mode, prepare(job.device, job.spec.threads))
     found = write_labels(
-        model, feed, rows, len(job.spec.classes), settings.trust, known, job.pool_values, job.out / "labels.h5"
+        model, loader, rows, len(job.spec.classes), settings.trust, known, job.pool_values, job.out / "labels.h5"
     )
     seconds = time.perf_counter() - start
     return {
@@ -168,10 +168,10 @@ def _train(job: Job, number: int, progress: Progress) -> dict[str, Any]:
         sources.append(PseudoLabelled(tensors.load(job.pool), labels, job.spec.lungs != "none"))
         more.append(files.sha256(labels))
         before = folder(main, f"round{number - 1}") if _settings(job).warm_start else None
-    feed = SliceLoader(sources, job.spec.input.mode, prepare(job.device, job.spec.threads))
+    loader = SliceLoader(sources, job.spec.input.mode, prepare(job.device, job.spec.threads))
     pseudo = len(loaded) + np.arange(len(sources[1]) if number else 0)
     train = np.concatenate([rows["train"], pseudo])
-    fit = fitting.learn(job, feed, train, rows["val"], progress, *more, before=before)
+    fit = fitting.learn(job, loader, train, rows["val"], progress, *more, before=before)
     fit.resume.remove()
     return fitting.facts(fit, start) | {"labelled": len(rows["train"]), "pseudo": len(pseudo)}
 

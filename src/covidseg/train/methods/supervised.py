@@ -66,8 +66,8 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     if made := job.references.get("labels"):
         slices = Relabelled(loaded, job.class_values, rows["train"], made.out / LABELS, prior=maps)
         more.append(slices.sha256)
-    feed = SliceLoader([slices], job.spec.input.mode, prepare(job.device, job.spec.threads))
-    fit = fitting.learn(job, feed, rows["train"], rows["val"], progress, *more)
-    write_predictions(fit.model, feed, rows["test"], job.spec.classes, job.out / "predictions.h5")
+    loader = SliceLoader([slices], job.spec.input.mode, prepare(job.device, job.spec.threads))
+    fit = fitting.learn(job, loader, rows["train"], rows["val"], progress, *more)
+    write_predictions(fit.model, loader, rows["test"], job.spec.classes, job.out / "predictions.h5")
     fit.resume.remove()
     return fitting.facts(fit, start) | {"slices": {role: len(found) for role, found in rows.items()}}

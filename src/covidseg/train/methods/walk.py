@@ -80,15 +80,15 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
         if data.sick[at]:
             found = resize(maps[at], size)
             sure[k] = np.where(found >= high, 1, np.where(found <= low, 0, 255))
-    feed = SliceLoader(
+    loader = SliceLoader(
         [Chosen(data.loaded, train_rows, sure)], job.spec.input.mode, prepare(job.device, job.spec.threads)
     )
     none = np.zeros(0, np.int64)
-    fit = fitting.learn(job, feed, np.arange(len(train_rows)), none, progress, sha256(source))
-    whole = SliceLoader([data.images], job.spec.input.mode, feed.device)
+    fit = fitting.learn(job, loader, np.arange(len(train_rows)), none, progress, sha256(source))
+    whole = SliceLoader([data.images], job.spec.input.mode, loader.device)
     walked = np.zeros((len(data.every), size[0] // 4, size[1] // 4), np.uint8)
     model = fit.model.eval()
-    for part in in_batches(np.arange(len(data.every)), min(PART, evaluation_batch(size[0], feed.device))):
+    for part in in_batches(np.arange(len(data.every)), min(PART, evaluation_batch(size[0], loader.device))):
         x, _ = next(whole.batches([data.every[part]]))
         with torch.inference_mode(), autocast(x.device):
             edge = torch.sigmoid(model(x)["edge"].float())[:, 0]

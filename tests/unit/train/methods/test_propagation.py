@@ -120,8 +120,8 @@ def test_hard_and_soft_labels_in_one_batch() -> None:
     label = np.array([[[0, 3], [3, 0]], [[0, 0], [0, 0]]], np.uint8)
     loaded = tensors.Tensors(image, np.ones_like(image), label, {"slice": ["a", "b"]})
     soft = Soft(loaded, np.array([1]), np.array([[[0, 51], [204, 255]]], np.uint8))
-    feed = SliceLoader([Slices(loaded, {"lesion": (3,)}), soft], "slice", CPU)
-    ((_, target),) = feed.batches([np.array([2, 0])])
+    loader = SliceLoader([Slices(loaded, {"lesion": (3,)}), soft], "slice", CPU)
+    ((_, target),) = loader.batches([np.array([2, 0])])
     assert target.flatten(1).tolist() == [pytest.approx([0, 0.2, 0.8, 1]), [0, 1, 1, 0]]
     ((_, alone),) = SliceLoader([Slices(loaded, {"lesion": (3,)})], "slice", CPU).batches([np.array([0])])
     assert (alone.dtype, alone.flatten().tolist()) == (torch.uint8, [0, 1, 1, 0])

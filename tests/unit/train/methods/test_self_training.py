@@ -106,13 +106,13 @@ def four_slices(label: int = 1) -> tensors.Tensors:
 
 def test_labelling_counts_what_it_found(tmp_path: Path) -> None:
     loaded = four_slices(label=3)
-    feed = SliceLoader([Slices(loaded, {}, lungs=False)], "slice", CPU)
+    loader = SliceLoader([Slices(loaded, {}, lungs=False)], "slice", CPU)
     rows, known = np.array([2, 0, 3]), np.array([0, 1])
-    found = write_labels(Bright(), feed, rows, 1, 0.95, known, (3,), tmp_path / "trusted.h5")
+    found = write_labels(Bright(), loader, rows, 1, 0.95, known, (3,), tmp_path / "trusted.h5")
     assert found.pixels == [3 * 24 * 32, 3 * 8 * 32]
     assert found.untrusted == 0.5  # 8 of 16 columns
     assert (found.agreement, found.known) == (1.0, 1)  # of the three, only row 0 has a known truth
-    found = write_labels(Bright(), feed, rows, 1, None, known, (3,), tmp_path / "all.h5")
+    found = write_labels(Bright(), loader, rows, 1, None, known, (3,), tmp_path / "all.h5")
     assert found.pixels == [3 * 16 * 32, 3 * 16 * 32]
     assert found.untrusted is None
     assert found.agreement == pytest.approx(2 * 8 / (8 + 16))
@@ -124,8 +124,8 @@ def test_labelling_counts_what_it_found(tmp_path: Path) -> None:
 def test_a_feed_of_labelled_and_pseudo_labelled_slices(tmp_path: Path) -> None:
     loaded = four_slices()
     loaded.image[2] = 77
-    feed = SliceLoader([Slices(loaded, {}, lungs=False)], "slice", CPU)
-    write_labels(Bright(), feed, np.array([2, 0]), 1, None, NONE, (), tmp_path / "labels.h5")
+    loader = SliceLoader([Slices(loaded, {}, lungs=False)], "slice", CPU)
+    write_labels(Bright(), loader, np.array([2, 0]), 1, None, NONE, (), tmp_path / "labels.h5")
     both = SliceLoader([Slices(loaded, {"lesion": (1,)}), PseudoLabelled(loaded, tmp_path / "labels.h5")], "slice", CPU)
     ((x, target),) = both.batches([np.array([5, 1, 4])])  # row 4 is the pool's row 2, row 5 its row 0
     assert [int(255 * v) for v in x[:, 0, 0, 10]] == [153, 153, 77]

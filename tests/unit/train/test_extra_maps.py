@@ -21,10 +21,10 @@ class Half(nn.Module):
 
 def test_further_maps_stand_beside_equal_predictions(tmp_path: Path) -> None:
     image = np.arange(3, dtype=np.uint8)[:, None, None] * 51 + np.zeros((3, 32, 32), np.uint8)
-    feed = SliceLoader([Slices(Tensors(image, image, image, {}), {}, lungs=False)], "slice", torch.device("cpu"))
+    loader = SliceLoader([Slices(Tensors(image, image, image, {}), {}, lungs=False)], "slice", torch.device("cpu"))
     rows = np.array([2, 0])
-    write_predictions(Half(), feed, rows, ["lesion"], tmp_path / "plain.h5")
-    write_predictions(Half(), feed, rows, ["lesion"], tmp_path / "more.h5", {"input": lambda x: x[:, 0]})
+    write_predictions(Half(), loader, rows, ["lesion"], tmp_path / "plain.h5")
+    write_predictions(Half(), loader, rows, ["lesion"], tmp_path / "more.h5", {"input": lambda x: x[:, 0]})
     with h5py.File(tmp_path / "plain.h5") as plain, h5py.File(tmp_path / "more.h5") as more:
         assert (sorted(plain), sorted(more)) == (["index", "prob"], ["index", "input", "prob"])
         assert np.array_equal(plain["prob"], more["prob"])
