@@ -47,9 +47,9 @@ def labelling(args: argparse.Namespace) -> None:
     model = place(nets.build({"name": "ssanet", "width": args.width}, 2, 3), device).eval()
     image = np.random.default_rng(0).integers(0, 256, (args.slices, args.size, args.size), dtype=np.uint8)
     loaded = Tensors(image, np.ones_like(image), np.zeros_like(image), {})
-    feed = SliceLoader([Slices(loaded, {})], "slice+lung", device)
+    loader = SliceLoader([Slices(loaded, {})], "slice+lung", device)
     rows = np.arange(args.slices)
-    held = list(feed.batches(in_batches(rows, evaluation_batch(args.size, device))))
+    held = list(loader.batches(in_batches(rows, evaluation_batch(args.size, device))))
 
     def bare() -> None:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
@@ -61,7 +61,7 @@ def labelling(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
 
         def label() -> None:
-            write_labels(model, feed, rows, 2, 0.95, rows[:0], (), Path(folder) / "labels.h5")
+            write_labels(model, loader, rows, 2, 0.95, rows[:0], (), Path(folder) / "labels.h5")
 
         seconds: dict[str, list[float]] = {"bare": [], "label": []}
         bare()
