@@ -8,7 +8,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,20 +28,20 @@ threads: 1
 DONE = ".snakemake/finished"  # in the folder of the project that tests share, once it is whole
 EACH = """\
 import json, os, sys, tempfile
-from covidseg import cli, steps  # imported once for all commands
-said = []
-for words in json.load(sys.stdin):
+import covidseg.plan  # imported once for all commands
+from covidseg import cli, steps
+for line in sys.stdin:
     with tempfile.TemporaryFile("w+") as out:
         child = os.fork()
         if not child:
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.dup2(out.fileno(), 1)
             os.dup2(out.fileno(), 2)
-            sys.argv[1:] = words
+            sys.argv[1:] = json.loads(line)
             sys.exit(cli.main())
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         out.seek(0)
-        said.append([code, out.read()])
-json.dump(said, sys.stdout)
+        print(json.dumps([code, out.read()]), flush=True)
 """
 
 
@@ -58,6 +59,7 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._forking: subprocess.Popen[str] | None = None
         self.environment = os.environ | {
             "PYTHONPATH": str(folder / "src"),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -65,6 +67,7 @@ class Project:
             "PYTHONHASHSEED": "0",
         }
         self.environment.pop("COVIDSEG_MIRROR", None)
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)  # each of hundreds of processes would compile everything
 
     def run(self, *command: str, fails: bool = False) -> str:
         """Run a command in the project; return its output. It must succeed, or fail where ``fails``."""
@@ -74,17 +77,35 @@ class Project:
         assert (done.returncode != 0) == fails, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
         return done.stdout
 
+    @contextmanager
+    def imported_once(self) -> Iterator[None]:
+        """Let all commands given to ``verbs`` inside be forks of one process; the code must not change meanwhile."""
+        with subprocess.Popen(
+            [sys.executable, "-c", EACH], cwd=self.folder, env=self.environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        ) as self._forking:  # fmt: skip
+            yield
+            assert self._forking.stdin
+            self._forking.stdin.close()  # its loop ends
+        self._forking = None
+
     def verbs(self, *commands: str) -> dict[str, tuple[int, str]]:
         """Run commands of covidseg, each in a process of its own; return the exit code and the output of each.
 
         They cost less than by ``run``: the processes are forks of one.
         """
-        words = [shlex.split(command) for command in commands]
-        done = subprocess.run(
-            [sys.executable, "-c", EACH], cwd=self.folder, env=self.environment, text=True, input=json.dumps(words),
-            stdout=subprocess.PIPE, check=True,
-        )  # fmt: skip
-        return {command: (code, text) for command, (code, text) in zip(commands, json.loads(done.stdout), strict=True)}
+        if self._forking is None:
+            with self.imported_once():
+                return self.verbs(*commands)
+        assert self._forking.stdin
+        assert self._forking.stdout
+        done = {}
+        for command in commands:
+            self._forking.stdin.write(json.dumps(shlex.split(command)) + "\n")
+            self._forking.stdin.flush()
+            code, text = json.loads(self._forking.stdout.readline())
+            done[command] = (code, text)
+        return done
 
     def refused(self, *commands: str) -> list[str]:
         """Run commands of covidseg that must fail, with one line each; return the lines."""
@@ -116,10 +137,10 @@ def edit(file: Path, old: str, new: str) -> None:
 
 
 def copy_project(to: Path) -> Project:
-    """Copy what git holds of a checkout, without data and results."""
+    """Copy what git holds of a checkout, without data and results; compiled code comes along, where there is any."""
     for name in ("Snakefile", "config.yaml", "dvc.yaml", "pyproject.toml", ".gitignore", ".dvcignore"):
         shutil.copy(ROOT / name, to / name)
-    ignore = shutil.ignore_patterns("__pycache__", "cache", "tmp", "config.local")
+    ignore = shutil.ignore_patterns("cache", "tmp", "config.local")
     for name in ("workflow", "src", "envs", ".dvc"):
         shutil.copytree(ROOT / name, to / name, ignore=ignore)
     return Project(to)

@@ -10,7 +10,7 @@ from covidseg.upkeep import content
 from covidseg.upkeep import orphans
 from covidseg.jobs import record
 from covidseg.base.errors import UserError
-from covidseg.plan import Plan, handover
+from covidseg.plan import CHECKED, Plan, handover
 from covidseg.upkeep.supplies import supplies
 
 try:
@@ -25,6 +25,7 @@ try:
     MASKS = PLAN.targets.masks()
     LEAKS = PLAN.graph.leak_sets()
     CONFIG = shlex.quote(str(PLAN.snapshot()))
+    STATE = f"{CHECKED}={PLAN.state()} "
 except UserError as e:
     sys.exit(f"covidseg: {e}")
 
@@ -36,7 +37,7 @@ PYTHON = PYTHON.replace("{", "{{").replace("}", "}}")  # the prefix is a format
 # What a scheduler runs is known to its queue, see covidseg.jobs.locks.
 QUEUED = "COVIDSEG_QUEUED=1 " if workflow.remote_exec else ""
 shell.prefix(
-    f'covidseg() {{{{ {QUEUED}{PYTHON} -m covidseg --config {CONFIG} "$@"; }}}}; '
+    f'covidseg() {{{{ {STATE}{QUEUED}{PYTHON} -m covidseg --config {CONFIG} "$@"; }}}}; '
 )
 
 LOGS = P.results / "logs"

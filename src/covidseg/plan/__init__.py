@@ -15,6 +15,8 @@ A plan is composed of parts. Each part uses only those that stand above it in th
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,10 @@ __all__ = [
 ]
 
 
+CHECKED = "COVIDSEG_CHECKED"  # set for the jobs of a workflow: the state of the files that its plan has checked
+READ = ("datasets", "papers", "presets", "protocols", "splits")  # the folders of ``workflow`` that a plan reads
+
+
 class Plan:
     """Everything that the configuration asks for, validated. Its properties give the parts that are used most."""
 
@@ -57,7 +63,8 @@ class Plan:
         self.fingerprints = Fingerprints(self.settings, self.catalogue, self.resolver, self.targets, self.graph)
         self.needs = JobNeeds(config.device)
         self.checks = Checks(self.settings, self.catalogue, self.resolver, self.targets, self.graph)
-        self.checks.all()
+        if os.environ.get(CHECKED) != self.state():
+            self.checks.all()
 
     @property
     def config(self) -> Config:
@@ -104,6 +111,16 @@ class Plan:
         if isinstance(source, dict):
             return cls(parse(Config, source, "config.yaml"))
         return cls(parse(Config, read_yaml(source), str(source)), str(source))
+
+    def state(self) -> str:
+        """Return a hash of the configuration and of all files that a plan may read.
+
+        A workflow gives it to its jobs, which need not check again what their workflow has just checked.
+        """
+        state = hashlib.sha256(self.config.model_dump_json().encode())
+        for path in sorted(path for folder in READ for path in (WORKFLOW / folder).glob("*") if path.is_file()):
+            state.update(f"\0{path}\0".encode() + path.read_bytes())
+        return state.hexdigest()[:16]
 
     def snapshot(self) -> Path:
         """Write the configuration in force into the results folder, for the rules' commands; return its path.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from covidseg.base.errors import UserError
-from covidseg.plan import Plan
+from covidseg.plan import CHECKED, Plan
 from covidseg.plan.resolve import merge
 from covidseg.schema import Paper, Reads
 from tests.conftest import edit
@@ -244,6 +244,23 @@ def test_a_typo_in_a_file_is_named(
     with pytest.raises(UserError) as e:
         Plan.load()
     assert message in str(e.value)
+
+
+def test_a_job_of_a_workflow_checks_again_what_has_changed_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree("workflow", tmp_path / "workflow")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(CHECKED, Plan.load(REAL).state())
+    edit(Path("workflow/papers/ssanet.yaml"), "better: m4, than: m2", "better: m4, than: m22")
+    with pytest.raises(UserError, match="unknown name 'm22'"):
+        Plan.load(REAL)
+    monkeypatch.setattr(Plan, "state", lambda self: "of now")
+    monkeypatch.setenv(CHECKED, "of now")
+    assert Plan.load(REAL).run("ssanet/m4").id == "ssanet/m4"
+    for other in ({**REAL, "seeds": [1]}, {**REAL, "preset": "cpu"}):
+        monkeypatch.undo()
+        assert Plan.load(other).state() != Plan.load(REAL).state()
 
 
 def test_a_split_of_cases_that_a_folder_lacks_is_refused_while_planning(
