@@ -30,8 +30,9 @@ demo: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --workflow-profile workflow/profiles/default --cores $(CORES) --no-hooks
 	@$(BIN)/covidseg show
 
+# One thread for each of the processes that share the cores.
 test: setup
-	@$(BIN)/python -m pytest --numprocesses $(CORES) --dist worksteal
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist worksteal
 
 # A real Slurm on this machine, as root on Debian; installed where it is missing. The plugin stays out of .venv.
 cluster: setup

@@ -78,10 +78,14 @@ class Project:
         return done.stdout
 
     @contextmanager
-    def imported_once(self) -> Iterator[None]:
-        """Let all commands given to ``verbs`` inside be forks of one process; the code must not change meanwhile."""
+    def imported_once(self, *modules: str) -> Iterator[None]:
+        """Let all commands given to ``verbs`` inside be forks of one process that has imported ``modules``, too.
+
+        The code must not change meanwhile.
+        """
+        imports = "".join(f"import {module}\n" for module in modules)
         with subprocess.Popen(
-            [sys.executable, "-c", EACH], cwd=self.folder, env=self.environment, text=True,
+            [sys.executable, "-c", imports + EACH], cwd=self.folder, env=self.environment, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         ) as self._forking:  # fmt: skip
             yield

@@ -29,7 +29,9 @@ def test_every_verb_has_help() -> None:
 def test_params_prints_one_number_for_any_network() -> None:
     """That of U-Net on one channel and one class is counted by hand in its own test."""
     commands = ("params ssanet --follow released", "params ssanet", "params unet --in 1 --out 1", "params fcn8s")
-    released, described, unet, fcn = Project(ROOT).verbs(*commands).values()
+    project = Project(ROOT)
+    with project.imported_once("torch"):
+        released, described, unet, fcn = project.verbs(*commands).values()
     assert released == (0, "31095809\n")
     assert unet == (0, "31036481\n")
     assert [code for code, _ in (described, fcn)] == [0, 0]

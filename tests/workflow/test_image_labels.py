@@ -57,7 +57,7 @@ def test_masks_from_yes_and_no(tmp_path: Path) -> None:
     assert "3 images with and 3 without the lesion, 1 without a label; 2 patients" in said
     paper = project.folder / "workflow/papers/mine.yaml"  # whose epochs are taken as written: these are a test's
     paper.write_text(
-        re.sub(r"from_epoch: \d+", "from_epoch: 1", re.sub(r" epochs: \d+", " epochs: 2", paper.read_text()))
+        re.sub(r"from_epoch: \d+", "from_epoch: 1", re.sub(r"\bepochs: \d+", "epochs: 2", paper.read_text()))
     )
     project.run(*snakemake)
     results = project.folder / "results/paper"

@@ -5,6 +5,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from covidseg.plan import Plan
+from covidseg.upkeep.inventory import problems
 from tests.conftest import Project
 
 Fork = Callable[[], Project]
@@ -50,17 +54,20 @@ def contents(project: Project) -> dict[str, bytes]:
     return {file: (project.folder / file).read_bytes() for file in READ_BY}
 
 
-def test_one_changed_byte_is_refused_and_repaired(fork: Fork) -> None:
+def test_one_changed_byte_is_refused_and_repaired(fork: Fork, monkeypatch: pytest.MonkeyPatch) -> None:
     project = fork()
+    monkeypatch.chdir(project.folder)
     before = contents(project)
     assert bad(project) == []
-    with project.imported_once():
+    with project.imported_once("covidseg.upkeep.checkup", "covidseg.report"):
         for file, verb in READ_BY.items():
             damage(project.folder / file)
-            said = project.refused(verb)[0].splitlines(keepends=True)[-1]  # a training says before what a preset changes
+            said = project.refused(verb)[0].splitlines(keepends=True)[
+                -1
+            ]  # a training says before what a preset changes
             assert said.startswith(f"covidseg: {file}: damaged ("), said
             assert said.endswith("; run covidseg repair\n"), said
-            assert [line.split(": ")[0] for line in bad(project)] == [file]
+            assert [str(problem.file) for problem in problems(Plan.load(), thorough=True)] == [file]  # doctor's lines
             (project.folder / file).write_bytes(before[file])
     assert bad(project) == []
 
