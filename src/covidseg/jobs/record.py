@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from covidseg.base import records
+from covidseg.base.errors import UserError
 
 PACKAGE = Path(__file__).parents[1]
 RUN = "run.json"  # the record of a training
@@ -30,6 +32,8 @@ WITHOUT_EFFECT = {
     "schema",
     "train.progress",
 }
+CACHE = Path(".snakemake/covidseg/code.json")
+MOST = 2000  # sources in the cache, before it starts anew
 LIBRARIES = ("torch", "numpy", "scipy", "nibabel", "pillow", "h5py", "lungmask", "monai")
 
 
@@ -38,6 +42,7 @@ def code_fingerprint(*modules: str) -> str:
 
     Comments, spacing and docstrings do not count. Names are relative to covidseg, as ``train.supervised``.
     """
+    before = len(_syntaxes())
     seen: set[str] = set()
     queue = list(modules)
     while queue:
@@ -46,6 +51,7 @@ def code_fingerprint(*modules: str) -> str:
             continue
         seen.add(name)
         queue.extend(_module(name)[1])
+    _keep_syntaxes(before)
     text = "\n".join(f"{name} {_module(name)[0]}" for name in sorted(seen))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -53,8 +59,22 @@ def code_fingerprint(*modules: str) -> str:
 @functools.cache
 def _module(name: str) -> tuple[str, tuple[str, ...]]:
     """Return the hash of a module's code and the modules of this package it imports."""
-    tree = ast.parse(_path(name).read_text("utf-8"))
-    imported: list[str] = []
+    code, imports = _syntax(_path(name).read_bytes())
+    text = code + "".join(other.read_text("utf-8") for other in _other_files(_path(name)))
+    imported = [full if _exists(full) else base for base, full in imports]
+    return hashlib.sha256(text.encode()).hexdigest(), tuple(dict.fromkeys(n for n in imported if n))
+
+
+def _syntax(source: bytes) -> tuple[str, list[tuple[str, str]]]:
+    """Return the hash of a source's syntax tree, and of each name that it imports the module and the module with it.
+
+    What an earlier process found for the same source is not found again: parsing the package takes half a second.
+    """
+    key = hashlib.sha256(platform.python_version().encode() + source).hexdigest()
+    if (known := _syntaxes().get(key)) is not None:
+        return known
+    tree = ast.parse(source)
+    imports: list[tuple[str, str]] = []
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             first = node.body[0]
@@ -66,13 +86,31 @@ def _module(name: str) -> tuple[str, tuple[str, ...]]:
                 node.body = node.body[1:] or [ast.Pass()]
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("covidseg"):
             base = node.module.removeprefix("covidseg").removeprefix(".")
-            for alias in node.names:
-                full = f"{base}.{alias.name}" if base else alias.name
-                imported.append(full if _exists(full) else base)
+            imports += [(base, f"{base}.{alias.name}" if base else alias.name) for alias in node.names]
         elif isinstance(node, ast.Import):
-            imported += [a.name.removeprefix("covidseg.") for a in node.names if a.name.startswith("covidseg.")]
-    text = ast.dump(tree) + "".join(other.read_text("utf-8") for other in _other_files(_path(name)))
-    return hashlib.sha256(text.encode()).hexdigest(), tuple(dict.fromkeys(n for n in imported if n))
+            names = [a.name.removeprefix("covidseg.") for a in node.names if a.name.startswith("covidseg.")]
+            imports += [(name, name) for name in names]
+    found = hashlib.sha256(ast.dump(tree).encode()).hexdigest(), list(dict.fromkeys(imports))
+    _syntaxes()[key] = found
+    return found
+
+
+@functools.cache
+def _syntaxes() -> dict[str, tuple[str, list[tuple[str, str]]]]:
+    """Return what is known of sources by their hash. A damaged cache is as good as none."""
+    try:
+        kept = records.read(CACHE)
+        return {key: (code, [(base, full) for base, full in imports]) for key, (code, imports) in kept["known"].items()}
+    except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _keep_syntaxes(before: int) -> None:
+    """Keep what was found for other processes, in a project where that can be written."""
+    known = _syntaxes()
+    if len(known) > before and CACHE.parents[1].is_dir():
+        with contextlib.suppress(OSError, UserError):
+            records.write(CACHE, known=known if len(known) < MOST else {})
 
 
 def _other_files(path: Path) -> list[Path]:

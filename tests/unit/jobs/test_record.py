@@ -19,14 +19,21 @@ def f(x):
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(record, "PACKAGE", tmp_path)
-    record._module.cache_clear()
+    monkeypatch.chdir(tmp_path)
+    forget()
     (tmp_path / "a.py").write_text(MODULE.format(number=1, comment="why"))
     (tmp_path / "helper.py").write_text("two = 2\n")
     return tmp_path
 
 
-def fingerprint() -> str:
+def forget() -> None:
+    """Begin as a new process does."""
     record._module.cache_clear()
+    record._syntaxes.cache_clear()
+
+
+def fingerprint() -> str:
+    forget()
     return record.code_fingerprint("a")
 
 
@@ -48,8 +55,25 @@ def test_a_number_in_an_imported_module_changes_it(package: Path) -> None:
     assert fingerprint() != before
 
 
+def test_what_was_found_once_is_kept_for_other_processes(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint()
+    assert not record.CACHE.exists()  # here is no project
+    record.CACHE.parent.mkdir(parents=True)
+    assert fingerprint() == before
+    with monkeypatch.context() as patch:
+        patch.delattr(record.ast, "parse")
+        assert fingerprint() == before
+    (package / "a.py").write_text(MODULE.format(number=2, comment="why"))
+    changed = fingerprint()
+    assert changed != before
+    text = record.CACHE.read_text()
+    for damaged in (text.replace('"helper"', '"hepler"', 1), text[:-20], "[]", "{}"):
+        record.CACHE.write_text(damaged)
+        assert fingerprint() == changed
+
+
 def test_the_real_package_separates_networks() -> None:
-    record._module.cache_clear()
+    forget()
     assert record.code_fingerprint("nets.ssanet") != record.code_fingerprint("nets.unet")
 
 
