@@ -32,7 +32,7 @@ WITHOUT_EFFECT = {
     "schema",
     "train.progress",
 }
-CACHE = Path(".snakemake/covidseg/code.json")
+CACHE = records.CACHE / "code.json"
 MOST = 2000  # sources in the cache, before it starts anew
 LIBRARIES = ("torch", "numpy", "scipy", "nibabel", "pillow", "h5py", "lungmask", "monai")
 
@@ -108,7 +108,7 @@ def _syntaxes() -> dict[str, tuple[str, list[tuple[str, str]]]]:
 def _keep_syntaxes(before: int) -> None:
     """Keep what was found for other processes, in a project where that can be written."""
     known = _syntaxes()
-    if len(known) > before and CACHE.parents[1].is_dir():
+    if len(known) > before and CACHE.parents[2].is_dir():
         with contextlib.suppress(OSError, UserError):
             records.write(CACHE, known=known if len(known) < MOST else {})
 

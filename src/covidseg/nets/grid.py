@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -14,15 +15,15 @@ CHANNELS = (64, 128, 256, 512, 1024)  # of the five rows; SCOAT-Net's table III 
 STRIDE = 16  # of the deepest row
 
 
-class Join(nn.Module):
+class Join(nn.Module, ABC):
     """One node X^{i,j} behind the encoder: it joins the earlier nodes of its row and the enlarged node below."""
 
+    @abstractmethod
     def forward(self, skips: list[Tensor], below: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the node's features (N, C_i, h, w) and its attention map (N, 1, h, w), or None without one.
 
         skips: x^{i,0} .. x^{i,j-1}; below: x^{i+1,j-1}, enlarged to the same size.
         """
-        raise NotImplementedError
 
 
 class Plain(Join):
