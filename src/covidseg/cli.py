@@ -394,6 +394,7 @@ def main() -> Any:
     from covidseg.base.files import FULL
 
     signal.signal(signal.SIGINT, _interrupted)
+    gc.set_threshold(100_000, 10, 10)  # imports make a million objects that all stay: looking through them takes 0.1 s
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # not every terminal knows every letter
     atexit.register(gc.freeze)  # torch leaves so much that looking through it for cycles at the end takes half a second
