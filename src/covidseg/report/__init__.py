@@ -136,7 +136,7 @@ def _dataset(plan: Plan, name: str) -> dict[str, Any]:
     cases = [row["case"] for row in read_table(plan.paths.canonical(name) / "slices.csv")]
     return {
         "name": name,
-        "title": dataset.title + (" (phantom twin)" if plan.config.mode == "demo" else ""),
+        "title": dataset.title + (" (phantom)" if plan.config.mode == "demo" else ""),
         "licence": dataset.licence if plan.config.mode == "paper" else "generated here",
         "cases": len({*cases}),
         "slices": len(cases),
