@@ -102,8 +102,6 @@ class Resolver:
         paper_saliency = getattr(spec.train, "saliency", None)
         spec = spec_as_written = self._with_saliency(spec)
         scaled, changes = scale_maps(spec, preset) if spec.maps else scale(spec, preset)
-        if (used := getattr(spec.train, "saliency", None)) != paper_saliency:
-            changes = [f"saliency: {used} instead of {paper_saliency}", *changes]
         spec = scaled.model_copy(
             update={
                 "dataset": dataset,
@@ -136,6 +134,7 @@ class Resolver:
             stand_ins=tuple((name, used) for name in asked if (used := self.catalogue.stands_for(name)) != name),
             released=tuple(released),
             net=described,
+            saliency=paper_saliency,
             written_epochs=spec_as_written.train.most_epochs,
         )
 
@@ -248,4 +247,6 @@ class Resolver:
                 out.append(f"lung masks{whose}: {used} instead of {own}")
         if run.spec.net.get("init") == "random":
             out.append("encoder starts from random weights instead of ImageNet's")
+        if (used := getattr(run.spec.train, "saliency", None)) != run.saliency:
+            out.append(f"saliency: {used} instead of {run.saliency}")
         return [*out, *run.scaled]

@@ -23,6 +23,7 @@ class Run:
     stand_ins: tuple[tuple[str, str], ...] = ()  # (the paper's data set, the one used in its place)
     released: tuple[str, ...] = ()  # deviations that follow the released code
     net: dict[str, Any] = field(default_factory=dict, metadata={"what": "the network before the preset scaled it"})
+    saliency: str | None = None  # the paper's source of saliency
     written_epochs: int = 0  # of the longest part, before the preset scaled them
 
     @property
