@@ -54,6 +54,17 @@ def contents(project: Project) -> dict[str, bytes]:
     return {file: (project.folder / file).read_bytes() for file in READ_BY}
 
 
+def plant(project: Project) -> list[Path]:
+    """Put files that the program did not write into every folder of data and results; return them."""
+    tops = [project.folder / "data/demo", project.folder / "results/demo"]
+    folders = [folder for top in tops for folder in (top, *top.rglob("*")) if folder.is_dir()]
+    names = ("notes.txt", "corrected.nii.gz", "mine.csv")
+    files = [folder / name for folder in folders for name in names if "raw" not in folder.parts]
+    for file in files:
+        file.write_text("mine")
+    return files
+
+
 def test_one_changed_byte_is_refused_and_repaired(fork: Fork, monkeypatch: pytest.MonkeyPatch) -> None:
     project = fork()
     monkeypatch.chdir(project.folder)
@@ -71,6 +82,7 @@ def test_one_changed_byte_is_refused_and_repaired(fork: Fork, monkeypatch: pytes
             (project.folder / file).write_bytes(before[file])
     assert bad(project) == []
 
+    strangers = plant(project)
     for file in READ_BY:
         damage(project.folder / file)
     (project.folder / JOB / "model.safetensors").unlink()
@@ -80,6 +92,7 @@ def test_one_changed_byte_is_refused_and_repaired(fork: Fork, monkeypatch: pytes
     assert [f"would repair: {line.removesuffix('; run covidseg repair')}" for line in found] == said.splitlines()
     assert "repaired: " in project.run("covidseg", "repair", "--", "--cores", "2", "--quiet", "all")
     assert bad(project) == []
+    assert [path for path in strangers if not path.is_file() or path.read_text() != "mine"] == []
     after = contents(project)
     changed = [file for file in READ_BY if after[file] != before[file]]
     assert changed == [f"{JOB}/run.json"]  # says when it was made
