@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from abc import abstractmethod
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args
@@ -107,13 +106,13 @@ class Exhibit(Strict):
 
         check_known([run for run in self.runs if "/" not in run], targets.catalogue.papers[paper].runs, where)
 
-    @abstractmethod
     def ready(self, targets: Targets, paper: str) -> bool:
         """Return whether it can be made with the runs and data that the configuration asks for."""
+        raise NotImplementedError
 
-    @abstractmethod
     def reads(self, targets: Targets, paper: str) -> Reads:
         """Return the results and data that it reads."""
+        raise NotImplementedError
 
     def decides(self, targets: Targets, paper: str) -> list[Any]:
         """Return, as JSON values, what determines it besides settings, mode, code and the files that it reads."""
@@ -129,9 +128,9 @@ class Exhibit(Strict):
 
         return Needs(memory_mb=1000, minutes=20, gpus=0, threads=1)
 
-    @abstractmethod
     def words(self, plan: Plan, paper: str, name: str) -> list[str]:
         """Return the sentences of its caption after the paper's own."""
+        raise NotImplementedError
 
 
 class Figure(Exhibit):
@@ -143,18 +142,18 @@ class Figure(Exhibit):
         shown = all(targets.catalogue.stands_for(name) in used for name in self.datasets)
         return shown and all(map(targets.resolver.wanted, self.run_ids(paper)))
 
-    @abstractmethod
     def draw(self, plan: Plan, paper: str) -> Any:
         """Return the matplotlib figure; ``figures.page`` has the sheet and the look that all share."""
+        raise NotImplementedError
 
 
 class Table(Exhibit):
     """A table. It is made when at least one of its rows can be: runs that are not asked for are "not run"."""
 
     @property
-    @abstractmethod
     def headings(self) -> list[str]:
         """Return the columns that may have printed numbers."""
+        raise NotImplementedError
 
     @property
     def printed(self) -> list[tuple[str, list[str]]]:
@@ -182,13 +181,13 @@ class Table(Exhibit):
         """Return a sentence for each printed number that is arithmetically impossible."""
         return []
 
-    @abstractmethod
     def cells(self, plan: Plan, paper: str) -> list[Cell]:
         """Return the table's numbers, row by row."""
+        raise NotImplementedError
 
-    @abstractmethod
     def origin(self, plan: Plan, cell: Any) -> list[str]:
         """Return lines that say where a number of the finished table (a line of its CSV) comes from."""
+        raise NotImplementedError
 
 
 def kinds(package: str, base: type[Exhibit]) -> dict[str, type[Any]]:
