@@ -427,5 +427,7 @@ def _close_output() -> None:
 
 
 def _interrupted(*_: Any) -> NoReturn:
-    typer.echo("covidseg: interrupted; run the same command again to continue", err=True)
+    from covidseg.base.errors import INTERRUPTED
+
+    typer.echo(INTERRUPTED, err=True)
     raise SystemExit(130)

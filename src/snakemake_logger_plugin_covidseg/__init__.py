@@ -16,12 +16,12 @@ from typing import Any
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from covidseg.base.errors import INTERRUPTED
 from snakemake_logger_plugin_covidseg.estimate import Estimate, Running
 
 LOG_LINES = 20  # of a failed job's log
 EVERY = 60.0  # seconds without a finished job after which it is said what the running ones do
 SHOWN = 4  # running jobs in such a line
-INTERRUPTED = "covidseg: interrupted; the same command goes on where it was"  # the last line of such a job's log
 COARSE = ("all", "data", "models")  # the rules that make nothing themselves
 
 

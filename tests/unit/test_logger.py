@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from covidseg.base.errors import INTERRUPTED
 from snakemake_logger_plugin_covidseg import LogHandler
 
 
@@ -67,3 +68,32 @@ def test_a_failed_job_shows_its_log_and_not_its_command(tmp_path: Path, capsys: 
         "MissingInputException:",
         "no such file",
     ]
+
+
+def test_long_trainings_say_their_epochs_and_the_rest_follows_from_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two trainings, none finished: one has done 2 of 10 epochs in 20 s, so it takes 100 s and so will the other."""
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    log = handler()
+    log.started = 0.0
+    emit(log, event=LogEvent.RUN_INFO, stats={"train": 2, "total": 2})
+    emit(log, event=LogEvent.JOB_INFO, jobid=1, rule_msg="train a/b", rule_name="train", log=[tmp_path / "a.log"])
+    emit(log, event=LogEvent.PROGRESS, done=0, total=2)
+    now = 20.0
+    (tmp_path / "a.log").write_text(
+        "a/b fold 0 seed 0: epoch 1/10, 2 min left\ra/b fold 0 seed 0: epoch 2/10, dice 0.5"
+    )
+    log.tell()
+    assert capsys.readouterr().err.splitlines()[1:] == ["[0/2]   0 %  0:20, 3:00 left  running: train a/b, epoch 2/10"]
+
+
+def test_an_interrupted_job_has_not_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = handler()
+    (tmp_path / "a.log").write_text(f"epoch 1/10\n{INTERRUPTED}\n")
+    emit(log, event=LogEvent.JOB_INFO, jobid=0, rule_msg="train a/b", rule_name="train")
+    error = "RuleException:\nCalledProcessError in file x.smk:\nCommand 'x' returned non-zero exit status 130."
+    emit(log, error, logging.ERROR, exception="RuleException")
+    emit(log, event=LogEvent.JOB_ERROR, jobid=0, rule_name="train", log=[tmp_path / "a.log"])
+    assert capsys.readouterr().err == "stopped: train a/b\n"

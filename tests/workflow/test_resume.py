@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from typing import Any
 
 from tests.conftest import Project
 
@@ -36,7 +37,22 @@ def test_a_training_that_was_left_here_is_taken_over(fork: Callable[[], Project]
     assert (project.folder / JOB / "model.safetensors").read_bytes() == before
 
 
-def stopped(project: Project, snakemake: subprocess.Popen[bytes]) -> int:
+def test_ctrl_c_is_said_as_a_stop(fork: Callable[[], Project]) -> None:
+    project = fork()
+    (project.folder / JOB / "run.json").unlink()
+    command = ["snakemake", "--cores", "1", "--logger", "covidseg", "--quiet", "all", "--", f"{JOB}/run.json"]
+    snakemake = subprocess.Popen(
+        command, cwd=project.folder, env=project.environment, text=True, stderr=subprocess.PIPE, start_new_session=True
+    )
+    left = stopped(project, snakemake)
+    os.killpg(snakemake.pid, signal.SIGINT)  # as a terminal does
+    os.kill(left, signal.SIGCONT)
+    said = snakemake.communicate()[1]
+    assert "stopped: train ssanet/m3 fold 0 seed 0" in said
+    assert "failed" not in said
+
+
+def stopped(project: Project, snakemake: subprocess.Popen[Any]) -> int:
     """Wait until Snakemake's training runs; stop it and return its process."""
     while True:
         for file in (project.folder / ".snakemake/covidseg/jobs").glob("*.json"):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 
 LONGEST = 1000  # characters of a message
+INTERRUPTED = "covidseg: interrupted; run the same command again to continue"  # the last line after Ctrl-C
 
 
 class UserError(Exception):
