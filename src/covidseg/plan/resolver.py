@@ -247,6 +247,6 @@ class Resolver:
                 out.append(f"lung masks{whose}: {used} instead of {own}")
         if run.spec.net.get("init") == "random":
             out.append("encoder starts from random weights instead of ImageNet's")
-        if (used := getattr(run.spec.train, "saliency", None)) != run.saliency:
-            out.append(f"saliency: {used} instead of {run.saliency}")
+        if (saliency := getattr(run.spec.train, "saliency", None)) != run.saliency:
+            out.append(f"saliency: {saliency} instead of {run.saliency}")
         return [*out, *run.scaled]
