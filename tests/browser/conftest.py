@@ -19,6 +19,7 @@ ARGUMENTS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
+LEFT = "net::ERR_ABORTED"  # what becomes of a picture still being read when the reader goes to another page
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -78,10 +79,14 @@ class Reader:
         self.outside: list[str] = []
         self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("requestfailed", lambda request: self.errors.append(f"failed: {request.url}"))
+        self.page.on("requestfailed", self._failed)
         self.page.on(
             "request", lambda r: self.outside.append(r.url) if not r.url.startswith(("file:", "data:")) else None
         )
+
+    def _failed(self, request: Any) -> None:
+        if request.failure != LEFT:
+            self.errors.append(f"{request.failure}: {request.url}")
 
     def open(self, address: str, width: int = 1400, height: int = 900) -> Any:
         """Open an address relative to the results' folder, as ``report/cases.html#run=ssanet/m4``; return the page."""

@@ -34,6 +34,19 @@ def first_case(page: Any, hidden: str = "") -> str:
     return str(link.get_attribute("href"))
 
 
+def test_a_missing_picture_is_an_error_and_a_page_left_early_is_none(reader: Reader) -> None:
+    picture = next((reader.results / "report/cases").glob("*-worst.png")).absolute().as_uri()
+    show = "source => { const image = new Image(); image.src = source; document.body.append(image); return %s }"
+    page = reader.open("report.html")
+    page.evaluate("source => { for (let n = 0; n < 200; n++) (%s)(source + '?' + n) }" % (show % "0"), picture)
+    page = reader.open("report.html")
+    assert reader.errors == []
+    with page.expect_event("requestfailed"), page.expect_console_message():
+        page.evaluate(show % "0", picture + ".gone")
+    assert f"net::ERR_FILE_NOT_FOUND: {picture}.gone" in reader.errors
+    reader.errors.clear()
+
+
 @pytest.mark.parametrize("width", [360, 390, 1400, 2560])
 def test_no_page_scrolls_sideways(reader: Reader, width: int) -> None:
     for address in pages(reader.results):
