@@ -101,7 +101,7 @@ class _Air:
 
     def median(self, window: tuple[float, float]) -> float:
         """Return their median in HU; 0 where there is no air."""
-        if self._values:
+        if any(raw.size for raw in self._values):
             return float(np.median(_hu(np.concatenate(self._values), window)))
         if not (count := int(self._counts.sum())):
             return 0.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from abc import abstractmethod
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args
@@ -107,12 +108,14 @@ class Exhibit(Strict):
         check_known([run for run in self.runs if "/" not in run], targets.catalogue.papers[paper].runs, where)
 
     def ready(self, targets: Targets, paper: str) -> bool:
-        """Return whether it can be made with the runs and data that the configuration asks for."""
-        raise NotImplementedError
+        """Return whether all runs are asked for, and all data sets, stand-ins too, are used."""
+        used = self.wanted_datasets(targets)
+        shown = all(targets.catalogue.stands_for(name) in used for name in self.datasets)
+        return shown and all(map(targets.resolver.wanted, self.run_ids(paper)))
 
     def reads(self, targets: Targets, paper: str) -> Reads:
         """Return the results and data that it reads."""
-        raise NotImplementedError
+        return Reads()
 
     def decides(self, targets: Targets, paper: str) -> list[Any]:
         """Return, as JSON values, what determines it besides settings, mode, code and the files that it reads."""
@@ -130,21 +133,15 @@ class Exhibit(Strict):
 
     def words(self, plan: Plan, paper: str, name: str) -> list[str]:
         """Return the sentences of its caption after the paper's own."""
-        raise NotImplementedError
+        return []
 
 
 class Figure(Exhibit):
     """A figure. It is made when all of its runs are asked for and all of its data are used."""
 
-    def ready(self, targets: Targets, paper: str) -> bool:
-        """Return whether all runs are asked for, and all data sets, stand-ins too, are used."""
-        used = self.wanted_datasets(targets)
-        shown = all(targets.catalogue.stands_for(name) in used for name in self.datasets)
-        return shown and all(map(targets.resolver.wanted, self.run_ids(paper)))
-
+    @abstractmethod
     def draw(self, plan: Plan, paper: str) -> Any:
         """Return the matplotlib figure; ``figures.page`` has the sheet and the look that all share."""
-        raise NotImplementedError
 
 
 class Table(Exhibit):
@@ -153,7 +150,7 @@ class Table(Exhibit):
     @property
     def headings(self) -> list[str]:
         """Return the columns that may have printed numbers."""
-        raise NotImplementedError
+        return []
 
     @property
     def printed(self) -> list[tuple[str, list[str]]]:
@@ -181,13 +178,13 @@ class Table(Exhibit):
         """Return a sentence for each printed number that is arithmetically impossible."""
         return []
 
+    @abstractmethod
     def cells(self, plan: Plan, paper: str) -> list[Cell]:
         """Return the table's numbers, row by row."""
-        raise NotImplementedError
 
     def origin(self, plan: Plan, cell: Any) -> list[str]:
         """Return lines that say where a number of the finished table (a line of its CSV) comes from."""
-        raise NotImplementedError
+        return []
 
 
 def kinds(package: str, base: type[Exhibit]) -> dict[str, type[Any]]:

@@ -46,6 +46,7 @@ def test_threshold_finds_drawn_lungs(eight_bit, spacing):
     assert not found[:, :10].any()  # the air outside does not
 
 
+@pytest.mark.filterwarnings("error")
 def test_threshold_of_a_slice_without_air():
     assert threshold(np.full((1, 20, 20), 60, np.int16), (1.0, 1.0, 1.0)).sum() == 0
     assert threshold(np.full((1, 20, 20), -1000, np.int16), (1.0, 1.0, 1.0)).sum() == 0

@@ -51,7 +51,7 @@ class Dots(Figure):
 TABLE = '''
 from typing import Literal
 
-from covidseg.schema.exhibit import Reads, Table
+from covidseg.schema.exhibit import Table
 from covidseg.schema.base import Name
 
 
@@ -64,13 +64,6 @@ class Sizes(Table):
     @property
     def datasets(self):
         return self.of
-
-    @property
-    def headings(self):
-        return ["size"]
-
-    def reads(self, plan, paper):
-        return Reads()
 
     def words(self, plan, paper, name):
         return ["Sizes in pixels"]
@@ -96,6 +89,7 @@ from pathlib import Path
 from covidseg import steps
 from covidseg.figures import caption_of
 from covidseg.plan import Plan
+from covidseg.tables.trace import trace
 
 plan = Plan.load(Path("config.yaml"))
 for paper, title, shown in plan.targets.exhibits():
@@ -104,6 +98,7 @@ for paper, title, shown in plan.targets.exhibits():
 print(caption_of(plan, "mine", "x"))
 steps.figure(plan, "mine", "x")
 steps.table(plan, "mine", "y")
+print(trace(plan, "mine", "y", "covid-ct-seg", "size"))
 """
 
 
@@ -121,6 +116,7 @@ def test_a_file_makes_a_kind(tmp_path: Path) -> None:
         "figures.kinds.dots",
         "4321 ['infnet_toolbox', 'standard']",
         "Dots. Figure x: a dot for m1.",
+        "Table y of mine, covid-ct-seg, size: ours 128.0",
     ]
     assert (tmp_path / "results/demo/figures/mine/x.png").stat().st_size > 1000
     assert "| covid-ct-seg | 128 |" in (tmp_path / "results/demo/tables/mine/y.md").read_text()
