@@ -144,8 +144,8 @@ def _text(record: LogRecord) -> str:
     if "CalledProcessError" in text:  # bad input and Ctrl-C stand in the job's log; a kill does not
         ending = text.rpartition("' ")[2]
         return "" if ending.endswith(("exit status 2.", "exit status 130.")) else f"a job's command {ending}"
-    if "At least one job did not complete" in text:
-        return ""  # "failed" says which
+    if "At least one job did not complete" in text or "a job execution failed" in text:
+        return ""  # "failed" or "stopped" says which
     if "LockException" in text:
         return (
             "another snakemake works here, or one was killed; if none does, run: covidseg resume, or snakemake --unlock"

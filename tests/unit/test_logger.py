@@ -59,6 +59,7 @@ def test_a_failed_job_shows_its_log_and_not_its_command(tmp_path: Path, capsys: 
     emit(
         log, "WorkflowError:\nAt least one job did not complete successfully.", logging.ERROR, exception="WorkflowError"
     )
+    emit(log, "Exiting because a job execution failed. Look above for error messages", logging.ERROR)
     emit(log, "MissingInputException:\nno such file", logging.ERROR, exception="MissingInputException")
     assert capsys.readouterr().err.splitlines() == [
         "a job's command returned non-zero exit status 137.",
