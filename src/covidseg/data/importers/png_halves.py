@@ -39,5 +39,5 @@ def midline(lung: U8) -> int:
 
 
 def halves(volume: U8, middle: int) -> tuple[U8, U8]:
-    """Return both halves of a volume (S, H, W), ``middle`` and W - ``middle`` wide: the midline is at the right of each."""
+    """Return both halves of a volume (S, H, W), ``middle`` and W - ``middle`` wide, with the midline at its right."""
     return volume[:, :, :middle], np.ascontiguousarray(volume[:, :, middle:][:, :, ::-1])
