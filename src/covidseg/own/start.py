@@ -15,7 +15,7 @@ from covidseg.base.images import VOLUMES
 from covidseg.base.names import PLAIN
 from covidseg.base.names import check as check_name
 from covidseg.data import dicom
-from covidseg.data.anatomy import is_lesion
+from covidseg.data.anatomy import is_lesion, is_lung
 from covidseg.jobs import leases
 from covidseg.own import image_labels
 from covidseg.own.look import Say, Study, look, words
@@ -167,7 +167,8 @@ def _paper(study: Study, name: str, data: Path, names: dict[str, int]) -> str:
     slices = sum(shape[0] for shape in study.seen.shapes) * _trained(labelled) / len(study.pairs)
     epochs = max(EPOCHS[0], min(EPOCHS[1], round(STEPS * BATCH / slices)))
     known = bool(np.isfinite(study.seen.spacings).all())
-    masked = hu and any(map(is_lesion, names))  # where lungs are what is to be found, their mask is no input
+    # A mask of the lungs by threshold also helps to find lungs: one scan to learn from may show no gas in the stomach.
+    masked = hu and any(is_lesion(name) or is_lung(name) for name in names)
     text = PAPER.format(
         folder=study.folder,
         found=f"{labelled} labelled scans, {bare} without a mask",

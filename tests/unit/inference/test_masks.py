@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from covidseg.data.anatomy import is_lesion
+from covidseg.data.anatomy import is_lesion, is_lung
 from covidseg.data.orientation import to_store
 from covidseg.data.tensors import Window
 from covidseg.inference.done import Done
@@ -74,6 +74,7 @@ def test_which_labels_are_lesions():
     assert [name for name in body if is_lesion(name)] == []
     lesions = ("infection", "lung_nodule", "lung tumor", "label1", "3", "LungOpacity", "pleural effusion")
     assert [name for name in lesions if not is_lesion(name)] == []
+    assert [name for name in (*body, *lesions) if is_lung(name)] == list(body[:5])
 
 
 @pytest.mark.parametrize("axcodes", ["LPS", "RAS", "RIP", "SAL"])
