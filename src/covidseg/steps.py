@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from covidseg.base import files, records
-from covidseg.base.errors import UserError, nearest
+from covidseg.base.errors import UserError, nearest, some
 from covidseg.base.files import need
 from covidseg.jobs import leases, record
 from covidseg.plan import WORKFLOW, Plan
@@ -79,7 +79,7 @@ def import_(plan: Plan, name: str) -> None:
     for line in leftout.in_words(left_out):
         _say(f"{name}: {line}")
     for note, cases in canonical.write(importers.cases(raw, dataset), dataset, out, left_out).items():
-        _say(f"{name}: {note}: {leftout.some(cases)}")
+        _say(f"{name}: {note}: {some(cases)}")
     content.note(plan, name)
 
 
@@ -263,9 +263,13 @@ def score(plan: Plan, run_id: str) -> None:
 def score_folders(protocol: str, truth: Path, pred: Path, out: Path) -> str:
     """Score a folder of predictions; return what to print."""
     from covidseg import evaluate
+    from covidseg.base import images
     from covidseg.evaluate import score as scoring
 
     found = evaluate.protocol(protocol)
+    for folder in (truth, pred):
+        if folder.is_dir() and (others := images.list_others(folder)):
+            _say(f"{folder}: not scored, no PNG, JPEG or NIfTI file, or hidden: {some(others)}")
     summary = evaluate.score_folders(found, truth, pred, out)
     return f"{scoring.in_words(summary, found)}\n{out / 'cases.csv'}"
 

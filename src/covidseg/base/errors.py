@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 LONGEST = 1000  # characters of a message
 INTERRUPTED = "covidseg: interrupted; run the same command again to continue"  # the last line after Ctrl-C
@@ -32,3 +32,9 @@ def nearest(name: str, legal: Iterable[str]) -> str:
     names = sorted(legal)
     close = difflib.get_close_matches(name, names, n=1)
     return f"did you mean {close[0]!r}?" if close else f"legal: {', '.join(names) or 'none'}"
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """Return the first names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from covidseg.base.errors import UserError
+from covidseg.base.errors import UserError, some
 from covidseg.base.geometry import Grid, apart, grid_of
 from covidseg.base.nifti import load
 from covidseg.base.pictures import read_picture
@@ -38,8 +38,7 @@ def list_maps(folder: Path) -> dict[str, Path]:
         raise UserError(f"{folder}: no such folder")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir(), key=lambda p: p.name):
-        suffix = next((s for s in (*IMAGES, *VOLUMES) if path.name.lower().endswith(s)), "")
-        if not suffix or path.name.startswith(".") or not path.is_file():
+        if not (suffix := _suffix(path)):
             continue
         name = path.name[: -len(suffix)]
         if name in found:
@@ -48,6 +47,17 @@ def list_maps(folder: Path) -> dict[str, Path]:
     if not found:
         raise UserError(f"{folder}: no {', '.join((*IMAGES, *VOLUMES))} file in it")
     return dict(sorted(found.items()))
+
+
+def list_others(folder: Path) -> list[str]:
+    """Return the names in a folder that ``list_maps`` passes over, in order."""
+    return sorted(path.name for path in folder.iterdir() if not _suffix(path))
+
+
+def _suffix(path: Path) -> str:
+    """Return the suffix of a mask or map; an empty one for anything else."""
+    suffix = next((s for s in (*IMAGES, *VOLUMES) if path.name.lower().endswith(s)), "")
+    return suffix if path.is_file() and not path.name.startswith(".") else ""
 
 
 def read_map(path: Path) -> Map:
@@ -121,10 +131,10 @@ def read_pairs(truth: Path, pred: Path) -> Iterator[tuple[str, Path, Map, Map]]:
     Truth: 0/1 masks, or grey ones where more than 128 of 255 is lesion. Raises UserError on anything else.
     """
     truths, preds = list_maps(truth), list_maps(pred)
-    if missing := [name for name in truths if name not in preds]:
-        raise UserError(f"{pred}: no prediction for {_some(missing)} of {truth}; add it or take the truth out")
-    if extra := [name for name in preds if name not in truths]:
-        raise UserError(f"{truth}: no truth for {_some(extra)} of {pred}; add it or take the prediction out")
+    if missing := [repr(name) for name in truths if name not in preds]:
+        raise UserError(f"{pred}: no prediction for {some(missing, 5)} of {truth}; add it or take the truth out")
+    if extra := [repr(name) for name in preds if name not in truths]:
+        raise UserError(f"{truth}: no truth for {some(extra, 5)} of {pred}; add it or take the prediction out")
     truth_scale, pred_scale = scale_of(truths), scale_of(preds)
     for name, path in truths.items():
         t, p = read_map(path), read_map(preds[name])
@@ -173,11 +183,6 @@ def resized(values: Array, shape: tuple[int, ...]) -> Array:
     if values.dtype == np.uint8:
         return np.asarray(Image.fromarray(values).resize(size, Image.Resampling.BICUBIC))
     return np.asarray(Image.fromarray(values.astype(np.float32)).resize(size, Image.Resampling.BICUBIC))
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:5])
-    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
 
 
 def _size(shape: tuple[int, ...]) -> str:

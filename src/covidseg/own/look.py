@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from covidseg.base.errors import UserError
+from covidseg.base.errors import UserError, some
 from covidseg.base.images import IMAGES, VOLUMES
 from covidseg.data import dicom
 from covidseg.data.canonical import U8, is_hu
@@ -90,7 +90,7 @@ def _laid_out(folder: Path) -> Study:
     pairs, why = layout.contents(folder)
     bare = [pair.name for pair in pairs if pair.role == "train" and not pair.mask]
     if bare:
-        missing.append(f"masks of {len(bare)} training scans: {_some(bare)}; without one they belong into imagesTs")
+        missing.append(f"masks of {len(bare)} training scans: {some(bare)}; without one they belong into imagesTs")
     left = leftout.left_out(folder, [described, *(path for pair in pairs for path in pair.files)], why)
     return Study(folder, f"{kind} layout", described.is_file() and not bare, pairs, names, missing, left)
 
@@ -230,7 +230,3 @@ def _range(values: Iterable[float]) -> str:
 def _flat(path: Path, folder: Path) -> str:
     parts = path.relative_to(folder).parts
     return "-".join([*parts[:-1], stem(path)])
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

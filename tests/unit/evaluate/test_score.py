@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from covidseg import schema
+from covidseg import schema, steps
 from covidseg.base.errors import UserError
 from covidseg.evaluate.score import Slice, score_folders, score_slices, summarise, write_rows
 
@@ -199,6 +199,15 @@ def test_folders_of_png(tmp_path: Path) -> None:
         rows = list(csv.DictReader(f))
     assert [(row["case"], row["dice"]) for row in rows] == [("a", "1.0"), ("b", "0.0")]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["cases.csv", "summary.json"]
+
+
+def test_what_is_not_scored_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth, pred = (save(tmp_path / name, a=[[255, 0], [0, 0]]) for name in ("truth", "pred"))
+    (pred / ".hidden.png").touch()
+    (pred / "a.mha").touch()
+    said = steps.score_folders("standard", truth, pred, tmp_path / "out")
+    assert said.startswith("mean over 1 slices: Dice 1.0000")
+    assert capsys.readouterr().err == f"{pred}: not scored, no PNG, JPEG or NIfTI file, or hidden: .hidden.png, a.mha\n"
 
 
 def test_the_toolbox_writes_its_keys_and_curves(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from covidseg.base.errors import some
 from covidseg.base.images import IMAGES, VOLUMES
 
-SHOWN = 3  # files named in a line
 NO_SCAN = "not a scan or mask that is read (NIfTI, PNG, DICOM)"
 ELSEWHERE = "not in a folder that is read"
 
@@ -58,9 +58,3 @@ def in_words(found: Mapping[str, list[str]]) -> Iterator[str]:
     """Yield a line per reason that names the first files."""
     for reason, files in found.items():
         yield f"left out, {reason}: {some(files)}"
-
-
-def some(names: list[str]) -> str:
-    """Return the first names, and how many more there are."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
