@@ -54,6 +54,7 @@ def write(path: Path, piece: np.ndarray, slices: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     header = nib.Nifti1Image(piece[:, :, None], np.diag([-0.7, -0.7, 0.5, 1.0])).header
     header.set_data_shape((*piece.shape, slices))
+    header["vox_offset"] = 352  # header and four bytes that say that no extension follows
     with gzip.open(path, "wb", compresslevel=1) as f:
         f.write(header.binaryblock + bytes(4))
         for _ in range(slices):
@@ -75,7 +76,7 @@ def main() -> None:
         for name, step in STEPS.items():
             command = [sys.executable, "-c", MEASURED.format(step=step), str(root)]
             memory, seconds = map(
-                float, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+                float, subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
             )
             print(
                 f"{name}: {given.slices} x {given.side} x {given.side}, {memory:.0f} MiB, {seconds:.0f} s", flush=True

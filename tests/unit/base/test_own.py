@@ -43,6 +43,15 @@ def test_a_file_that_is_not_as_we_wrote_it_is_not_replaced(text: str, tmp_path: 
     assert (tmp_path / "a.png").read_text() == text
 
 
+def test_what_was_written_is_known_at_once_and_by_its_hash(tmp_path: Path) -> None:
+    own = OwnFiles(tmp_path)
+    own.claim("a.png").write_text("a")
+    assert own.add("a.png") == "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+    assert own.ours("a.png")
+    (tmp_path / "a.png").write_text("b")
+    assert not own.ours("a.png")
+
+
 def test_a_file_of_a_killed_process_is_ours(tmp_path: Path) -> None:
     OwnFiles(tmp_path).claim("a.png").write_text("half of what we")
     write(OwnFiles(tmp_path), "a.png", "whole")

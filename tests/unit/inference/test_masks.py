@@ -9,10 +9,11 @@ from covidseg.data.anatomy import is_lesion, is_lung
 from covidseg.data.orientation import to_store
 from covidseg.data.tensors import Window
 from covidseg.inference.done import Done
-from covidseg.inference.masks import write_mask
+from covidseg.inference.masks import _blind, write_mask
 from covidseg.inference.outputs import labelled, write_volume
 from covidseg.inference.scan import enlarged, volumes
 from covidseg.metrics.overlap import label_map
+from covidseg.plan import Plan
 
 UNKNOWN = (float("nan"),) * 3
 
@@ -96,6 +97,22 @@ def test_a_mask_lies_where_its_scan_lies(axcodes, tmp_path):
     assert np.array_equal(mask.affine, affine)
     assert mask.get_data_dtype() == np.uint8
     assert np.argwhere(np.asarray(mask.dataobj)).tolist() == [[1, 4, 2]]
+
+
+def test_a_mask_with_a_grid_is_one_volume(tmp_path):
+    mask = np.zeros((3, 4, 5), np.uint8)
+    assert write_mask(tmp_path, "a", mask, {"affine": np.eye(4), "axcodes": "LPS"}) == [tmp_path / "a.nii.gz"]
+    assert nib.load(tmp_path / "a.nii.gz").shape == (5, 4, 3)
+
+
+def test_only_trainings_that_did_not_see_a_case_predict_it():
+    plan = Plan.load({})
+    run = plan.run("ssanet/m1")
+    table = plan.catalogue.split(run.spec.split).table
+    trained = {k: {*table[k]["train"], *table[k]["val"]} for k in (0, 1)}
+    for case in sorted(trained[0] | trained[1]):
+        assert [fold for fold, _ in _blind(plan, run, case)] == [k for k in (0, 1) if case not in trained[k]]
+    assert _blind(plan, run, "a new scan") == [(0, 0), (1, 0)]
 
 
 def test_slices_without_a_grid_become_png(tmp_path):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from covidseg.plan.targets import Targets
 
 COLUMNS = 3  # panels side by side
+FEW = 50  # cases that are drawn larger
 PANEL = (2.35, 2.1)  # inches: width at most, height
 OURS, PRINTED = "#1f5fbf", "#d9822b"
 
@@ -133,7 +134,8 @@ def _draw(figure: BoxesFigure, found: dict[str, pd.DataFrame], note: str) -> Any
             )
             for x, dots in zip(at.values(), values, strict=True):
                 aside = 0.16 * np.cos(np.arange(len(dots)) * 2.4)  # the same spread each time
-                axis.plot(x + aside, dots, ".", color=OURS, alpha=0.35, markersize=3, markeredgewidth=0)
+                look = {"alpha": 0.35, "markersize": 3} if len(dots) > FEW else {"alpha": 0.7, "markersize": 6}
+                axis.plot(x + aside, dots, ".", color=OURS, markeredgewidth=0, zorder=3, **look)
             for label, value in figure.medians.get(title, {}).items():
                 axis.plot([at[label]], [value], "D", color=PRINTED, markerfacecolor="none", markersize=6)
             if title in figure.above:

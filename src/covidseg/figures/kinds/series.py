@@ -63,6 +63,8 @@ class SeriesFigure(OfSeries, Figure):
 
 
 SAMPLES = 101
+BEHIND = {"boxstyle": "square,pad=0.15", "facecolor": "black", "edgecolor": "none", "alpha": 0.7}
+LABEL: dict[str, Any] = {"ha": "right", "va": "bottom", "color": "white", "bbox": BEHIND}
 
 
 def _profile(mask: Any, axes: tuple[int, int]) -> Any:
@@ -101,9 +103,7 @@ def _draw(panels: list[Any], note: str) -> Any:
                     axis.imshow(picture, cmap="gray", vmin=0, vmax=255, aspect=aspect)
                     if (area := outline(lesion)) is not None:
                         axis.add_patch(PathPatch(area, facecolor=(*RED, 0.45), edgecolor=RED, linewidth=0.5))
-                    axis.text(
-                        0.98, 0.03, words, transform=axis.transAxes, ha="right", va="bottom", fontsize=TEXT, color="w"
-                    )
+                    axis.text(0.98, 0.03, words, transform=axis.transAxes, **LABEL, fontsize=TEXT)
             axes[2 * row, 0].set_title(patient, fontsize=TITLE, loc="left")
         if note:
             drawing.supxlabel(note, fontsize=TEXT, style="italic")
