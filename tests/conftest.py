@@ -120,9 +120,9 @@ class Project:
     def snakemake(self, *arguments: str, fails: bool = False) -> str:
         return self.run("snakemake", "--cores", "2", *arguments, fails=fails)
 
-    def planned(self) -> dict[str, int]:
+    def planned(self, *arguments: str) -> dict[str, int]:
         """Return rule -> number of jobs that a dry run wants."""
-        text = self.snakemake("--dry-run")
+        text = self.snakemake("--dry-run", *arguments)
         if "Nothing to be done" in text:
             return {}
         table = text.split("Job stats:")[1].split("total")[0].splitlines()[3:]

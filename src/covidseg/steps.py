@@ -17,7 +17,7 @@ from covidseg.base import files, records
 from covidseg.base.errors import UserError, nearest, some
 from covidseg.base.files import need
 from covidseg.jobs import leases, record
-from covidseg.plan import WORKFLOW, Plan
+from covidseg.plan import WORKFLOW, Plan, Run
 from covidseg.plan.names import in_project
 from covidseg.upkeep import content, prepare
 
@@ -178,12 +178,20 @@ def leaks(plan: Plan, name: str, split: str) -> None:
 
 
 def train(plan: Plan, run_id: str, fold: int, seed: int, gpus: int = 0) -> None:
-    """Train one run, fold and seed, holding ``gpus`` GPUs, see ``leases.lease``."""
+    """Train one run, fold and seed, holding ``gpus`` GPUs, see ``leases.lease``.
+
+    Where the preset makes no jobs of its stages, those that are not finished come first.
+    """
     from covidseg import train as training
     from covidseg.train.progress import Progress
 
     run, title = plan.run(run_id), f"{run_id} fold {fold} seed {seed}"
     _say(f"{title}: {plan.resolver.length(run)}")
+    again = False
+    for name in run.spec.stages if not run.stage_jobs else []:
+        again = again or not prepare.is_done(plan, run, fold, seed, name)  # what follows a new stage is made anew
+        if again:
+            _stage(plan, run, fold, seed, name, gpus)
     job, inputs = prepare.job_of(plan, run, fold, seed, run.spec.stages, _say)
     prepare.check_foreground(plan, run, fold)
     with leases.lease(plan.config.device if run.spec.net else "cpu", gpus, _say) as held:
@@ -202,25 +210,30 @@ def train(plan: Plan, run_id: str, fold: int, seed: int, gpus: int = 0) -> None:
 
 def stage(plan: Plan, run_id: str, fold: int, seed: int, name: str, gpus: int = 0) -> None:
     """Run one stage of a training before the last, as a round of self-training, holding ``gpus`` GPUs."""
+    run = plan.run(run_id)
+    if name not in run.spec.stages:
+        legal = nearest(name, run.spec.stages) if run.spec.stages else "its method has none; use covidseg train"
+        raise UserError(f"{run_id}: unknown stage {name!r}; {legal}")
+    _say(f"{run_id} fold {fold} seed {seed} {name}: {plan.resolver.length(run)}")
+    _stage(plan, run, fold, seed, name, gpus)
+
+
+def _stage(plan: Plan, run: Run, fold: int, seed: int, name: str, gpus: int) -> None:
     from covidseg import train as training
     from covidseg.train.progress import Progress
 
-    run, title = plan.run(run_id), f"{run_id} fold {fold} seed {seed} {name}"
-    stages = run.spec.stages
-    if name not in stages:
-        legal = nearest(name, stages) if stages else "its method has none; use covidseg train"
-        raise UserError(f"{run_id}: unknown stage {name!r}; {legal}")
-    _say(f"{title}: {plan.resolver.length(run)}")
-    job, inputs = prepare.job_of(plan, run, fold, seed, stages[: stages.index(name)], _say)
+    title = f"{run.id} fold {fold} seed {seed}"
+    before = run.spec.stages[: run.spec.stages.index(name)]
+    job, inputs = prepare.job_of(plan, run, fold, seed, before, _say)
     prepare.check_foreground(plan, run, fold)
-    path = plan.paths.stage(run_id, fold, seed, name) / record.STAGE
+    path = plan.paths.stage(run.id, fold, seed, name) / record.STAGE
     path.unlink(missing_ok=True)
     with leases.lease(plan.config.device, gpus, _say) as held:
         started = time.monotonic()
-        facts = training.stage(job, name, Progress(title))
+        facts = training.stage(job, name, Progress(f"{title} {name}"))
     if facts["passed"]:
-        _say(f"{run_id} fold {fold} seed {seed}: {name} skipped, nothing was left to do")
-    command = f"covidseg --config {plan.source} stage {run_id} {name} --fold {fold} --seed {seed}"
+        _say(f"{title}: {name} skipped, nothing was left to do")
+    command = f"covidseg --config {plan.source} stage {run.id} {name} --fold {fold} --seed {seed}"
     about = prepare.facts_of(plan, run, fold, seed, started, job.code, inputs, command)
     made = files.written(path.parent) if not facts["passed"] else []
     record.write(path, made, stage=name, **about, gpus=held, **facts)

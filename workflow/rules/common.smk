@@ -70,7 +70,7 @@ wildcard_constraints:
     masks=one_of(masks.partition("/")[2] for masks in MASKS),
     fold=r"\d+",
     seed=r"\d+",
-    stage=one_of(name for run in RUNS for name in PLAN.run(run).spec.stages),
+    stage=one_of(name for run in RUNS for name in PLAN.run(run).jobs_before),
     table=one_of(name for _, name in TABLES),
     figure=one_of(name for _, name in FIGURES),
 
@@ -111,7 +111,7 @@ def training_inputs(wildcards):
         found = [ancient(str(path)) for path in found]
     if run.spec.maps:
         found.append(P.canonical(run.spec.maps) / "import.json")
-    stages = run.spec.stages
+    stages = run.jobs_before
     done = stages.index(wildcards.stage) if hasattr(wildcards, "stage") else len(stages)
     if done:
         before = stages[done - 1]

@@ -136,6 +136,7 @@ class Resolver:
             net=described,
             saliency=paper_saliency,
             written_epochs=spec_as_written.train.most_epochs,
+            stage_jobs=preset.stage_jobs,
         )
 
     def _preset(self, paper: str) -> Preset:

@@ -25,11 +25,17 @@ class Run:
     net: dict[str, Any] = field(default_factory=dict, metadata={"what": "the network before the preset scaled it"})
     saliency: str | None = None  # the paper's source of saliency
     written_epochs: int = 0  # of the longest part, before the preset scaled them
+    stage_jobs: bool = True  # whether each of its stages is a job of its own
 
     @property
     def jobs(self) -> list[tuple[int, int]]:
         """Return (fold, seed) of every training."""
         return [(fold, seed) for fold in self.folds for seed in self.seeds]
+
+    @property
+    def jobs_before(self) -> list[str]:
+        """Return the stages of a training that are jobs of their own, before its last job."""
+        return self.spec.stages if self.stage_jobs else []
 
     @property
     def epochs_in_words(self) -> str:

@@ -31,7 +31,7 @@ def used(plan: Plan) -> list[dict[str, Any]]:
     for run_id in plan.graph.all_runs():
         run = plan.run(run_id)
         found = [job for fold, seed in run.jobs for job in jobs(plan, run, fold, seed)]
-        step = "train" if not run.spec.stages else "train, stage"
+        step = "train, stage" if run.jobs_before else "train"
         lines.append({"run": run_id, "step": step, **line(plan.needs.training(run.spec), found)})
     for masks in plan.targets.masks():
         made = records.read(plan.paths.masks(masks) / "masks.json")

@@ -71,3 +71,6 @@ class Preset(Strict):
     lr_most: Finite | None = Field(None, gt=0, description="Highest learning rate, applied after the factor.")
     step: Count | None = Field(None, description="Epochs until the rate decays; 0: never.")
     threads: Positive = 4
+    stage_jobs: bool = Field(
+        True, description="Each round of a training in rounds is a job of its own; false: one job does all of them."
+    )

@@ -55,6 +55,18 @@ def job_of(
     return replace(job, weights=weights, saliency_weights=salient, code=code), inputs
 
 
+def is_done(plan: Plan, run: Run, fold: int, seed: int, name: str) -> bool:
+    """Return whether a stage of a training is finished, with the current settings, data and code.
+
+    Raises UserError as ``job_of`` does for what the stage itself is made from.
+    """
+    job, inputs = job_of(plan, run, fold, seed, [], lambda _: None)
+    try:
+        return _check_stage(plan, run, fold, seed, name, inputs)["code"] == job.code
+    except UserError:
+        return False
+
+
 def _job(plan: Plan, run: Run, fold: int, seed: int) -> Job:
     """Return a training with its data and its folder. Raises UserError when the data have yet to be made."""
     from covidseg.train.job import Job
@@ -86,10 +98,10 @@ def _job(plan: Plan, run: Run, fold: int, seed: int) -> Job:
     )
 
 
-def _check_stage(plan: Plan, run: Run, fold: int, seed: int, name: str, inputs: dict[str, str]) -> None:
+def _check_stage(plan: Plan, run: Run, fold: int, seed: int, name: str, inputs: dict[str, str]) -> dict[str, Any]:
     """Check that an earlier stage was made from the current settings and data, and that its files are unchanged.
 
-    Raises UserError.
+    Returns its record. Raises UserError.
     """
     path = plan.paths.stage(run.id, fold, seed, name) / record.STAGE
     made = record.read(need(path, f"stage {run.id} {name} --fold {fold} --seed {seed}"))
@@ -99,6 +111,7 @@ def _check_stage(plan: Plan, run: Run, fold: int, seed: int, name: str, inputs: 
         raise UserError(f"{path}: made from other data or another model; {records.REPAIR}")
     for file in made["sha256"]:
         records.verified(path.parent / file, path)
+    return made
 
 
 def check_foreground(plan: Plan, run: Run, fold: int) -> None:

@@ -116,6 +116,19 @@ def test_a_stage_before_is_of_the_same_settings_and_data(change: dict[str, objec
         job(plan, "rounds", "round0")
 
 
+@pytest.mark.parametrize("changed", ["", "spec_hash", "inputs", "code", "sha256"])
+def test_a_stage_is_done_with_todays_settings_data_code_and_files(changed: str, plan: Plan) -> None:
+    run = plan.run("mine/rounds")
+    assert not prepare.is_done(plan, run, 0, 0, "round0")
+    made, inputs = job(plan, "rounds")
+    facts = {"spec_hash": run.hash, "inputs": inputs, "code": made.code, "sha256": {}}
+    other = {"spec_hash": "other", "inputs": {}, "code": "other", "sha256": {"model.safetensors": "of a lost file"}}
+    if changed:
+        facts[changed] = other[changed]
+    write_record(plan.paths.stage(run.id, 0, 0, "round0") / "stage.json", facts)
+    assert prepare.is_done(plan, run, 0, 0, "round0") == (changed == "")
+
+
 def test_every_class_has_pixels_in_training_and_in_validation(plan: Plan) -> None:
     def check() -> None:
         prepare.check_foreground(plan, plan.run("mine/plain"), 0)
