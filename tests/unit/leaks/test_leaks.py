@@ -195,6 +195,32 @@ def test_the_committed_splits(tmp_path: Path, name: str, folds: dict[int, set[st
     assert found == folds
 
 
+def test_local_brightness_does_not_count() -> None:
+    """A picture and the same with a slow ramp of grey are alike; a flat one is 0."""
+    picture = np.random.default_rng(0).integers(60, 120, (1, 32, 32)).astype(np.uint8)
+    ramp = np.linspace(0, 120, 32).astype(np.uint8)[None, None]
+    plain, ramped = alike.pictures_of(picture)[0], alike.pictures_of(picture + ramp)[0]
+    assert np.corrcoef(plain.ravel(), ramped.ravel())[0, 1] > 0.95
+    assert abs(float(plain.mean())) < 0.05
+    assert np.abs(alike.pictures_of(np.full((1, 32, 32), 90, np.uint8))).max() < 1e-3
+
+
+def test_a_slice_is_cut_to_its_lungs() -> None:
+    """Columns 40 to 103 of a ramp over 128: 64 columns shrunk to 32 are means of two, 40.5, 42.5, ... rounded."""
+    image = np.tile(np.arange(128, dtype=np.uint8), (128, 1))
+    lung = np.zeros_like(image)
+    lung[32:96, 40:104] = 1
+    _, cut = alike._shrunk(image, lung)
+    assert [int(cut[0, 0]), int(cut[0, -1])] in ([40, 102], [41, 103])
+    assert int(alike._shrunk(image, None)[1][0, -1]) > 120
+
+
+def test_names_are_joined_in_words() -> None:
+    assert words._and(["46", "5", "17", "5"]) == "5, 17 and 46"
+    assert words._and(["b", "a"]) == "a and b"
+    assert words._and(["a"]) == "a"
+
+
 def test_the_files_and_the_finding(slices, tmp_path: Path) -> None:
     pictures = slices({"d": "p", "f": "p"}, {"b": "unlabelled"}, e=chest(0), b=chest(4))
     text = leaks.write("own", one_fold("a c", "e f", val="d"), pictures, "s", tmp_path / "l.csv", tmp_path / "l.json")

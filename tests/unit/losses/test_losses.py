@@ -192,6 +192,15 @@ def test_pixels_without_a_label_count_in_no_loss() -> None:
         assert cross_entropy(many, with_unknown) == cross_entropy(few, labels([[0, 1, 1, 0]]))
 
 
+def test_of_one_labelled_pixel_the_mean_is_its_own_loss() -> None:
+    """Logits 0 are a probability of one half each, so that pixel's cross entropy is ln 2."""
+    target = torch.full((1, 2, 2), 255, dtype=torch.uint8)
+    target[0, 0, 0] = 1
+    value, parts = losses.total({"cross_entropy": {}}, {"logits": torch.zeros(1, 2, 2, 2)}, target)
+    assert float(value) == pytest.approx(math.log(2))
+    assert float(parts["cross_entropy"]) == pytest.approx(math.log(2))
+
+
 def test_a_slice_without_any_label_has_no_gradient() -> None:
     logits = torch.zeros(1, 3, 2, 2, requires_grad=True)
     target = torch.full((1, 2, 2), 255, dtype=torch.uint8)
