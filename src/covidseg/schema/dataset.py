@@ -74,6 +74,18 @@ class Crop(Strict):
     size: Pixels
 
 
+LabelValue = Annotated[int, Field(ge=1, le=255, strict=True)]
+
+
+def _one_name_each(classes: dict[str, int]) -> dict[str, int]:
+    """Return the classes. Raises ValueError for two names of one value."""
+    named: dict[int, str] = {}
+    for name, value in classes.items():
+        if (other := named.setdefault(value, name)) != name:
+            raise ValueError(f"{other} and {name} are both {value}; give each a value of its own")
+    return classes
+
+
 class Dataset(Strict):
     """``workflow/datasets/NAME.yaml``."""
 
@@ -82,7 +94,7 @@ class Dataset(Strict):
     licence: str
     importer: str
     sources: list[Source] = []
-    classes: dict[Name, Annotated[int, Field(ge=1, le=255, strict=True)]] = Field(
+    classes: Annotated[dict[Name, LabelValue], AfterValidator(_one_name_each)] = Field(
         description="Class name -> value in the canonical label map."
     )
     unions: dict[Name, list[Name]] = Field({}, description="Name -> classes it joins.")

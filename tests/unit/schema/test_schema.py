@@ -114,6 +114,12 @@ def test_sources_stay_in_their_folder_and_tell_no_passwords(source: dict, messag
     assert "secret" not in str(e.value)
 
 
+def test_two_names_for_one_value_are_refused() -> None:
+    about = {"title": "t", "about": "a", "licence": "l", "importer": "folder", "classes": {"ggo": 1, "glass": 1}}
+    with pytest.raises(UserError, match=r"^d\.yaml: classes: ggo and glass are both 1; give each a value of its own"):
+        parse(Dataset, about, "d.yaml")
+
+
 def test_a_message_is_one_short_line_without_passwords() -> None:
     text = str(UserError(f"https://me:secret@host/a:\nbroken\x1b[31m {'x' * 3000}"))
     assert text.startswith("https://***@host/a: broken\\x1b[31m xxx")
