@@ -26,6 +26,13 @@ def target(*slices: list[int]) -> torch.Tensor:
     return torch.tensor(slices, dtype=torch.uint8)[:, None, :]
 
 
+def test_mae_is_a_mean_over_classes_and_pixels() -> None:
+    """Background with a probability of 1/3, as both classes have: errors of 1/3 and 1/3. One class of 1/2: 1/2."""
+    logits = torch.zeros(1, 3, 2, 4)
+    assert mae({"logits": logits}, torch.zeros(1, 2, 4, dtype=torch.uint8)).item() == pytest.approx(1 / 3)
+    assert mae(outputs([0.0, 9.0]), target([1, 255])).item() == pytest.approx(1 / 2)
+
+
 def test_mae_leaves_out_pixels_without_a_label() -> None:
     assert mae(outputs([LN3, 0, 0, -LN3]), target([1, 0, 255, 1])).item() == pytest.approx((1 / 4 + 1 / 2 + 3 / 4) / 3)
 

@@ -97,6 +97,14 @@ def test_the_strongest_edge_between_two_places() -> None:
     assert strongest(edge, 0, 2)[0].tolist() == [[pytest.approx(0.7), pytest.approx(0.7)]]
 
 
+def test_pixel_pairs_of_one_lesion_should_move_by_their_distance() -> None:
+    """One pair of lesion, affinity 0.5: (ln 2) / 4; its way (0, 1) is missed by 1/2 in the mean, half of it counts."""
+    found = {"edge": torch.zeros(1, 1, 1, 2), "displacement": torch.zeros(1, 2, 1, 2)}
+    labels = torch.ones(1, 1, 2, dtype=torch.uint8)
+    assert pixel_pairs(found, labels, radius=3, displacement=False).item() == pytest.approx(log(2) / 4, abs=1e-3)
+    assert pixel_pairs(found, labels, radius=3).item() == pytest.approx(log(2) / 4 + 1 / 4, abs=1e-3)
+
+
 def test_pixel_pairs_by_pencil() -> None:
     """A row of background, background, lesion, unknown and edges 0.2, 0.5, 0.4: with radius 2 one pair of background,
     affinity 0.5, and one between the classes, affinity 0.5: (ln 2) / 4 + (ln 2) / 2.
