@@ -161,6 +161,11 @@ def small_project(to: Path, only: str, folds: str) -> Project:
     return project
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the longest tests first: of several processes none is left with one of them at the end."""
+    items.sort(key=lambda item: ROOT / "tests/workflow" not in item.path.parents)
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
     """A project whose small demo has run: M1 and M3 of SSA-Net on two folds. Tests copy it before they change it.
