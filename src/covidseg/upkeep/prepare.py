@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from covidseg.base import records
-from covidseg.base.errors import UserError
+from covidseg.base.errors import UserError, some
 from covidseg.base.files import need, sha256
 from covidseg.data.canonical import read_table
 from covidseg.data.tensors import RECORD as TENSORS
@@ -136,11 +136,10 @@ def check_foreground(plan: Plan, run: Run, fold: int) -> None:
                 lacking.discard((role, name))
     for role, name in sorted(lacking):
         named = split.cases(fold, role)
-        some = ", ".join(named[:5]) + (f" and {len(named) - 5} more" if len(named) > 5 else "")
         where = {"train": "training", "val": "validation"}[role]
         raise UserError(
             f"{run.id} fold {fold}: class {name!r} has no pixel in the {where} cases "
-            f"({some}); correct their masks, or name another split: in which some case shows it"
+            f"({some(named, 5)}); correct their masks, or name another split: in which some case shows it"
         )
 
 
