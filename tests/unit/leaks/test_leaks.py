@@ -215,6 +215,18 @@ def test_a_slice_is_cut_to_its_lungs() -> None:
     assert int(alike._shrunk(image, None)[1][0, -1]) > 120
 
 
+def test_patients_elsewhere_are_those_known_by_name_or_as_one_case() -> None:
+    """Of the three tested patients one is known to stand in the other data; of another a slice looks like one there."""
+
+    def leak(kind: str, patient: str) -> leaks.Leak:
+        return leaks.Leak(0, kind, "picture", "other", "train", patient, "x", patient, 0.9)
+
+    found = words._elsewhere([leak("patient", "p"), leak("slice", "q")], {"p", "q", "r"})
+    assert found == {
+        "other": "1 of 3 tested patients also stand in {where} (1 tested slice has a near-duplicate there)"
+    }
+
+
 def test_names_are_joined_in_words() -> None:
     assert words._and(["46", "5", "17", "5"]) == "5, 17 and 46"
     assert words._and(["b", "a"]) == "a and b"
