@@ -99,7 +99,8 @@ def masks_needs(wildcards):
 
 def needs_of(wildcards):
     """What each job of a training asks for in its first attempt."""
-    return PLAN.needs.training(run_of(wildcards).spec)
+    run = run_of(wildcards)
+    return PLAN.needs.training(run.spec, run.stage_jobs)
 
 
 def training_inputs(wildcards):

@@ -10,13 +10,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from covidseg.base.errors import UserError
+from covidseg.base.errors import UserError, some
 from covidseg.base.images import IMAGES, VOLUMES, read_map
 from covidseg.data import dicom
 from covidseg.data.importers import leftout
 from covidseg.data.importers.read import nifti, stem
-
-SHOWN = 3  # files named of those that are no scans
 
 
 @dataclass(frozen=True)
@@ -151,7 +149,5 @@ def _left(reasons: dict[str, list[Path]], folder: Path) -> list[str]:
     lines = []
     for reason, paths in reasons.items():
         if paths:
-            names = ", ".join(path.relative_to(folder).as_posix() for path in paths[:SHOWN])
-            more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
-            lines.append(f"left out, {reason}: {names}{more}")
+            lines.append(f"left out, {reason}: {some([path.relative_to(folder).as_posix() for path in paths])}")
     return lines

@@ -69,10 +69,14 @@ class JobNeeds:
     def _gpus(self) -> int:
         return leases.gpus(self._device)
 
-    def training(self, spec: RunSpec) -> Needs:
-        """Return the resources of each job of a training, a stage or the last one; no GPU without a network."""
+    def training(self, spec: RunSpec, stage_jobs: bool = True) -> Needs:
+        """Return the resources of each job of a training, a stage or the last one; no GPU without a network.
+
+        ``stage_jobs``: whether stages are jobs of their own; else one job has the time of all.
+        """
         gpus = self._gpus if spec.net else 0
-        return Needs(training_memory(spec, gpu=gpus > 0), training_minutes(spec), gpus, spec.threads)
+        minutes = training_minutes(spec) * (1 if stage_jobs else 1 + len(spec.stages))
+        return Needs(training_memory(spec, gpu=gpus > 0), minutes, gpus, spec.threads)
 
     def masks(self, spec: RunSpec) -> Needs:
         """Return the resources for predicting whole scans: memory for a scan and its maps, and a day."""

@@ -32,7 +32,7 @@ def used(plan: Plan) -> list[dict[str, Any]]:
         run = plan.run(run_id)
         found = [job for fold, seed in run.jobs for job in jobs(plan, run, fold, seed)]
         step = "train, stage" if run.jobs_before else "train"
-        lines.append({"run": run_id, "step": step, **line(plan.needs.training(run.spec), found)})
+        lines.append({"run": run_id, "step": step, **line(plan.needs.training(run.spec, run.stage_jobs), found)})
     for masks in plan.targets.masks():
         made = records.read(plan.paths.masks(masks) / "masks.json")
         one, spec = Job("", None, made["peak_memory_mb"], 0, 0), plan.targets.masks_of(masks)[0].spec

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tracemalloc
 from pathlib import Path
 
@@ -81,11 +80,10 @@ def test_large_regions_with_a_hole_agree_with_the_brute_force() -> None:
         assert found(mask) == brute_force(mask)
 
 
-@pytest.mark.skipif("COVIDSEG_SHARED_DATA" not in os.environ, reason="COVIDSEG_SHARED_DATA names no folder of data")
-def test_real_masks_agree_with_the_brute_force() -> None:
+def test_real_masks_agree_with_the_brute_force(shared_data: Path) -> None:
     from PIL import Image
 
-    folder = Path(os.environ["COVIDSEG_SHARED_DATA"]) / "covid-semiseg/TestingSet/LungInfection-Test/GT"
+    folder = shared_data / "covid-semiseg/TestingSet/LungInfection-Test/GT"
     paths = sorted(folder.glob("*.png"))[::4]
     assert len(paths) == 12
     for path in paths:

@@ -57,3 +57,12 @@ def test_memory_asked_by_hand() -> None:
     small = spec.model_copy(update={"net": {"name": "unet", "width": 0.5}, "input": size})
     # Predicting 32 slices at once takes more than learning 2: 2 ** 19 pixels at 1,410 / 2 bytes
     assert training_memory(small) == round(300 + 1.3 * (350 + 250.75 + 1.3 * 352.5))
+
+
+def test_one_job_for_all_stages_has_the_time_of_all() -> None:
+    """S4 under tiny: two rounds after the first, so round0, labels1, round1, labels2, round2 and the last job."""
+    plan = Plan.load({})
+    spec = plan.run("ssanet/s4").spec
+    one = plan.needs.training(spec)
+    assert plan.needs.training(spec, stage_jobs=False).minutes == 6 * one.minutes
+    assert plan.needs.training(spec, stage_jobs=False).memory_mb == one.memory_mb
