@@ -109,6 +109,7 @@ class Resolver:
                 "train": self._with_pool(scaled),
                 "lungs": self.catalogue.lungs(dataset),
                 "threads": preset.threads,
+                "precision": preset.precision if spec.precision == "auto" else spec.precision,
                 "values": self.catalogue.class_values(dataset, spec.classes, f"{where}.classes"),
             }
         )

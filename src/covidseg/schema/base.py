@@ -78,6 +78,7 @@ Address = Annotated[str, AfterValidator(_address)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Positive = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Precision = Literal["auto", "float32", "bfloat16"]
 Pixels = Annotated[int, Field(ge=16, le=8192)]
 ShownClass = Annotated[
     str | None, Field(alias="class", description="The class whose scores count; absent: the average over classes.")

@@ -14,6 +14,7 @@ from covidseg.schema.base import (
     Name,
     Pixels,
     Positive,
+    Precision,
     RunId,
     Strict,
     discriminated_by,
@@ -102,6 +103,9 @@ class RunSpec(Strict):
     losses: dict[str, dict[str, Any]] = Field(description="Loss -> weight, from_epoch and the loss's own options.")
     train: Method = Field(default_factory=lambda: METHODS["supervised"]())
     threads: Positive = 1
+    precision: Precision = Field(
+        "auto", exclude_if=lambda precision: precision == "auto", description="Absent: bfloat16 on a GPU, else float32."
+    )
     values: dict[str, tuple[int, ...]] = Field({}, description="Filled in by the program: class -> label values.")
 
     @property

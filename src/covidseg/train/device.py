@@ -11,20 +11,25 @@ import torch.utils.deterministic
 from torch import nn
 
 from covidseg.base.errors import UserError
+from covidseg.schema.base import Precision
+
+_bfloat16: dict[str, bool] = {}  # by type of device
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
 
 
-def prepare(name: str, threads: int) -> torch.device:
+def prepare(name: str, threads: int, precision: Precision = "auto") -> torch.device:
     """Return the device of ``auto``, ``cpu`` or ``cuda`` after setting torch up for it.
 
-    On a CPU: float32, deterministic algorithms, ``threads`` threads. On CUDA: the fastest kernels; results then
-    differ in the last digits from run to run. Raises UserError when CUDA is asked for and not there.
+    On a CPU: deterministic algorithms, ``threads`` threads. On CUDA: the fastest kernels; results then differ in the
+    last digits from run to run. ``precision`` is that of ``autocast`` in this process from now on; ``auto`` is float32
+    on a CPU and bfloat16 on CUDA. Raises UserError when CUDA is asked for and not there.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("device: cuda is not available here; set device: auto or cpu in config.yaml")
     device = torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
     torch.set_num_threads(threads)
+    _bfloat16[device.type] = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
     if device.type == "cpu":
         torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports the compiler: 0.9 s
         # The filling of new memory is a debugging aid that costs time.
@@ -54,8 +59,18 @@ def place(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 def autocast(device: torch.device) -> torch.autocast:
-    """Return the context of a forward pass: bfloat16 on CUDA, float32 on a CPU."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+    """Return the context of a forward pass, in the precision that ``prepare`` was given.
+
+    In bfloat16 convolutions and matrix products are computed from bfloat16 values; weights, sums over pixels in the
+    losses and the optimizer stay float32.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=_bfloat16.get(device.type, False))
+
+
+def arithmetic(device: torch.device) -> list[str]:
+    """Return notes on the arithmetic of this process; none for float32 on a CPU."""
+    lower = ["bfloat16 autocast"] if _bfloat16.get(device.type) else []
+    return [*lower, *(["cuda: not repeatable to the last digit"] if device.type == "cuda" else [])]
 
 
 def _keep_freed_memory() -> None:

@@ -19,7 +19,7 @@ from covidseg.base.errors import UserError
 from covidseg.losses.targets import channels, label_map, labelled
 from covidseg.schema import RunSpec
 from covidseg.train.augment import augmented
-from covidseg.train.device import autocast
+from covidseg.train.device import arithmetic, autocast
 from covidseg.train.job import Job, Progress
 from covidseg.train.loader import Rows, SliceLoader, evaluation_batch, in_batches
 from covidseg.train.optimizer import FlatParameters, Optimizer
@@ -300,6 +300,4 @@ def notes(loader: SliceLoader, val: Rows, more: Sequence[str]) -> list[str]:
         found.append("no validation cases: the last epoch is kept")
     if loader.streamed:
         found.append("streamed: the slices do not fit on the device")
-    if loader.device.type == "cuda":
-        found.append("cuda: bfloat16 autocast, not repeatable to the last digit")
-    return found
+    return [*found, *arithmetic(loader.device)]

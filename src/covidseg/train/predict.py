@@ -77,7 +77,7 @@ def predict(
     by the input modes that use them; device: auto, cpu or cuda; prior: uint8 maps of the same slices, where the network
     sees one. Raises UserError when masks are needed and missing.
     """
-    where = prepare(device, spec.threads)
+    where = prepare(device, spec.threads, spec.precision)
     model.to(where).eval()
     left, *others = (None if given is None else iter(given) for given in (images, lung, prior))
     assert left is not None

@@ -46,7 +46,9 @@ def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
     predicted = np.setdiff1d(every, told)
     truth = Slices(own, guide.class_values)
     loader = SliceLoader(
-        [Slices(theirs, guide.class_values)], guide.spec.input.mode, prepare(job.device, job.spec.threads)
+        [Slices(theirs, guide.class_values)],
+        guide.spec.input.mode,
+        prepare(job.device, job.spec.threads, job.spec.precision),
     )
     model = load_model(guide.out, guide.spec).to(loader.device)
     size = (own.image.shape[1], own.image.shape[2])

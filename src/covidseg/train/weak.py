@@ -127,7 +127,7 @@ def classify(job: Job, data: Data, progress: Progress) -> dict[str, Any]:
     The resume state stays until the caller is done with the job.
     """
     start = time.perf_counter()
-    loader = SliceLoader([data.images], job.spec.input.mode, prepare(job.device, job.spec.threads))
+    loader = SliceLoader([data.images], job.spec.input.mode, prepare(job.device, job.spec.threads, job.spec.precision))
     torch.manual_seed(int(job.random(-1).integers(2**63)))
     new = nets.build(job.spec.net, job.spec.input.channels, job.out_channels)
     if job.weights:

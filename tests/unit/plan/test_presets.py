@@ -129,3 +129,24 @@ def test_a_paper_may_scale_itself_under_a_preset(project: Path) -> None:
     edit(paper, "presets: {tiny: {epochs: 0.02, folds: 1}}", "presets: {tiny: {epoch: 0.02}}")
     with pytest.raises(UserError, match=r"workflow/papers/ssanet.yaml: presets.tiny: epoch: unknown key"):
         Plan.load({}).run("ssanet/m4")
+
+
+def test_a_preset_s_precision_decides_a_result(project: Path) -> None:
+    """Left out it leaves no trace in the settings, so that results from before there was a choice stay valid."""
+    hashes = {}
+    for precision in ("auto", "float32", "bfloat16"):
+        (project / "workflow" / "presets" / "mine.yaml").write_text(f"about: mine\nprecision: {precision}\n")
+        run = Plan.load({"mode": "paper", "preset": "mine", "init": "random", "papers": ["infnet"]}).run(
+            "infnet/infnet"
+        )
+        assert run.spec.model_dump().get("precision", "auto") == precision
+        assert not run.scaled
+        hashes[precision] = run.hash
+    assert len(set(hashes.values())) == 3
+
+
+def test_a_run_s_own_precision_goes_before_the_preset_s(project: Path) -> None:
+    (project / "workflow" / "presets" / "mine.yaml").write_text("about: mine\nprecision: bfloat16\n")
+    edit(project / "workflow" / "papers" / "infnet.yaml", "  infnet: {}", "  infnet: {precision: float32}")
+    plan = Plan.load({"mode": "paper", "preset": "mine", "init": "random", "papers": ["infnet"]})
+    assert [plan.run(run).spec.precision for run in ("infnet/infnet", "infnet/unet")] == ["float32", "bfloat16"]

@@ -66,7 +66,7 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     loaded = tensors.load(job.tensors)
     rows = rows_by_role(job, loaded)
     unlabelled, pool, _ = pool_of(job, job.spec.train.pool)
-    device = prepare(job.device, job.spec.threads)
+    device = prepare(job.device, job.spec.threads, job.spec.precision)
     loader = SliceLoader([Slices(loaded, job.class_values)], job.spec.input.mode, device)
     more = SliceLoader([Slices(unlabelled, {}, job.spec.lungs != "none")], job.spec.input.mode, device)
     make = functools.partial(Adversary, unlabelled=more, pool=pool)

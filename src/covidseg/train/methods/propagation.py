@@ -155,7 +155,7 @@ def _loader(job: Job, *more: Soft) -> tuple[Any, dict[str, Rows]]:
 
     loaded = tensors.load(job.tensors)
     sources = [Slices(loaded, job.class_values), *more]
-    loader = SliceLoader(sources, job.spec.input.mode, prepare(job.device, job.spec.threads))
+    loader = SliceLoader(sources, job.spec.input.mode, prepare(job.device, job.spec.threads, job.spec.precision))
     return loader, rows_by_role(job, loaded)
 
 

@@ -80,7 +80,11 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     clear(job.out)
     loaded = tensors.load(job.tensors)
     rows = rows_by_role(job, loaded)
-    loader = SliceLoader([Slices(loaded, job.class_values)], job.spec.input.mode, prepare(job.device, job.spec.threads))
+    loader = SliceLoader(
+        [Slices(loaded, job.class_values)],
+        job.spec.input.mode,
+        prepare(job.device, job.spec.threads, job.spec.precision),
+    )
     model = load_model(best, job.spec).to(loader.device)
     write_predictions(model, loader, rows["test"], job.spec.classes, job.out / "predictions.h5")
     for name in ("model.safetensors", "history.csv"):
@@ -129,7 +133,9 @@ def _label(job: Job, settings: SelfTraining, number: int) -> dict[str, Any]:
         drawn = PseudoLabelled(loaded, folder(main, f"labels{number - 1}") / "labels.h5").index
     rows = rounds.draw(pool, drawn, settings.take, replace(job, stream=(number, LABELS)).random(-1))
     model = load_model(folder(main, f"round{number - 1}"), job.spec)
-    loader = SliceLoader([Slices(loaded, {}, lungs)], job.spec.input.mode, prepare(job.device, job.spec.threads))
+    loader = SliceLoader(
+        [Slices(loaded, {}, lungs)], job.spec.input.mode, prepare(job.device, job.spec.threads, job.spec.precision)
+    )
     found = write_labels(
         model, loader, rows, len(job.spec.classes), settings.trust, known, job.pool_values, job.out / "labels.h5"
     )
@@ -168,7 +174,7 @@ def _train(job: Job, number: int, progress: Progress) -> dict[str, Any]:
         sources.append(PseudoLabelled(tensors.load(job.pool), labels, job.spec.lungs != "none"))
         more.append(files.sha256(labels))
         before = folder(main, f"round{number - 1}") if _settings(job).warm_start else None
-    loader = SliceLoader(sources, job.spec.input.mode, prepare(job.device, job.spec.threads))
+    loader = SliceLoader(sources, job.spec.input.mode, prepare(job.device, job.spec.threads, job.spec.precision))
     pseudo = len(loaded) + np.arange(len(sources[1]) if number else 0)
     train = np.concatenate([rows["train"], pseudo])
     fit = fitting.learn(job, loader, train, rows["val"], progress, *more, before=before)

@@ -66,7 +66,7 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     if made := job.references.get("labels"):
         slices = Relabelled(loaded, job.class_values, rows["train"], made.out / LABELS, prior=maps)
         more.append(slices.sha256)
-    loader = SliceLoader([slices], job.spec.input.mode, prepare(job.device, job.spec.threads))
+    loader = SliceLoader([slices], job.spec.input.mode, prepare(job.device, job.spec.threads, job.spec.precision))
     fit = fitting.learn(job, loader, rows["train"], rows["val"], progress, *more)
     write_predictions(fit.model, loader, rows["test"], job.spec.classes, job.out / "predictions.h5")
     fit.resume.remove()

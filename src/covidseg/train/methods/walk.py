@@ -81,7 +81,9 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
             found = resize(maps[at], size)
             sure[k] = np.where(found >= high, 1, np.where(found <= low, 0, 255))
     loader = SliceLoader(
-        [Chosen(data.loaded, train_rows, sure)], job.spec.input.mode, prepare(job.device, job.spec.threads)
+        [Chosen(data.loaded, train_rows, sure)],
+        job.spec.input.mode,
+        prepare(job.device, job.spec.threads, job.spec.precision),
     )
     none = np.zeros(0, np.int64)
     fit = fitting.learn(job, loader, np.arange(len(train_rows)), none, progress, sha256(source))
