@@ -118,6 +118,8 @@ def test_files_name_one_version() -> None:
 def test_every_paper_is_cited_and_linked() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
     papers = [yaml.safe_load(path.read_text("utf-8"))["paper"] for path in (ROOT / "workflow/papers").glob("*.yaml")]
-    assert {reference["doi"] for reference in citation["references"]} == {paper["doi"] for paper in papers}
+    published = {paper["doi"] for paper in papers if "doi" in paper}
+    assert len(published) == 6  # five, and that of the lung network
+    assert {reference["doi"] for reference in citation["references"]} == published
     urls = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["urls"].values()
-    assert {url.removeprefix("https://doi.org/") for url in urls} < {paper["doi"] for paper in papers}
+    assert {url.removeprefix("https://doi.org/") for url in urls} < published
