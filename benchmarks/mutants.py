@@ -31,7 +31,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +61,10 @@ LIBRARIES = ("h5py", "hypothesis", "matplotlib", "nibabel", "numpy", "pandas", "
 
 
 def kinds(node: ast.AST) -> list[str]:
-    """Return the kinds of mutants that a node allows."""
-    found = []
+    """Return the kinds of mutants that a node allows; none for what only a type checker reads."""
+    found: list[str] = []
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        return found
     if isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPS:
         found.append("comparison")
     if isinstance(node, ast.BinOp | ast.BoolOp) and type(node.op) in SWAPS:
@@ -76,6 +78,14 @@ def kinds(node: ast.AST) -> list[str]:
     if isinstance(node, ast.FunctionDef) and any(droppable(line) for line in node.body):
         found.append("statement")
     return found
+
+
+def annotations(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the unions of types below annotations, such as ``int | None``, which nothing computes."""
+    for node in ast.walk(tree):
+        for field in ("annotation", "returns"):
+            if isinstance(top := getattr(node, field, None), ast.AST):
+                yield from (below for below in ast.walk(top) if isinstance(below, ast.BinOp))
 
 
 def is_none(node: ast.AST) -> bool:
@@ -115,7 +125,8 @@ def drawn(file: Path, most: int) -> list[tuple[str, int, str]]:
     """Return (kind, line, text of the changed module) of a module's mutants, drawn with a seed of its name."""
     text = file.read_text("utf-8")
     tree = ast.parse(text)
-    nodes = [(number, kind) for number, node in enumerate(ast.walk(tree)) for kind in kinds(node)]
+    types = {id(node) for node in annotations(tree)}
+    nodes = [(k, kind) for k, node in enumerate(ast.walk(tree)) if id(node) not in types for kind in kinds(node)]
     random.Random(hashlib.sha256(file.name.encode()).hexdigest()).shuffle(nodes)
     by_kind: dict[str, list[int]] = {}
     for number, kind in nodes:
@@ -134,9 +145,13 @@ def drawn(file: Path, most: int) -> list[tuple[str, int, str]]:
 
 
 def tests_of(file: Path) -> list[str]:
-    """Return the files of tests that import a module or its package, those of its own name first."""
+    """Return the files of tests that import a module or its package, those of its own name first.
+
+    A folder of files that are loaded by name, as ``metrics/measures``, is tested through the package above it.
+    """
     name = ".".join(file.relative_to("src").with_suffix("").parts).removesuffix(".__init__")
-    wanted = {name, name.rpartition(".")[0]} - {"covidseg"}
+    package = name.rpartition(".")[0]
+    wanted = {name, package, package.rpartition(".")[0]} - {"covidseg", ""}
     found = {path: imported(path) for path in (ROOT / "tests" / "unit").rglob("test_*.py")}
     chosen = [path for path, names in found.items() if names & wanted]
     chosen.sort(key=lambda path: (file.stem not in path.stem, name not in found[path], path))
@@ -294,8 +309,10 @@ def main() -> None:
 
 
 def ignored(folder: str, names: list[str]) -> set[str]:
-    """Return what a copy of the project does without: data and results at its top, and what tools leave everywhere."""
-    top = {"data", "results"} if Path(folder) == ROOT else set()
+    """Return what a copy of the project does without: data, results but the published ones, what tools leave behind."""
+    top = {"data"} if Path(folder) == ROOT else set()
+    if Path(folder) == ROOT / "results":
+        top = {name for name in names if not name.endswith(".md")}
     return top.union({"__pycache__", ".venv", ".git", ".snakemake"}).intersection(names)
 
 

@@ -19,9 +19,9 @@ ROUNDING = 1e-6  # a softmax in single precision can exceed 1
 def pair_of(
     truth: ArrayLike,
     prediction: ArrayLike,
-    spacing: tuple[float, ...] | None = None,
-    threshold: float = 0.5,
-    tolerance: float = 3.0,
+    spacing: tuple[float, ...] | None,
+    threshold: float,
+    tolerance: float,
 ) -> Pair:
     """Return what the measures are computed from, of a slice (H, W) or a scan (S, H, W), see ``metrics.measure``.
 

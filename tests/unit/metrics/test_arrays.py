@@ -54,6 +54,29 @@ def test_a_protocol_averages_over_its_unit() -> None:
     assert math.isnan(evaluate.score_arrays("scans", TRUTH, FOUND)["volume_error"])  # ml need a spacing
 
 
+def test_one_voxel_counts_as_there() -> None:
+    one, none = np.zeros((1, 2, 2), np.uint8), np.zeros((1, 2, 2), np.uint8)
+    one[0, 0, 0] = 1
+    values = {name: [metrics.measure(name, a, b) for a, b in ((one, one), (one, none), (none, one), (none, none))]
+              for name in ("missed", "invented", "agrees")}  # fmt: skip
+    assert values == {"missed": [0, 1, 0, 0], "invented": [0, 0, 1, 0], "agrees": [1, 0, 0, 1]}
+    other = one[:, ::-1] | one[:, :, ::-1]
+    assert metrics.measure("invented", one | one[:, ::-1], other) == 0  # half found, half beside it
+
+
+def test_distances_are_within_3_pixels_where_nothing_else_is_said() -> None:
+    """A pixel and another one 4 columns on: of the corners of each, two are 3 and two are 4 pixels from the other."""
+    truth, found = np.zeros((2, 9, 9), np.uint8)
+    truth[4, 2] = found[4, 6] = 1
+    assert metrics.measure("nsd", truth, found) == 0.5
+    assert metrics.measure("nsd", truth, found, tolerance=4) == 1
+
+
+def test_the_row_set_distance_is_95_hundredths_of_its_maximum() -> None:
+    """Rows 110 and 000 against 100 and 000: one pixel."""
+    assert metrics.measure("hd95_rowset", [[1, 1, 0], [0, 0, 0]], [[1, 0, 0], [0, 0, 0]]) == 0.95
+
+
 def test_every_measure_says_what_it_computes() -> None:
     assert all(metrics.about(name).startswith("Return") for name in metrics.names())
 

@@ -21,6 +21,15 @@ def test_it_is_no_distance_in_the_image() -> None:
     assert rowset_hausdorff(top, bottom) == 0.0
 
 
+def test_a_row_without_lesion_counts_only_where_there_is_one() -> None:
+    """1000 is 2 from 0111, but 1 from 0000, from which 0111 is sqrt(3)."""
+    truth, pred = np.array([[1, 0, 0, 0]] * 2, bool), np.array([[0, 1, 1, 1]] * 2, bool)
+    assert rowset_hausdorff(truth, pred) == 2
+    above = np.zeros((1, 4), bool)
+    assert rowset_hausdorff(np.vstack([above, truth]), np.vstack([above, pred])) == math.sqrt(3)
+    assert rowset_hausdorff(np.vstack([truth, above]), np.vstack([pred, above])) == math.sqrt(3)
+
+
 def test_empty_masks() -> None:
     empty, full = np.zeros((3, 4), bool), np.ones((3, 4), bool)
     assert rowset_hausdorff(empty, empty) == 0.0
