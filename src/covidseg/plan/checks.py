@@ -61,7 +61,9 @@ class Checks:
         for fold in self._config.folds if self._config.folds != "all" else []:
             if all_folds and not any(fold in folds for folds in all_folds):
                 there = ", ".join(map(str, sorted({number for folds in all_folds for number in folds})))
-                raise UserError(f"{self._source}: folds: no split that is used has a fold {fold}; name folds of {there}")
+                raise UserError(
+                    f"{self._source}: folds: no split that is used has a fold {fold}; name folds of {there}"
+                )
 
     def _check_masks(self, run: Run, of: str | None, where: str) -> None:
         """Check that a run has models, and that they were not trained on scans of the data set to be predicted."""

@@ -249,6 +249,7 @@ def test_the_files_and_the_finding(slices, tmp_path: Path) -> None:
     facts = json.loads((tmp_path / "l.json").read_text())
     assert facts["within"] == {"patient": 2, "case": 0, "slice": 1}
     assert facts["finding"] == text
+    assert (facts["dataset"], facts["split"], facts["compared_with"]) == ("own", "s", [])
     text = leaks.write("own", one_fold("c", "e", val="a"), pictures, "s", tmp_path / "l.csv", tmp_path / "l.json")
     assert text == (
         "Leaks: val a looks like the patient of test e (fold 0); 1 tested slice has a near-duplicate in validation."
@@ -343,3 +344,27 @@ def test_of_many_slices_thumbnails_lose_no_near_duplicate(monkeypatch: pytest.Mo
     assert near(some) == planted | {(b, a) for a, b in planted}
     assert near(every) < near(some)  # the hash misses some that are moved
     assert len(some[0]) == 40  # no other pair was compared further
+
+
+def picture(train: str, test: str, patient: str, fold: int = 0) -> leaks.Leak:
+    return leaks.Leak(fold, "patient", "picture", "own", "train", patient, train, test, 0.9)
+
+
+def test_three_groups_are_named_and_more_are_counted() -> None:
+    found = [picture(f"{k}", f"{k}0", f"p{k}") for k in range(1, 6)]
+    named = "; ".join(f"train {k} looks like the patient of test {k}0 (fold 0)" for k in (1, 2, 3))
+    assert words.finding("own", found[:3], set()) == f"Leaks: {named}."
+    assert words.finding("own", found, set()) == f"Leaks: {named}; 2 more groups look like one patient."
+
+
+def test_each_other_data_set_says_its_own() -> None:
+    """Patient p stands in one of them, a slice that looks like one of patient q in the other."""
+    found = [
+        leaks.Leak(0, "patient", "name", "first", "labelled", "p", "a", "b", None),
+        leaks.Leak(0, "slice", "picture", "second", "labelled", "q", "c/0", "d/0", 0.9),
+    ]
+    assert words.finding("own", found, {"p", "q"}) == (
+        f"Leaks: {words.NONE}. 1 of 2 tested patients also stand in first: never train there and test here. "
+        "0 of 2 tested patients also stand in second (1 tested slice has a near-duplicate there): never train there "
+        "and test here."
+    )

@@ -216,3 +216,27 @@ def test_a_target_with_a_channel_is_refused(name):
     losses.total({name: {}}, outputs, target, 0)
     with pytest.raises(UserError, match="target of shape 2 x 1 x 4 x 4, expected 2 x 4 x 4; take its channel off"):
         losses.total({name: {}}, outputs, target[:, None], 0)
+
+
+NEED_ALL_LABELS = {"edge", "equivariance", "icd", "structure"}
+
+
+def test_which_losses_ignore_pixels_without_a_label() -> None:
+    assert set(losses.names()) - {name for name in losses.names() if losses.LOSSES.declared(name)} == NEED_ALL_LABELS
+    assert {"weight", "from_epoch", "smoothing"} < set(losses.options("dice"))
+
+
+@pytest.mark.parametrize(
+    "name", sorted(set(losses.names()) - NEED_ALL_LABELS - {"pixel_pairs", "self_attention", "vq"})
+)
+def test_what_is_found_at_a_pixel_without_a_label_changes_nothing(name: str) -> None:
+    """In slices of three classes whose numbers of classes, rows and columns differ."""
+    torch.manual_seed(0)
+    target = torch.randint(0, 3, (2, 4, 5), dtype=torch.uint8)
+    target[:, 1:3, 2:4] = 255
+    logits = torch.randn(2, 3, 4, 5)
+    other = torch.where((target == 255)[:, None], torch.randn(2, 3, 4, 5), logits)
+    values = [losses.total({name: {}}, {"logits": each}, target)[0].item() for each in (logits, other)]
+    assert values[0] == pytest.approx(values[1])
+    logits[0, 0, 0, 0] += 3
+    assert losses.total({name: {}}, {"logits": logits}, target)[0].item() != pytest.approx(values[0])

@@ -76,3 +76,15 @@ def test_focal_refuses_what_it_cannot_weigh() -> None:
             focal(outputs([0.0]), target([1]), **options)
     with pytest.raises(UserError, match="targets are soft"):
         focal(outputs([0.0]), torch.ones(1, 1, 1))
+
+
+def test_two_classes_by_hand() -> None:
+    """Three pixels, found 0, 1, 2 where 1, 1, 2 are true: one wrong of six; unions of 2 and 1 pixels, each plus one."""
+    logits = 100 * torch.nn.functional.one_hot(torch.tensor([0, 1, 2]), 3).float().t()[None, :, None, :]
+    assert mae({"logits": logits}, target([1, 1, 2])).item() == pytest.approx(1 / 6)
+    assert iou({"logits": logits}, target([1, 1, 2])).item() == pytest.approx(1 - (2 / 3 + 1) / 2)
+
+
+def test_one_labelled_pixel_is_a_mean_of_one() -> None:
+    found = focal(outputs([0.0, 5.0]), target([1, 255])).item()
+    assert found == pytest.approx(0.25 * (1 / 2) ** 2 * math.log(2))

@@ -37,3 +37,8 @@ def test_proportions_are_of_the_labelled_pixels() -> None:
     target = torch.tensor([[[0, 1, 255, 255]]], dtype=torch.uint8)
     assert proportions({"logits": logits}, target).item() == 0
     assert proportions({"logits": logits}, torch.full_like(target, 255)).item() == 0
+
+
+def test_one_labelled_pixel_is_a_share_of_one() -> None:
+    logits = torch.tensor([[100.0, -100.0]]).view(1, 1, 1, 2)
+    assert proportions({"logits": logits}, torch.tensor([[[0, 255]]], dtype=torch.uint8)).item() == 2

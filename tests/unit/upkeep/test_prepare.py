@@ -143,3 +143,10 @@ def test_every_class_has_pixels_in_training_and_in_validation(plan: Plan) -> Non
     table(plan, a=(5, 0), b=(0, 3), c=(0, 1), d=(9, 9))
     with pytest.raises(UserError, match=r"^mine/plain fold 0: class 'ggo' has no pixel in the validation cases \(c\)"):
         check()
+
+
+def test_a_fold_that_the_split_does_not_have_is_not_looked_through(plan: Plan) -> None:
+    """There is no table of slices yet: what is wrong is the fold, which ``job_of`` says."""
+    prepare.check_foreground(plan, plan.run("mine/plain"), 3)
+    with pytest.raises(UserError, match=r"slices\.csv: missing; run covidseg import covid-semiseg"):
+        prepare.check_foreground(plan, plan.run("mine/plain"), 0)
