@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from covidseg import nets
+from covidseg import losses, nets
 
 
 class NetTest:
@@ -38,6 +38,11 @@ class NetTest:
         sum(o.square().mean() for o in every(outputs)).backward()
         without = [name for name, p in net.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
         assert without == []
+
+    def test_outputs_that_losses_read_are_declared(self) -> None:
+        read = {output for name in losses.names() for output in losses.reads(name)}
+        declared = {output for output, lacks in nets.outputs(self.NET).items() if not lacks}
+        assert read & set(self.small()(self.picture())) == declared
 
     @pytest.mark.parametrize("size", [(33, 47), (64, 35), (17, 80)])
     def test_odd_sizes(self, size: tuple[int, int]) -> None:

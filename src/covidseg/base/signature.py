@@ -79,7 +79,11 @@ class Registry:
 
     def declared(self, name: str) -> Any:
         """Return the literal that the file of ``name`` declares. Raises UserError when there is no such thing."""
-        return literals(self._file(name))[self.declares]
+        return self.constant(name, self.declares)
+
+    def constant(self, name: str, key: str, default: Any = None) -> Any:
+        """Return a literal at the top of the file of ``name``, or ``default``. Raises UserError for an unknown name."""
+        return literals(self._file(name)).get(key, default)
 
     def _folders(self) -> list[Path]:
         return [Path(folder) for folder in sys.modules[self.package].__path__]

@@ -3,8 +3,9 @@
 A loss is a function ``(outputs, target, *, options)``: outputs is what a network returns; target is uint8 (N, H, W)
 with 0 for background, 1..K for the foreground classes and 255 for pixels without a label, or float32, the probability
 of the one class in 0..1. It returns a float32 scalar. ``IGNORES_UNLABELLED`` in its file says whether it ignores the
-pixels without a label (``targets.py``); a file without this constant, as ``targets.py``, is a helper. In a run each
-loss also takes ``weight`` (default 1) and ``from_epoch`` (default 0: on from the first epoch).
+pixels without a label (``targets.py``); a file without this constant, as ``targets.py``, is a helper. ``READS`` names
+the outputs besides the logits that a loss cannot do without. In a run each loss also takes ``weight`` (default 1) and
+``from_epoch`` (default 0: on from the first epoch).
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
-    "COMMON", "LOSSES", "Losses", "active", "check", "class_weights", "names", "options", "resolved", "reweights",
-    "total",
+    "COMMON", "LOSSES", "Losses", "active", "check", "class_weights", "names", "options", "reads", "resolved",
+    "reweights", "total",
 ]  # fmt: skip
 
 LOSSES = Registry("covidseg.losses", "loss", positional=2, declares="IGNORES_UNLABELLED")
@@ -37,6 +38,11 @@ def names() -> tuple[str, ...]:
 def options(name: str) -> dict[str, Parameter]:
     """Return the options of a loss by key, the common ones first. Raises UserError when there is no such loss."""
     return COMMON | LOSSES.options(name)
+
+
+def reads(name: str) -> tuple[str, ...]:
+    """Return the outputs besides the logits that a loss needs. Raises UserError when there is no such loss."""
+    return tuple(LOSSES.constant(name, "READS", ()))
 
 
 def check(losses: Losses, where: str, classes: int = 1, unlabelled: bool = False) -> None:

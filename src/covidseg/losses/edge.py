@@ -11,6 +11,7 @@ from covidseg.base.errors import UserError
 from covidseg.losses import edge_maps
 
 IGNORES_UNLABELLED = False  # an edge of what has no label is not known
+READS = ("edge",)
 
 
 def edge(outputs: dict[str, Any], target: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from covidseg.base.errors import UserError
 
 IGNORES_UNLABELLED = False
+READS = ("views",)
 HARDEST = 0.2  # share of places that the cross term counts
 
 

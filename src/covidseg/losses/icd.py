@@ -11,6 +11,7 @@ from torch import Tensor
 from covidseg.base.errors import UserError
 
 IGNORES_UNLABELLED = False
+READS = ("parts",)
 SURE = 0.2  # of a slice's largest score on each side: places below teach nothing
 
 

@@ -13,6 +13,7 @@ from covidseg.base.errors import UserError
 from covidseg.losses.targets import UNLABELLED
 
 IGNORES_UNLABELLED = True
+READS = ("edge", "displacement")
 TINY = 1e-5
 
 

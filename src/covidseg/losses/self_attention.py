@@ -12,6 +12,7 @@ from torch import Tensor
 from covidseg.base.errors import UserError
 
 IGNORES_UNLABELLED = True  # it does not look at the target
+READS = ("features",)
 
 
 def self_attention(outputs: dict[str, Any], target: Tensor, *, reduction: Literal["mean", "sum"] = "mean") -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from covidseg.base.errors import UserError
 
 IGNORES_UNLABELLED = True  # it does not look at the target
+READS = ("vq",)
 LEAST = 1e-3  # of the variance: a batch of one grey value has none
 
 

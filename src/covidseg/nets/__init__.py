@@ -9,12 +9,13 @@ planning reads; a file without it, such as ``layers.py``, is a helper. The figur
 - ``forward_bytes``: largest number of bytes per input pixel during a forward pass without gradients;
 - ``stride``: factor by which the deepest feature map is smaller than the input;
 - ``encoder``: the name of the published weights (``published.WEIGHTS``) that the module ``encoder`` can be initialised
-  with, or None. A network with an encoder has an option ``init``, and may have an option ``encoder``.
+  with, or None. A network with an encoder has an option ``init``, and may have an option ``encoder``;
+- ``outputs``, where there are any: outputs besides the logits that losses read -> the options that they need, or None.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
 from covidseg.base.errors import UserError
 from covidseg.base.signature import Parameter, Registry
@@ -35,6 +36,7 @@ class Planning(TypedDict):
     forward_bytes: float
     stride: int
     encoder: str | None
+    outputs: NotRequired[dict[str, dict[str, Any] | None]]
 
 
 def names() -> tuple[str, ...]:
@@ -59,6 +61,15 @@ def check(net: dict[str, Any], where: str) -> None:
     NETS.check(net["name"], _options(net), f"{where}.net", f"{where}.net.name")
     if not 0 < net.get("width", 1) <= WIDEST:
         raise UserError(f"{where}.net.width: must be above 0 and at most {WIDEST} (found {net['width']:g})")
+
+
+def outputs(net: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the outputs of ``net`` that losses read -> the options that they need and that ``net`` has otherwise."""
+    given = {key: option.default for key, option in options(net["name"]).items()} | _options(net)
+    return {
+        name: {key: value for key, value in (needed or {}).items() if given[key] != value}
+        for name, needed in planning(net["name"]).get("outputs", {}).items()
+    }
 
 
 def build(net: dict[str, Any], in_channels: int, out_channels: int) -> nn.Module:

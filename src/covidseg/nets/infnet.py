@@ -13,7 +13,14 @@ from covidseg.nets.res2net import Res2Net
 from covidseg.nets.resnet import ResNet
 from covidseg.nets.vgg import VGG
 
-PLANNING = {"weights_mib": 119, "kept_bytes": 2850, "forward_bytes": 260, "stride": 32, "encoder": "res2net50"}
+PLANNING = {
+    "weights_mib": 119,
+    "kept_bytes": 2850,
+    "forward_bytes": 260,
+    "stride": 32,
+    "encoder": "res2net50",
+    "outputs": {"edge": {"edge_attention": True}},
+}
 
 
 class InfNet(nn.Module):

@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from covidseg.nets.layers import ImagenetInput, pad_to, scaled
 from covidseg.nets.resnet import ResNet
 
-PLANNING = {"weights_mib": 95, "kept_bytes": 2500, "forward_bytes": 490, "stride": 4, "encoder": "resnet50"}
+PLANNING = {
+    "weights_mib": 95,
+    "kept_bytes": 2500,
+    "forward_bytes": 490,
+    "stride": 4,
+    "encoder": "resnet50",
+    "outputs": {"edge": None, "displacement": None},
+}
 
 
 class IRN(nn.Module):

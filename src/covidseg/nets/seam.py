@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from covidseg.nets.imagelevel import ImageLevel
 from covidseg.nets.layers import pad_to, scaled
 
-PLANNING = {"weights_mib": 402, "kept_bytes": 6600, "forward_bytes": 1330, "stride": 8, "encoder": "resnet38d"}
+PLANNING = {
+    "weights_mib": 402,
+    "kept_bytes": 6600,
+    "forward_bytes": 1330,
+    "stride": 8,
+    "encoder": "resnet38d",
+    "outputs": {"views": None},
+}
 TWIN = 0.3  # size of the second, smaller slice
 
 

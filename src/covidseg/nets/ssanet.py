@@ -10,7 +10,14 @@ from torch import Tensor, nn
 from covidseg.nets.layers import conv_bn_relu, pad_to, scaled
 from covidseg.nets.spatial import SpatialConv
 
-PLANNING = {"weights_mib": 119, "kept_bytes": 1300, "forward_bytes": 350, "stride": 32, "encoder": None}
+PLANNING = {
+    "weights_mib": 119,
+    "kept_bytes": 1300,
+    "forward_bytes": 350,
+    "stride": 32,
+    "encoder": None,
+    "outputs": {"features": None},
+}
 
 BLOCKS = (3, 4, 6, 3)
 

@@ -13,7 +13,14 @@ from covidseg.nets.layers import ImagenetInput, conv_bn_relu, pad_to, scaled
 from covidseg.nets.quantize import Codebook
 from covidseg.nets.resnet import ResNet
 
-PLANNING = {"weights_mib": 102, "kept_bytes": 4300, "forward_bytes": 450, "stride": 8, "encoder": "resnet50"}
+PLANNING = {
+    "weights_mib": 102,
+    "kept_bytes": 4300,
+    "forward_bytes": 450,
+    "stride": 8,
+    "encoder": "resnet50",
+    "outputs": {"vq": {"vq": True}},
+}
 STEEP = 2  # of the sigmoid that ends the decoder: half as steep at mid-grey as a line of slope 1
 
 

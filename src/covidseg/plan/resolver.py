@@ -80,6 +80,7 @@ class Resolver:
         else:
             nets.check(spec.net, where)
             losses.check(spec.losses, where, len(spec.classes), spec.train.leaves_unlabelled)
+            _check_outputs(spec, where)
         if spec.train.ONE_CLASS and len(spec.classes) > 1:
             raise UserError(
                 f"{where}.train.method: {spec.train.method} works on one class (found {len(spec.classes)}); join them"
@@ -252,3 +253,17 @@ class Resolver:
         if (saliency := getattr(run.spec.train, "saliency", None)) != run.saliency:
             out.append(f"saliency: {saliency} instead of {run.saliency}")
         return [*out, *run.scaled]
+
+
+def _check_outputs(spec: RunSpec, where: str) -> None:
+    """Check that the network has the outputs that the losses read. Raises UserError."""
+    net, there = spec.net["name"], nets.outputs(spec.net)
+    for loss in spec.losses:
+        for output in losses.reads(loss):
+            at = f"{where}.losses.{loss}: reads the output {output!r}"
+            if output not in there:
+                able = ", ".join(name for name in nets.names() if output in nets.planning(name).get("outputs", {}))
+                raise UserError(f"{at}, which network {net} does not have (legal: {able}); switch the loss off")
+            if there[output]:
+                set_ = ", ".join(f"net.{key}: {str(value).lower()}" for key, value in there[output].items())
+                raise UserError(f"{at}, which network {net} has with {set_} only; set it or switch the loss off")

@@ -109,6 +109,19 @@ REMEDIES: dict[str, tuple[Keys, str, Keys]] = {
         "differs in net; make it equal or leave it out",
         run(train={"start": None}),
     ),
+    "loss of another network": (
+        run(losses={"self_attention": {}}),
+        "which network unet does not have (legal: ssanet); switch the loss off",
+        run(losses={"self_attention": False}),
+    ),
+    "loss of another network, the other way": (
+        run(losses={"self_attention": {}}), "(legal: ssanet)", run(net={"name": "ssanet"}),
+    ),
+    "loss of a part that is switched off": (
+        run(net={"name": "vqresnet", "vq": False}, losses={"vq": {}}),
+        "which network vqresnet has with net.vq: true only; set it or switch the loss off",
+        run(net={"vq": True}),
+    ),
     "two claims of one id": (
         {"claims": [{**CLAIM, "metric": "dice"}, {**CLAIM, "metric": "nsd"}]},
         "two claims have this id; rename one",
