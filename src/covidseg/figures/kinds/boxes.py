@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 COLUMNS = 3  # panels side by side
 FEW = 50  # cases that are drawn larger
 PANEL = (2.35, 2.1)  # inches: width at most, height
+STANDING = 5  # boxes side by side in a panel; more lie below one another
+LYING = 0.24  # inches for each of these
 OURS, PRINTED = "#1f5fbf", "#d9822b"
 
 
@@ -111,9 +113,17 @@ class BoxesFigure(Figure):
 
 
 def _draw(figure: BoxesFigure, found: dict[str, pd.DataFrame], note: str) -> Any:
+    """Return the drawing: boxes stand side by side, more than ``STANDING`` lie below one another."""
     import numpy as np
 
     from covidseg.figures.page import TEXT, TITLE, in_our_look, wrap
+
+    lie = len(found) > STANDING
+    panel = (PANEL[0], LYING * len(found)) if lie else PANEL
+
+    def place(across: Any, up: Any) -> tuple[Any, Any]:
+        """Return x and y of what stands at ``across`` and has the score ``up``."""
+        return (up, across) if lie else (across, up)
 
     @in_our_look
     def drawn() -> Any:
@@ -121,30 +131,40 @@ def _draw(figure: BoxesFigure, found: dict[str, pd.DataFrame], note: str) -> Any
 
         across = min(COLUMNS, len(figure.metrics))
         down = -(-len(figure.metrics) // across)
-        drawing = Drawing(figsize=(PANEL[0] * across + 0.2, (PANEL[1] + 0.35) * down + 0.2), layout="constrained")
-        axes = drawing.subplots(down, across, squeeze=False).ravel()
+        drawing = Drawing(figsize=(panel[0] * across + 0.2, (panel[1] + 0.35) * down + 0.2), layout="constrained")
+        axes = drawing.subplots(down, across, squeeze=False, sharey=lie).ravel()
         for axis in axes[len(figure.metrics) :]:
             axis.set_visible(False)
         at = {label: k + 1 for k, label in enumerate(found)}
-        names = [wrap(label, 0.95 * PANEL[0] / max(2, len(found)), TEXT) for label in found]
+        names = list(found) if lie else [wrap(label, 0.95 * panel[0] / max(2, len(found)), TEXT) for label in found]
         for axis, (title, metric) in zip(axes, figure.metrics.items(), strict=False):
             values = [frame[metric].dropna().to_numpy() for frame in found.values()]
             axis.boxplot(
-                values, widths=0.5, showfliers=False, medianprops={"color": OURS, "linewidth": 1.6}, manage_ticks=False
+                values,
+                widths=0.5,
+                showfliers=False,
+                medianprops={"color": OURS, "linewidth": 2, "zorder": 4},
+                manage_ticks=False,
+                orientation="horizontal" if lie else "vertical",
             )
             for x, dots in zip(at.values(), values, strict=True):
                 aside = 0.16 * np.cos(np.arange(len(dots)) * 2.4)  # the same spread each time
                 look = {"alpha": 0.35, "markersize": 3} if len(dots) > FEW else {"alpha": 0.7, "markersize": 6}
-                axis.plot(x + aside, dots, ".", color=OURS, markeredgewidth=0, zorder=3, **look)
+                axis.plot(*place(x + aside, dots), ".", color=OURS, markeredgewidth=0, zorder=3, **look)
             for label, value in figure.medians.get(title, {}).items():
-                axis.plot([at[label]], [value], "D", color=PRINTED, markerfacecolor="none", markersize=6)
+                axis.plot(*place([at[label]], [value]), "D", color=PRINTED, markerfacecolor="none", markersize=6)
             if title in figure.above:
-                axis.axhline(figure.above[title], color=PRINTED, linestyle="--", linewidth=1)
+                line = axis.axvline if lie else axis.axhline
+                line(figure.above[title], color=PRINTED, linestyle="--", linewidth=1)
             axis.set_title(title, fontsize=TITLE)
-            axis.set_xlim(0.4, len(found) + 0.6)
-            axis.set_xticks(list(at.values()), names, fontsize=TEXT - (len(found) > 4))
-            axis.tick_params(axis="y", labelsize=TEXT)
-            axis.grid(axis="y", alpha=0.3)
+            if lie:
+                axis.set_ylim(len(found) + 0.6, 0.4)  # the first on top
+                axis.set_yticks(list(at.values()), names, fontsize=TEXT)
+            else:
+                axis.set_xlim(0.4, len(found) + 0.6)
+                axis.set_xticks(list(at.values()), names, fontsize=TEXT - (len(found) > 4))
+            axis.tick_params(axis="x" if lie else "y", labelsize=TEXT)
+            axis.grid(axis="x" if lie else "y", alpha=0.3)
             axis.spines[["top", "right"]].set_visible(False)
         if note:
             drawing.supxlabel(note, fontsize=TEXT, style="italic")
