@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from covidseg import losses, nets
+from covidseg.train.device import place
 
 
 class NetTest:
@@ -64,6 +65,24 @@ class NetTest:
     def test_parameter_count(self) -> None:
         assert {channels: nets.count(self.NET, *channels) for channels in self.PARAMETERS} == self.PARAMETERS
 
+    def test_convolutions_in_bfloat16_have_the_gradients_of_float32(self) -> None:
+        """torch 2.13 returns NaN for the weights of dilated depthwise convolutions in bfloat16 on a CPU."""
+        seen: list[tuple[torch.nn.Conv2d | torch.nn.ConvTranspose2d, torch.Tensor]] = []
+        net = place(self.small(), torch.device("cpu"))
+        for layer in net.modules():
+            if isinstance(layer, (torch.nn.Conv2d, torch.nn.ConvTranspose2d)):
+                layer.register_forward_pre_hook(lambda layer, args: seen.append((layer, args[0].detach())))
+        with torch.no_grad():
+            net(self.picture((64, 64)))
+        wrong = {}
+        for layer, x in [*seen]:  # the hooks add to it
+            exact, rounded = (gradients(layer, x, dtype) for dtype in (torch.float32, torch.bfloat16))
+            far = max(float((b - a).norm() / (a.norm() + 1e-9)) for a, b in zip(exact, rounded, strict=True))
+            if not far < 0.05:
+                wrong[str(layer)] = far
+        assert seen
+        assert wrong == {}
+
     def test_stored_logits(self) -> None:
         with torch.no_grad():
             logits = self.small()(self.picture((64, 64)))["logits"]
@@ -75,6 +94,17 @@ def picture(channels: int, size: tuple[int, int] = (32, 32)) -> torch.Tensor:
     y, x = torch.meshgrid(torch.arange(size[0]) / 5, torch.arange(size[1]) / 7, indexing="ij")
     waves = [torch.sin(y * (n + 1) + x) * torch.cos(x * (n + 2)) for n in range(2 * channels)]
     return (torch.stack(waves).view(2, channels, *size) + 1) / 2
+
+
+def gradients(
+    layer: torch.nn.Conv2d | torch.nn.ConvTranspose2d, x: torch.Tensor, dtype: torch.dtype
+) -> tuple[torch.Tensor, ...]:
+    """Return a layer's output and its gradients for input and weights, computed on a CPU in a precision."""
+    x = x.clone().requires_grad_()
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        y = layer(x).float()
+    towards = torch.rand(y.shape, generator=torch.Generator().manual_seed(0)).to(memory_format=torch.channels_last)
+    return y.detach(), *torch.autograd.grad(y, (x, layer.weight), towards - 0.5)
 
 
 def every(outputs: dict[str, Any]) -> list[torch.Tensor]:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from covidseg.nets.layers import conv_bn_relu, pad_to, scaled
+from covidseg.nets.layers import Depthwise, conv_bn_relu, pad_to, scaled
 
 PLANNING = {"weights_mib": 16, "kept_bytes": 28500, "forward_bytes": 1800, "stride": 1, "encoder": None}
 BINS = (1, 2, 3, 6)  # pyramid pooling, as in PSPNet
@@ -74,7 +74,7 @@ class AttnFusion(nn.Module):
 def separable(in_channels: int, out_channels: int, dilation: int = 1) -> nn.Sequential:
     """Return a depthwise and a pointwise convolution, each with batch normalisation and ReLU (figure 6)."""
     return nn.Sequential(
-        nn.Conv2d(in_channels, in_channels, 3, 1, dilation, dilation, groups=in_channels, bias=False),
+        Depthwise(in_channels, dilation),
         nn.BatchNorm2d(in_channels),
         nn.ReLU(inplace=True),
         *conv_bn_relu(in_channels, out_channels, 1),
@@ -138,7 +138,7 @@ class Bottleneck(nn.Module):
         wide = EXPANSION * channels
         self.layers = nn.Sequential(
             *conv_bn_relu(channels, wide, 1),
-            nn.Conv2d(wide, wide, 3, padding=1, groups=wide, bias=False),
+            Depthwise(wide),
             nn.BatchNorm2d(wide),
             nn.ReLU(inplace=True),
             nn.Conv2d(wide, channels, 1, bias=False),

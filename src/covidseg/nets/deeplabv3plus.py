@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from covidseg.base.errors import UserError
-from covidseg.nets.layers import ImagenetInput, conv_bn_relu, pad_to, scaled
+from covidseg.nets.layers import Depthwise, ImagenetInput, conv_bn_relu, pad_to, scaled
 from covidseg.nets.resnet import ResNet
 
 PLANNING = {"weights_mib": 102, "kept_bytes": 5000, "forward_bytes": 580, "stride": 16, "encoder": None}
@@ -115,8 +115,7 @@ def chosen_rates(rates: tuple[float, ...], output_stride: int) -> list[int]:
 
 def separable(in_channels: int, out_channels: int, dilation: int = 1) -> nn.Sequential:
     """Return a 3x3 convolution of each channel by itself, a 1x1 one of all, batch normalisation and ReLU."""
-    alone = nn.Conv2d(in_channels, in_channels, 3, 1, dilation, dilation, groups=in_channels, bias=False)
-    return nn.Sequential(alone, *conv_bn_relu(in_channels, out_channels, 1))
+    return nn.Sequential(Depthwise(in_channels, dilation), *conv_bn_relu(in_channels, out_channels, 1))
 
 
 def resize(x: Tensor, size: torch.Size) -> Tensor:

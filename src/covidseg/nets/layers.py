@@ -29,6 +29,23 @@ def conv_bn_relu(
     )
 
 
+class Depthwise(nn.Conv2d):
+    """A 3x3 convolution of each channel by itself that keeps the size, without bias; in float32 on a CPU.
+
+    In bfloat16, torch 2.13 gives the weights of a dilated one gradients of NaN on a CPU, or reads outside its memory.
+    """
+
+    def __init__(self, channels: int, dilation: int = 1) -> None:
+        super().__init__(channels, channels, 3, 1, dilation, dilation, groups=channels, bias=False)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Return (N, channels, H, W)."""
+        if x_NCHW.device.type != "cpu":
+            return super().forward(x_NCHW)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x_NCHW.float())
+
+
 def pad_to(x: Tensor, multiple: int) -> Tensor:
     """Return x (N, C, H, W) padded with zeros at the bottom and right until both sizes are multiples."""
     bottom, right = -x.shape[2] % multiple, -x.shape[3] % multiple

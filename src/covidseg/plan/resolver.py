@@ -265,5 +265,5 @@ def _check_outputs(spec: RunSpec, where: str) -> None:
                 able = ", ".join(name for name in nets.names() if output in nets.planning(name).get("outputs", {}))
                 raise UserError(f"{at}, which network {net} does not have (legal: {able}); switch the loss off")
             if there[output]:
-                set_ = ", ".join(f"net.{key}: {str(value).lower()}" for key, value in there[output].items())
-                raise UserError(f"{at}, which network {net} has with {set_} only; set it or switch the loss off")
+                needed = ", ".join(f"net.{key}: {str(value).lower()}" for key, value in there[output].items())
+                raise UserError(f"{at}, which network {net} has with {needed} only; set it or switch the loss off")

@@ -108,8 +108,11 @@ def differences(plan: Plan, runs: list[Run]) -> list[str]:
     scaled = {change for run in runs for change in run.scaled}
     other = _by_runs({c: found for c, found in runs_with.items() if c not in scaled}, len(runs), "; ")
     preset = _by_runs({c: found for c, found in runs_with.items() if c in scaled}, len(runs), ", ")
-    sentences = [f"Differs from the paper: {other}."] if other else []
-    return sentences + ([f"Preset {plan.preset_name} changes {preset}."] if preset else [])
+    rounded = [run.id for run in runs if run.spec.precision == "bfloat16"]
+    names = f" ({', '.join(rounded)})" if len(rounded) < len(runs) else ""
+    sentences = [f"Differs from the paper: {other}."] * bool(other)
+    sentences += [f"Preset {plan.preset_name} changes {preset}."] * bool(preset)
+    return sentences + [f"Trained and predicted in bfloat16{names}."] * bool(rounded)
 
 
 def _by_runs(runs_with: dict[str, list[str]], every: int, between: str) -> str:

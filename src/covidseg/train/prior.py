@@ -48,7 +48,7 @@ def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
     loader = SliceLoader(
         [Slices(theirs, guide.class_values)],
         guide.spec.input.mode,
-        prepare(job.device, job.spec.threads, job.spec.precision),
+        prepare(job.device, job.spec.threads, guide.spec.precision),
     )
     model = load_model(guide.out, guide.spec).to(loader.device)
     size = (own.image.shape[1], own.image.shape[2])

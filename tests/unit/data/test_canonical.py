@@ -128,7 +128,7 @@ def test_a_disk_that_takes_no_more_is_said_in_one_line(what, tmp_path):
 
 def test_a_full_file_system_is_said_in_one_line(tmp_path):
     if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", tmp_path]).returncode:
-        pytest.skip("no tiny file system can be mounted here: that takes root, and leave to mount")
+        pytest.skip("no tiny file system can be mounted here: that takes root, and the permission to mount")
     try:
         noise = np.random.default_rng(0).integers(0, 255, (64, 64, 64), dtype=np.uint8)
         with pytest.raises(UserError, match="no space left on the disk") as e:

@@ -180,6 +180,15 @@ def test_a_caption_names_the_runs_of_what_not_all_share() -> None:
     ]
 
 
+def test_a_caption_names_the_runs_in_bfloat16() -> None:
+    plan = Plan.load({"mode": "paper", "preset": "full"})
+    plain, other = plan.run("ssanet/unet-dataset2"), plan.run("ssanet/m4-dataset2")
+    rounded = replace(other, spec=other.spec.model_copy(update={"precision": "bfloat16"}))
+    assert differences(plan, [plain]) == []
+    assert differences(plan, [rounded]) == ["Trained and predicted in bfloat16."]
+    assert differences(plan, [plain, rounded]) == ["Trained and predicted in bfloat16 (ssanet/m4-dataset2)."]
+
+
 TABLE = {"caption": "x", "protocol": "ssanet", "metrics": {"DSC": "dsc", "MAE": "mae"}}
 
 

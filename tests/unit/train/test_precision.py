@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,12 @@ from covidseg.train.predict import load_model, predict
 from tests.unit.train import blobs
 
 OUTPUTS = ("model.safetensors", "history.csv", "predictions.h5")
+
+
+@pytest.fixture(autouse=True)
+def float32_afterwards() -> Iterator[None]:
+    yield
+    device.prepare("cpu", 1)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +40,6 @@ def test_convolutions_are_computed_in_the_precision_asked_for(precision: Precisi
     with device.autocast(where):
         assert layer(torch.ones(1, 1, 8, 8)).dtype == dtype
     assert device.arithmetic(where) == (["bfloat16 autocast"] if precision == "bfloat16" else [])
-    device.prepare("cpu", 1)
 
 
 def test_a_training_in_bfloat16_ends_near_that_in_float32(data: Path, tmp_path: Path) -> None:
@@ -55,7 +61,6 @@ def test_a_training_in_bfloat16_ends_near_that_in_float32(data: Path, tmp_path: 
     assert facts["bfloat16"]["notes"] == ["bfloat16 autocast"]
     assert abs(facts["bfloat16"]["val_dsc"] - facts["float32"]["val_dsc"]) < 0.05
     assert 0 < np.abs(rounded.astype(int) - maps["float32"]).max() <= 8  # of 255: computed otherwise, not another map
-    device.prepare("cpu", 1)
 
 
 def test_a_killed_training_in_bfloat16_ends_in_the_same_bytes(
@@ -75,4 +80,3 @@ def test_a_killed_training_in_bfloat16_ends_in_the_same_bytes(
     assert run(cut, blobs.quiet)["resumed"]
     for name in OUTPUTS:
         assert (cut.out / name).read_bytes() == (whole.out / name).read_bytes()
-    device.prepare("cpu", 1)

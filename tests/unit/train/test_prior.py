@@ -140,6 +140,14 @@ def test_the_release_shows_the_truth_of_training_slices(twice: Path, guide: Job,
     assert np.abs(told[24:].astype(int) - predicted[24:]).max() <= 1  # validation and test
 
 
+def test_the_guide_predicts_in_its_own_precision(twice: Path, guide: Job, tmp_path: Path) -> None:
+    plain, rounded = guided(twice, tmp_path / "float32", guide), guided(twice, tmp_path / "bfloat16", guide)
+    rounded = replace(rounded, spec=rounded.spec.model_copy(update={"precision": "bfloat16"}))
+    for job in (plain, rounded):
+        stage(job, "prior", blobs.quiet)
+    np.testing.assert_array_equal(maps(plain.out), maps(rounded.out))
+
+
 def test_a_missing_or_damaged_prior_and_one_of_other_slices_are_refused(
     data: Path, twice: Path, guide: Job, tmp_path: Path
 ) -> None:
