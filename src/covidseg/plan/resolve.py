@@ -81,8 +81,8 @@ def scale(spec: RunSpec, preset: Preset) -> tuple[RunSpec, list[str]]:
         size = raw["input"]["size"] = min(preset.size, spec.input.size)
         if "levels" in raw["net"]:  # a slice half as large is halved once less
             raw["net"]["levels"] = max(3, raw["net"]["levels"] - round(math.log2(spec.input.size / size)))
-    if preset.width:
-        raw["net"]["width"] = preset.width * spec.net.get("width", 1.0)
+    if width := preset.width_of(spec.net["name"]):
+        raw["net"]["width"] = width * spec.net.get("width", 1.0)
     train, optimizer = raw["train"], raw["train"]["optimizer"]
     restart = [optimizer["restart"]] if "restart" in optimizer else []
     counted = [*((train, key) for key in spec.train.EPOCHS), (optimizer, "step"), *((r, "epoch") for r in restart)]

@@ -150,10 +150,14 @@ class Resolver:
         name, preset = self._settings.preset_name, self._settings.preset
         file = self.catalogue.papers[paper]
         own, left_out = file.presets.get(name, {}), LEARNING if file.dataset else ()
-        if not own and not left_out:
-            return preset
-        common = preset.model_dump(exclude_unset=True, exclude=set(left_out))
-        return parse(Preset, common | own, f"{WORKFLOW}/papers/{paper}.yaml: presets.{name}")
+        where = f"{WORKFLOW}/papers/{paper}.yaml: presets.{name}"
+        if own or left_out:
+            preset = parse(Preset, preset.model_dump(exclude_unset=True, exclude=set(left_out)) | own, where)
+        for net in preset.widths:
+            if net not in nets.names():
+                at = where if "widths" in own else f"{WORKFLOW}/presets/{name}.yaml"
+                raise UserError(f"{at}: widths: unknown network {net!r}; {nearest(net, nets.names())}")
+        return preset
 
     def _with_init(self, spec: RunSpec, preset: Preset, where: str) -> RunSpec:
         """Return the spec with ``init: random`` where published weights cannot be used for its encoder.
@@ -162,7 +166,7 @@ class Resolver:
         """
         if published.encoder_of(spec.net) is None:
             return spec
-        wide = spec.net.get("width", 1.0) * (preset.width or 1.0)
+        wide = spec.net.get("width", 1.0) * (preset.width_of(spec.net["name"]) or 1.0)
         if self._config.mode == "demo" or self._config.init == "random" or wide != 1:
             return spec.model_copy(update={"net": spec.net | {"init": "random"}})
         if spec.input.channels != 1:

@@ -47,12 +47,16 @@ class Protocol(Strict):
     cases: Literal["mean", "volume"] = Field("mean", description="A case's score: its slices' mean, or 3-D.")
 
 
+Width = Annotated[Finite, Field(gt=0, le=4)]
+
+
 class Preset(Strict):
     """``workflow/presets/NAME.yaml``: scales runs down. A key that is absent leaves the paper's value."""
 
     about: str
     size: Pixels | None = None
-    width: Finite | None = Field(None, gt=0, le=4)
+    width: Width | None = None
+    widths: dict[Name, Width] = Field({}, description="Width by network, for those that differ from width.")
     epochs: Finite = Field(1.0, gt=0, le=100, description="Factor on every setting counted in epochs.")
     most_epochs: Positive | None = Field(
         None, description="Longest training in epochs; longer ones are scaled down with all settings counted in epochs."
@@ -79,3 +83,7 @@ class Preset(Strict):
     stage_jobs: bool = Field(
         True, description="Each round of a training in rounds is a job of its own; false: one job does all of them."
     )
+
+    def width_of(self, net: str) -> float | None:
+        """Return the factor on the channels of a network; None leaves them as they are."""
+        return self.widths.get(net, self.width)

@@ -52,6 +52,20 @@ def scaled(train: dict[str, Any] | None = None, **preset: Any) -> tuple[RunSpec,
     return scale(spec, Preset(about="test", **preset))
 
 
+def test_a_network_may_have_a_width_of_its_own() -> None:
+    widths = [scaled(width=0.5, widths=own)[0].net["width"] for own in ({}, {"unet": 0.125}, {"ssanet": 0.125})]
+    assert widths == [0.5, 0.125, 0.5]
+
+
+def test_a_width_of_an_unknown_network_is_refused(project: Path) -> None:
+    edit(project / "workflow/presets/tiny.yaml", "width: 0.25", "width: 0.25\nwidths: {unett: 0.125}")
+    with pytest.raises(UserError, match=r"presets/tiny\.yaml: widths: unknown network 'unett'; did you mean 'unet'\?"):
+        Plan.load({}).run("infnet/unet")
+    edit(project / "workflow/papers/ssanet.yaml", "infnet: 0.125}", "inf: 0.125}")
+    with pytest.raises(UserError, match=r"ssanet\.yaml: presets\.tiny: widths: unknown network 'inf'"):
+        Plan.load({}).run("ssanet/unet")
+
+
 def test_most_epochs_is_one_factor_for_everything_counted_in_epochs() -> None:
     """667 epochs become 12: 167, 334 and 60 become 3, 6 and 1."""
     spec, changes = scaled(most_epochs=12)
@@ -120,13 +134,13 @@ def test_a_users_own_epochs_are_taken_as_written(project: Path) -> None:
 def test_a_paper_may_scale_itself_under_a_preset(project: Path) -> None:
     paper = project / "workflow/papers/ssanet.yaml"
     before = Plan.load({}).run("ssanet/m4")
-    edit(paper, "defaults:\n", "presets: {tiny: {epochs: 0.02, folds: 1}}\ndefaults:\n")
+    edit(paper, "presets: {tiny: {widths:", "presets: {tiny: {epochs: 0.02, folds: 1, widths:")
     run = Plan.load({}).run("ssanet/m4")
     assert (run.spec.train.epochs, run.folds) == (3, (0,))
     assert (before.spec.train.epochs, before.folds) == (15, (0, 1))
     assert run.spec.input == before.spec.input
     assert Plan.load({"preset": "cpu"}).run("ssanet/m4").spec.train.epochs == 30
-    edit(paper, "presets: {tiny: {epochs: 0.02, folds: 1}}", "presets: {tiny: {epoch: 0.02}}")
+    edit(paper, "epochs: 0.02, folds", "epoch: 0.02, folds")
     with pytest.raises(UserError, match=r"workflow/papers/ssanet.yaml: presets.tiny: epoch: unknown key"):
         Plan.load({}).run("ssanet/m4")
 
