@@ -177,7 +177,7 @@ class Adversary(Loop):
     # -- a discriminator that is no number, and the state
 
     def _close_epoch(self) -> None:
-        if not torch.isfinite(self.adversary_flat.values).all():
+        if not torch.isfinite(self.adversary_flat.values.sum()):
             self._stop("discriminator", len(self.values))
         super()._close_epoch()
 

@@ -19,7 +19,7 @@ from covidseg.base.errors import UserError
 from covidseg.losses.targets import channels, label_map, labelled
 from covidseg.schema import RunSpec
 from covidseg.train.augment import augmented
-from covidseg.train.device import arithmetic, autocast
+from covidseg.train.device import arithmetic, autocast, seed
 from covidseg.train.job import Job, Progress
 from covidseg.train.loader import Rows, SliceLoader, evaluation_batch, in_batches
 from covidseg.train.optimizer import FlatParameters, Optimizer
@@ -111,7 +111,7 @@ class Loop:
         self.model.train()
         for batch in self._batches(batches, random):
             progress(self.epoch + self.batch / len(batches), self.settings.epochs, self._text())
-            torch.manual_seed(int(draws[self.batch]))
+            seed(int(draws[self.batch]), self.flat.values.device)
             self._step(*batch)
             self.batch += 1
             self.slices += len(batch[0])
@@ -153,7 +153,7 @@ class Loop:
     def _close_epoch(self) -> None:
         """Validate, keep the best, write the history's line and go on to the next epoch."""
         self._refuse_nan(0, self.batch)
-        if not torch.isfinite(self.flat.values).all():
+        if not torch.isfinite(self.flat.values.sum()):  # any NaN or infinity makes the sum one
             self._stop("the weights", len(self.values))
         last = self.epoch + 1 == self.settings.epochs
         dsc = None
