@@ -41,6 +41,9 @@ shell.prefix(
 )
 
 LOGS = P.results / "logs"
+# A demo has all its tables at its end, so its longest jobs go first and none is left to run alone. Elsewhere tables and
+# figures come as soon as they can.
+TRAINING_PRIORITY = int(PLAN.config.mode == "demo")
 ENV = f"../../envs/{'cuda' if leases.asks_for_gpu(PLAN.config.device) else 'cpu'}.yaml"
 
 

@@ -10,6 +10,7 @@ rule stage:
         P.stage("{paper}/{run}", "{fold}", "{seed}", "{stage}") / "stage.json",
     log:
         LOGS / "stage" / "{paper}" / "{run}-fold{fold}-seed{seed}-{stage}.log",
+    priority: TRAINING_PRIORITY
     conda:
         ENV
     threads: lambda w: run_of(w).spec.threads
@@ -38,6 +39,7 @@ rule train:
         predictions=P.job("{paper}/{run}", "{fold}", "{seed}") / "predictions.h5",
     log:
         LOGS / "train" / "{paper}" / "{run}-fold{fold}-seed{seed}.log",
+    priority: TRAINING_PRIORITY
     conda:
         ENV
     threads: lambda w: run_of(w).spec.threads

@@ -47,16 +47,16 @@ def test_the_tiny_preset_scales_epochs_and_where_self_attention_starts() -> None
     starts = [plan.run(f"ssanet/e{n}").spec.losses["self_attention"]["from_epoch"] for n in range(1, 7)]
     assert starts == [1, 2, 3, 4, 5, 6]
     run = plan.run("ssanet/e4")
-    assert (run.spec.train.epochs, run.spec.input.size, run.spec.net["width"]) == (15, 64, 0.25)
+    assert (run.spec.train.epochs, run.spec.input.size, run.spec.net["width"]) == (14, 64, 0.25)
     assert run.scaled == (
         "input.size 512 to 64",
         "net.width 1 to 0.25",
         "losses.self_attention.from_epoch 40 to 4",
-        "train.epochs 150 to 15",
+        "train.epochs 150 to 14",
         "train.batch 2 to 4",
         "train.accumulate 24 to 1",
         "train.optimizer.lr 0.001 to 0.004",
-        "train.optimizer.step 100 to 12",
+        "train.optimizer.step 100 to 11",
         "train.validate_every 1 to 2",
         "train.slices_per_epoch 0 to 40",
     )

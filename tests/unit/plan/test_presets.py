@@ -134,10 +134,10 @@ def test_a_users_own_epochs_are_taken_as_written(project: Path) -> None:
 def test_a_paper_may_scale_itself_under_a_preset(project: Path) -> None:
     paper = project / "workflow/papers/ssanet.yaml"
     before = Plan.load({}).run("ssanet/m4")
-    edit(paper, "presets: {tiny: {widths:", "presets: {tiny: {epochs: 0.02, folds: 1, widths:")
+    edit(paper, "most_epochs: 14", "epochs: 0.02, folds: 1")
     run = Plan.load({}).run("ssanet/m4")
     assert (run.spec.train.epochs, run.folds) == (3, (0,))
-    assert (before.spec.train.epochs, before.folds) == (15, (0, 1))
+    assert (before.spec.train.epochs, before.folds) == (14, (0, 1))
     assert run.spec.input == before.spec.input
     assert Plan.load({"preset": "cpu"}).run("ssanet/m4").spec.train.epochs == 30
     edit(paper, "epochs: 0.02, folds", "epoch: 0.02, folds")
