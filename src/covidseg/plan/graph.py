@@ -42,14 +42,14 @@ class JobGraph:
         for _, _, exhibit in self.targets.exhibits():
             names += exhibit.wanted_datasets(self.targets)
         names += [self.targets.masks_of(masks)[1] for masks in self.targets.masks()]
-        names = [part for name in names for part in (*self.catalogue.dataset(name).joins, name)]
+        names = [part for name in dict.fromkeys(names) for part in (*self.catalogue.dataset(name).joins, name)]
         names = [part for name in names for part in (self.catalogue.files_of(name), name)]
         names += [self.resolver.run(run).spec.dataset for run in self._lung_runs(names)]
         return list(dict.fromkeys(names))
 
     def _lung_runs(self, datasets: list[str]) -> list[str]:
         """Return the runs whose models make the lung masks of data sets."""
-        found = (self.catalogue.lung_source(name)["run"] for name in datasets)
+        found = (self.catalogue.lung_source(name)["run"] for name in dict.fromkeys(datasets))
         return list(dict.fromkeys(run for run in found if run is not None))
 
     def tensor_sets(self) -> list[tuple[str, int]]:

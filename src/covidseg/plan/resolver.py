@@ -141,6 +141,7 @@ class Resolver:
             stage_jobs=preset.stage_jobs,
         )
 
+    @functools.cache  # noqa: B019 - a plan lives as long as the process
     def _preset(self, paper: str) -> Preset:
         """Return the preset in force with what a paper says of it. Raises UserError for an unknown setting.
 
