@@ -4,10 +4,11 @@
     python benchmarks/mutants.py --group metrics                    # the modules of a group, as below
 
 Each mutant changes one place of the syntax tree: a comparison, an arithmetic operator, a constant, a condition, a
-return or a statement, drawn with a fixed seed, 12 a module. A module's tests are those of ``tests/unit`` that import it
-or its package; a test that alone takes more than ``--slow`` seconds is left out. They run in a copy of the project, one
-process after the other, stop at the first failure and are ended after ``--seconds``, which counts as caught. The
-libraries are imported once: each run is a fork of a process that has them.
+return or a statement, drawn with a fixed seed, 12 a module. It meets the tests of ``tests/unit`` that call the function
+in which it stands, the quickest first. All tests run once before, to learn which functions each calls; this takes
+minutes, and is kept beside ``--out``. The tests run in a copy of the project, stop at the first failure and are ended
+after ``--seconds``, which counts as caught. The libraries are imported once: each run is a fork of a process that has
+them.
 
 Results are kept in ``--out``, a JSON line a mutant as soon as it is known, so that an interrupted check goes on with
 the next mutant; the table at the end is over all lines of that file. ``--show`` prints changes that were not caught.
@@ -30,10 +31,15 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 MUTANTS = 12
@@ -144,43 +150,76 @@ def drawn(file: Path, most: int) -> list[tuple[str, int, str]]:
     return found
 
 
-def tests_of(file: Path) -> list[str]:
-    """Return the files of tests that import a module or its package, those of its own name first.
+class Calls:
+    """A pytest plugin that keeps for each test how long it took and which functions of the package it called.
 
-    A folder of files that are loaded by name, as ``metrics/measures``, is tested through the package above it.
+    What a fixture calls counts for all tests of the file, as another of them may be the one that looks at it.
     """
-    name = ".".join(file.relative_to("src").with_suffix("").parts).removesuffix(".__init__")
-    package = name.rpartition(".")[0]
-    wanted = {name, package, package.rpartition(".")[0]} - {"covidseg", ""}
-    found = {path: imported(path) for path in (ROOT / "tests" / "unit").rglob("test_*.py")}
-    chosen = [path for path, names in found.items() if names & wanted]
-    chosen.sort(key=lambda path: (file.stem not in path.stem, name not in found[path], path))
-    return [str(path.relative_to(ROOT)) for path in chosen]
 
+    def __init__(self, project: Path, out: Path) -> None:
+        self.source, self.out = f"{project / PACKAGE}/", out
+        self.tests = dict[str, dict[str, Any]]()
+        self.shared = dict[str, set[str]]()
+        self.called = set[str]()
 
-def imported(path: Path) -> set[str]:
-    """Return the modules that a file imports, and the names that it takes of them."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-    return found
+    def seen(self, frame: FrameType, event: str, argument: object) -> None:
+        """Note a call; this is the function that Python calls at each."""
+        code = frame.f_code
+        if code.co_filename.startswith(self.source):
+            self.called.add(f"{code.co_filename.removeprefix(self.source)}:{code.co_firstlineno}")
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
+        with self.watched(self.shared.setdefault(item.nodeid.partition("::")[0], set())):
+            return (yield)
 
-class Durations:
-    """A pytest plugin that writes how long each test took."""
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
+        with self.watched(called := set()):
+            result = yield
+        self.tests[item.nodeid] = {"called": called}
+        return result
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.seconds = path, dict[str, float]()
+    @contextmanager
+    def watched(self, called: set[str]) -> Iterator[None]:
+        self.called = called
+        threading.settrace(self.seen)
+        sys.settrace(self.seen)
+        try:
+            yield
+        finally:
+            sys.settrace(None)
+            threading.settrace(None)  # type: ignore[arg-type]
 
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        if report.when == "call":
-            self.seconds[report.nodeid] = report.duration
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and report.passed:
+            self.tests[report.nodeid]["seconds"] = report.duration
 
     def pytest_sessionfinish(self) -> None:
-        self.path.write_text(json.dumps(self.seconds))
+        passed = {name: test for name, test in self.tests.items() if "seconds" in test}
+        for name, test in passed.items():
+            test["called"] = sorted(test["called"] | self.shared[name.partition("::")[0]])
+        self.out.write_text(json.dumps(passed))
+
+
+class Only:
+    """A pytest plugin that runs some tests only, in a given order."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.order = {name: k for k, name in enumerate(names)}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = sorted((item for item in items if item.nodeid in self.order), key=lambda i: self.order[i.nodeid])
+
+
+def function_at(tree: ast.AST, line: int) -> int | None:
+    """Return the first line, decorators included, of the innermost function around a line; None outside of any."""
+    around = [
+        min(part.lineno for part in (node, *node.decorator_list))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.lineno <= line <= (node.end_lineno or 0)
+    ]
+    return max(around, default=None)
 
 
 def ends_with(arguments: list[str], project: Path, seconds: float, plugins: Sequence[object] = ()) -> int | None:
@@ -194,8 +233,6 @@ def ends_with(arguments: list[str], project: Path, seconds: float, plugins: Sequ
         silent = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(silent, stream)
-        import pytest
-
         os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments], list(plugins))))
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -208,38 +245,70 @@ def ends_with(arguments: list[str], project: Path, seconds: float, plugins: Sequ
     return None
 
 
-def chosen_tests(file: Path, project: Path, options: argparse.Namespace) -> tuple[list[str], float]:
-    """Return pytest's arguments for a module's tests that are quick, and how long these take.
+def all_calls(project: Path, out: Path) -> dict[str, dict[str, Any]]:
+    """Return test -> its seconds and the functions that it calls, kept in ``out`` until its file changes."""
+    known: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {}
+    files = {str(path.relative_to(ROOT)): path for path in sorted((ROOT / "tests" / "unit").rglob("test_*.py"))}
+    texts = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+    known = {name: entry for name, entry in known.items() if entry["sha256"] == texts.get(name)}
+    for name in files.keys() - known:
+        written = project / "calls.json"
+        written.unlink(missing_ok=True)
+        ends_with([name], project, 900, [Calls(project, written)])
+        if not written.is_file():
+            sys.exit(f"{name} does not end without a mutant")
+        found = json.loads(written.read_text())
+        known[name] = {"sha256": texts[name], "tests": found}
+        print(f"{name}: {len(found)} tests", flush=True)
+        out.write_text(json.dumps(known))
+    return {test: each for entry in known.values() for test, each in entry["tests"].items()}
 
-    What was measured before is kept beside ``--out``. Exits where the tests fail without a mutant.
+
+def chosen_tests(
+    file: Path, line: int, known: dict[str, dict[str, Any]], options: argparse.Namespace
+) -> tuple[list[str], float]:
+    """Return the tests that call the function around a line, the quickest files first, and how long they take.
+
+    Outside of functions, these are the tests that call any function of the module. Tests that take more than
+    ``--slow`` seconds are left out, and those that would make a run longer than ``--most``.
     """
-    tests, kept, path = tests_of(file), options.out.with_suffix(".durations.json"), project / "durations.json"
-    known: dict[str, float] = json.loads(kept.read_text()) if kept.is_file() else {}
-    if unknown := [test for test in tests if not any(name.startswith(f"{test}::") for name in known)]:
-        if ends_with(unknown, project, 900, [Durations(path)]):
-            sys.exit(f"{file}: its tests fail without a mutant: python -m pytest -x {' '.join(unknown)}")
-        known |= json.loads(path.read_text())
-        kept.write_text(json.dumps(known, indent=1))
-    own = {name: took for name, took in known.items() if name.partition("::")[0] in tests}
-    slow = [name for name, took in own.items() if took > options.slow]
-    # a name with a parameter may hold what no argument can: the whole test is left out then
-    left_out = dict.fromkeys(f"--deselect={name.partition('[')[0]}" for name in slow)
-    quick = sum(took for name, took in own.items() if name not in slow)
-    return [*tests, *left_out], quick
+    inside, first = str(file.relative_to(PACKAGE)), function_at(ast.parse((ROOT / file).read_text("utf-8")), line)
+    wanted = f"{inside}:" if first is None else f"{inside}:{first}"
+    found: dict[str, dict[str, float]] = {}
+    for name, test in known.items():
+        called = any(each.startswith(wanted) for each in test["called"]) if first is None else wanted in test["called"]
+        if called and test["seconds"] <= options.slow:
+            found.setdefault(name.partition("::")[0], {})[name] = test["seconds"]
+    names, spent = list[str](), 0.0
+    own = [each for each in found if file.stem in Path(each).stem]
+    for each in [*own, *sorted(found.keys() - set(own), key=lambda each: sum(found[each].values()))]:
+        for name, seconds in sorted(found[each].items(), key=lambda pair: pair[1]):
+            if spent + seconds <= options.most:
+                names.append(name)
+                spent += seconds
+    return names, spent
 
 
-def check(file: Path, project: Path, options: argparse.Namespace, known: list[dict[str, Any]]) -> None:
+def check(
+    file: Path,
+    project: Path,
+    calls: dict[str, dict[str, Any]],
+    options: argparse.Namespace,
+    known: list[dict[str, Any]],
+) -> None:
     """Append what came of each mutant of a module that is not known; the project holds the module unchanged after."""
     mutants = drawn(ROOT / file, MUTANTS)[len(known) :]
     if not mutants:
         return
-    tests, seconds = chosen_tests(file, project, options)
     there, rows = project / file, list(known)
     whole = there.read_text("utf-8")
     for kind, line, text in mutants:
+        names, seconds = chosen_tests(file, line, calls, options)
+        tests = list(dict.fromkeys(name.partition("::")[0] for name in names))
         there.write_text(text, "utf-8")
         try:
-            caught = ends_with(tests, project, options.seconds or 60 + 10 * seconds) != 0
+            ended = ends_with(tests, project, options.seconds or 60 + 10 * seconds, [Only(names)]) if names else 0
+            caught = ended not in (0, pytest.ExitCode.NO_TESTS_COLLECTED)
         finally:
             there.write_text(whole, "utf-8")
         rows.append({"module": str(file), "kind": kind, "line": line, "caught": caught})
@@ -250,9 +319,7 @@ def check(file: Path, project: Path, options: argparse.Namespace, known: list[di
                 ast.unparse(ast.parse(whole)).splitlines(), text.splitlines(), lineterm="", n=0
             )
             print("\n".join(list(changes)[3:]), flush=True)
-    print(
-        f"{file}: {sum(bool(row['caught']) for row in rows)} of {len(rows)} caught ({seconds:.1f} s a run)", flush=True
-    )
+    print(f"{file}: {sum(bool(row['caught']) for row in rows)} of {len(rows)} caught", flush=True)
 
 
 def modules(options: argparse.Namespace) -> list[Path]:
@@ -290,7 +357,8 @@ def main() -> None:
     parser.add_argument("--group", choices=sorted(GROUPS))
     parser.add_argument("--out", type=Path, default=Path("mutants.jsonl"))
     parser.add_argument("--seconds", type=float, help="most that a run may take; else it follows from the tests")
-    parser.add_argument("--slow", type=float, default=1.0, help="seconds from which on a test is left out")
+    parser.add_argument("--slow", type=float, default=5.0, help="seconds from which on a test is left out")
+    parser.add_argument("--most", type=float, default=30.0, help="seconds of tests that a mutant meets at most")
     parser.add_argument("--show", action="store_true")
     options = parser.parse_args()
     for name in LIBRARIES:
@@ -303,8 +371,9 @@ def main() -> None:
             project / PACKAGE, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH
         )
         sys.dont_write_bytecode = True
+        calls = all_calls(project, options.out.with_suffix(".calls.json"))
         for file in modules(options):
-            check(file, project, options, results(options.out).get(str(file), []))
+            check(file, project, calls, options, results(options.out).get(str(file), []))
     print(table(results(options.out)))
 
 
