@@ -78,6 +78,30 @@ def test_the_source_of_lung_masks_is_in_their_hash() -> None:
     assert plans[0].run("ssanet/m1").hash != plans[1].run("ssanet/m1").hash
 
 
+def test_the_wording_of_a_protocol_does_not_decide_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan.load(FULL)
+    read, usual = plan.catalogue.protocol, plan.fingerprints.score("ssanet/m4")
+
+    def scored(**changes: object) -> str:
+        monkeypatch.setattr(plan.catalogue, "protocol", lambda name: read(name).model_copy(update=changes))
+        return plan.fingerprints.score("ssanet/m4")
+
+    assert scored(title="Another", about="Other words.") == usual
+    assert scored(tolerance=2.5) != usual
+
+
+def test_lung_masks_of_a_trained_network_depend_on_its_code() -> None:
+    assert Plan.load({}).fingerprints.lung_modules("covid-semiseg") == [
+        "lungs",
+        "lungs.sources.phantom",
+        "lungs.trained",
+    ]
+    assert Plan.load({**FULL, "lungs": {"covid-semiseg": "none"}}).fingerprints.lung_modules("covid-semiseg") == [
+        "lungs",
+        "lungs.sources.none",
+    ]
+
+
 # ---- properties over generated plans
 
 BASE: dict[str, Any] = {

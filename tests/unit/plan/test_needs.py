@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from covidseg import nets
+from covidseg.jobs import leases
 from covidseg.plan import Plan
-from covidseg.plan.needs import training_memory
+from covidseg.plan.needs import JobNeeds, Needs, training_memory, training_minutes
 
 SIDE, WIDTH = 64, 0.25
 OPTIONS = {
@@ -66,3 +67,24 @@ def test_one_job_for_all_stages_has_the_time_of_all() -> None:
     one = plan.needs.training(spec)
     assert plan.needs.training(spec, stage_jobs=False).minutes == 6 * one.minutes
     assert plan.needs.training(spec, stage_jobs=False).memory_mb == one.memory_mb
+
+
+def test_minutes_asked_by_hand() -> None:
+    spec = Plan.load({"mode": "paper", "preset": "full"}).run("ssanet/m4").spec
+    # 150 epochs at full width of slices 64 times as large as 64 x 64, an eighth of a minute each
+    assert training_minutes(spec) == 30 + 150 * 64 / 8
+    scales = spec.train.model_copy(update={"scales": (0.75, 1.25), "epochs": 10})
+    half = {"train": scales, "net": {"name": "unet", "width": 0.5}}
+    assert training_minutes(spec.model_copy(update=half)) == 30 + 10 * (36 + 100) * 0.5 / 8
+
+
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_a_gpu_is_asked_for_where_there_is_one_and_a_network(gpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "gpus", lambda device: gpus if device == "auto" else -1)
+    spec = Plan.load({"mode": "paper", "preset": "full"}).run("ssanet/m4").spec
+    asked = JobNeeds("auto").training(spec)
+    assert asked == Needs(training_memory(spec, gpu=bool(gpus)), 30 + 150 * 8, gpus, spec.threads)
+    assert JobNeeds("auto").masks(spec) == Needs(2000 + asked.memory_mb, 1440, gpus, spec.threads)
+    without = spec.model_copy(update={"net": {}})
+    assert JobNeeds("auto").training(without).gpus == 0
+    assert JobNeeds("auto").training(without).memory_mb == 300 + 1.3 * 350

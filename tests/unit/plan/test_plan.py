@@ -357,6 +357,13 @@ def test_a_folder_is_enough(own: Callable[..., Plan]) -> None:
     assert plan.targets.runs() == plan.targets.masks() == ["mine/a"]
     assert plan.catalogue.split_path("mine-folds-5") == Path("data/paper/splits/mine-folds-5.csv")
     assert plan.graph.leak_sets() == [("mine", "mine-folds-5")]
+    assert plan.graph.shown_in("mine/a") == "masks"
+
+
+def test_which_slices_are_kept_decides_a_made_split(own: Callable[..., Plan]) -> None:
+    usual, other = own(masks=["a"]), own({"classes": ["ground-glass"]}, masks=["a"])
+    assert usual.fingerprints.split("mine-folds-5") == own(masks=["a"]).fingerprints.split("mine-folds-5")
+    assert usual.fingerprints.split("mine-folds-5") != other.fingerprints.split("mine-folds-5")
 
 
 def test_what_a_folder_may_say(own: Callable[..., Plan]) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from covidseg.base.errors import UserError
 from covidseg.plan import Plan
-from covidseg.plan.resolve import scale
+from covidseg.plan.resolve import reference, scale
 from covidseg.schema import Preset, RunSpec
 from tests.conftest import ROOT, edit
 from tests.unit.data.small import write_nifti
@@ -164,3 +164,21 @@ def test_a_run_s_own_precision_goes_before_the_preset_s(project: Path) -> None:
     edit(project / "workflow" / "papers" / "infnet.yaml", "  infnet: {}", "  infnet: {precision: float32}")
     plan = Plan.load({"mode": "paper", "preset": "mine", "init": "random", "papers": ["infnet"]})
     assert [plan.run(run).spec.precision for run in ("infnet/infnet", "infnet/unet")] == ["float32", "bfloat16"]
+
+
+def test_scales_replace_several_and_never_one() -> None:
+    train = SPEC["train"]
+    assert scaled({**train, "scales": [1.0, 0.75]}, scales=(1.0,))[0].train.scales == (1.0,)
+    assert scaled({**train, "scales": [0.75]}, scales=(1.0, 1.25))[0].train.scales == (0.75,)
+
+
+def test_a_factor_above_one_lengthens_a_single_epoch_too() -> None:
+    assert scaled({"epochs": 1}, epochs=3)[0].train.epochs == 3
+
+
+def test_the_reference_of_a_network_is_the_paper_that_brought_it() -> None:
+    spec = reference("scoatnet", "described", ROOT / "workflow" / "papers")
+    assert spec is not None
+    assert (spec.net["name"], spec.dataset) == ("scoatnet", "scoat-private")
+    assert reference("unet", "described", ROOT / "workflow" / "papers") is not None  # of the comparison of networks
+    assert reference("no-such", "described", ROOT / "workflow" / "papers") is None
