@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import dataclasses
 import math
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from covidseg.base.errors import UserError
+from covidseg.losses.dice import dice
 from covidseg.schema import RunSpec, parse
 from covidseg.train import Job, adversary, resume, run
 from covidseg.train.adversary import simplex
@@ -118,6 +120,49 @@ def test_at_first_the_discriminator_knows_nothing(
         assert float(row["discriminator"]) == pytest.approx(2 * math.log(2), abs=1e-5)
         assert row["trusted"] == trusted
         assert (float(row["semi"]) > 0) == (trusted == "1.0")
+
+
+def test_gradients_of_a_step_by_hand(data: Path, pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equations 12 to 14 with plain torch: what the first step of the second phase adds to the gradients of both."""
+    bce = torch.nn.functional.binary_cross_entropy_with_logits
+    real, steps = adversary.Adversary._backward, []
+
+    def compared(self: adversary.Adversary, *batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        if len(batch) < 3 or steps:
+            return real(self, *batch)
+        (x, target, u), net, judge = batch, copy.deepcopy(self.model), copy.deepcopy(self.adversary)
+        there = [*self.model.parameters(), *self.adversary.parameters()]
+        before = [parameter.grad.clone() for parameter in there]  # of a batch of the first phase: an update takes two
+        logits, found = net(x)["logits"], net(u)["logits"]
+        two, believed = simplex(logits), judge(simplex(found))
+        # A new discriminator says nearly the same everywhere: trust above the median, which is half of the pixels.
+        trust = torch.sigmoid(believed).median().item()
+        half = self.method.model_copy(update={"trust": trust})
+        monkeypatch.setattr(adversary.Adversary, "method", property(lambda self: half))
+        told = real(self, *batch)
+        trusted = torch.sigmoid(believed) > trust
+        assert 0.4 < trusted.float().mean() < 0.6
+        pseudo = (found > 0).float()
+        masked = torch.where(trusted, pseudo, 255)[:, 0].to(torch.uint8)
+        ones = torch.ones_like(believed)
+        labelled = bce(logits[:, 0], target.float()) + 0.5 * dice({"logits": logits}, target)
+        ours = labelled + 0.3 * bce(judge(two), ones)
+        ours = ours + 0.7 * bce(found[trusted], pseudo[trusted]) + 0.5 * dice({"logits": found}, masked)
+        ours = ours + 0.3 * bce(believed, ones)
+        truth = torch.stack([1 - target.float(), target.float()], 1)
+        theirs = bce(judge(two.detach()), 0 * ones) + bce(judge(truth), ones)
+        wanted = [*torch.autograd.grad(ours / 2, list(net.parameters()))]
+        wanted += torch.autograd.grad(theirs / 2, list(judge.parameters()))
+        for parameter, old, added in zip(there, before, wanted, strict=True):
+            torch.testing.assert_close(parameter.grad - old, added, rtol=1e-3, atol=1e-5)
+        steps.append(told)
+        return told
+
+    monkeypatch.setattr(adversary.Adversary, "_backward", compared)
+    train = TRAIN | {"epochs": 2, "from_epoch": 1, "semi": 0.7, "adversarial": 0.3}
+    losses = {"cross_entropy": {}, "dice": {"weight": 0.5}}
+    run(a_job(data, pool, tmp_path, net={"name": "unet", "width": 0.0625}, losses=losses, train=train), blobs.quiet)
+    assert len(steps) == 1
 
 
 def test_a_pool_that_is_trusted_throughout_or_never_is_a_note(data: Path, pool: Path, tmp_path: Path) -> None:
