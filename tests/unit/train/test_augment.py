@@ -93,3 +93,11 @@ def test_pixels_without_a_label_stay_so_and_soft_targets_stay_soft() -> None:
     assert set(labels.unique().tolist()) == {1, 255}
     _, soft = augmented(torch.zeros(2, 1, 16, 16), target.float() / 255, Augment(rotate=20))
     assert soft.dtype == torch.float32
+
+
+def test_a_label_of_the_whole_slice_stays_while_the_slice_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("covidseg.train.augment._draw", lambda n, count: torch.ones(n, count))
+    x, _ = spot(4, 5)
+    found, label = augmented(x, torch.ones(1, 1, 1, dtype=torch.uint8), Augment(shift=0.25))
+    assert label.tolist() == [[[1]]]
+    assert found[0, 0, 2, 3] == 1
