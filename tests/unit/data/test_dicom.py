@@ -213,3 +213,30 @@ def test_only_ct_can_stand_among_ones_own(tmp_path):
         dicom.in_folder(tmp_path / "imagesTs")
     change(path, Modality="CT", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     assert len(dicom.in_folder(tmp_path / "imagesTs")[0]) == 1
+
+
+@pytest.mark.parametrize("mm", [0.5, 0.02])
+def test_slices_that_lie_close_are_not_doubled(mm, tmp_path):
+    write_series(tmp_path, stack(), (mm, 0.7, 0.7))
+    assert only(tmp_path).read().spacing[0] == pytest.approx(mm)
+
+
+def test_one_channel_needs_no_tag_that_says_so(tmp_path):
+    import pydicom
+
+    for path in write_series(tmp_path, stack(2)):
+        file = pydicom.dcmread(path)
+        del file.SamplesPerPixel
+        file.save_as(path)
+    assert len(only(tmp_path).files()) == 2
+
+
+def test_a_file_that_is_no_ct_is_named_once(tmp_path):
+    (other, *_) = write_series(tmp_path, stack(1), Modality="MR")
+    with pytest.raises(UserError) as e:
+        dicom.in_folder(tmp_path)
+    assert str(e.value) == f"{other}: not CT but MR; only CT series can stand in {tmp_path}, move it elsewhere"
+    other.write_bytes(b"\0" * 128 + b"DICM")
+    with pytest.raises(UserError) as e:
+        dicom.in_folder(tmp_path)
+    assert str(e.value).count(str(other)) == 1

@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import json
 import os
+import shutil
 import threading
 import zipfile
 from functools import partial
@@ -11,6 +12,7 @@ from functools import partial
 import pytest
 
 from covidseg.base.errors import UserError
+from covidseg.data import download
 from covidseg.data import fetch as fetching
 from covidseg.data.fetch import fetch, read_manifest, tree_sha256
 from covidseg.data.unpack import unpack
@@ -583,3 +585,30 @@ def test_strangers_files_in_an_unpacked_folder_are_set_aside(tmp_path):
         (tmp_path / "raw" / "s" / "corrected.txt").write_text("by hand")
     assert set(got["tree"]) == {"s.kept-1/a.txt", "s.kept-1/corrected.txt", "s/a.txt", "s.zip", "s.zip.unpacked"}
     assert (tmp_path / "raw" / "s" / "a.txt").read_text() == "two"
+
+
+def test_a_file_that_would_fill_the_disk_is_not_begun(tmp_path, server, monkeypatch):
+    """Of 1,100 bytes that are free beside those kept free, 1,100 may come and 1,101 may not."""
+    usage = shutil.disk_usage(tmp_path)._replace(free=download.SPARE + 1100)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    for size in (1100, 1101):
+        (tmp_path / "www" / f"{size}.bin").write_bytes(b"x" * size)
+    data = own(sources=[{"name": "a.bin", "urls": [f"{server}/1100.bin"]}])
+    assert fetch("mine", data, tmp_path / "raw", None, tmp_path)["files"]["a.bin"]["bytes"] == 1100
+    data = own(sources=[{"name": "b.bin", "urls": [f"{server}/1101.bin"]}])
+    with pytest.raises(UserError, match="1101 bytes are announced, 1100 may come"):
+        fetch("mine", data, tmp_path / "raw", None, tmp_path)
+
+
+def test_a_second_fetch_writes_no_file_again(tmp_path):
+    mirror = tmp_path / "mirror" / "mine"
+    mirror.mkdir(parents=True)
+    with zipfile.ZipFile(mirror / "s.zip", "w") as archive:
+        archive.writestr("a.txt", "voxels")
+    data = own(sources=[{"name": "s.zip", "unpack": True, "sha256": sha256((mirror / "s.zip").read_bytes())}])
+    seen = []
+    for _ in range(2):
+        fetch("mine", data, tmp_path / "raw", tmp_path / "mirror", tmp_path)
+        seen.append({path: path.stat().st_ino for path in (tmp_path / "raw").rglob("*") if "s" in path.parts})
+    assert len(seen[0]) == 2  # the unpacked folder and its file
+    assert seen[0] == seen[1]

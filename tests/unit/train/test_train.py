@@ -7,6 +7,7 @@ import json
 import math
 import os
 import resource as os_resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,9 @@ def test_facts(undisturbed: tuple[Path, dict[str, Any]]) -> None:
     assert facts["slices"] == {"train": 24, "val": 6, "test": 6}
     assert (facts["epochs"], facts["resumed"], facts["notes"]) == (4, False, [])
     assert json.dumps(facts)
+    assert 0 < facts["seconds"] < 60
+    # 96 slices were learned in a part of all seconds
+    assert facts["slices_per_second"] * facts["seconds"] > 0.99 * 96
     assert sorted(path.name for path in out.iterdir()) == sorted(OUTPUTS)
 
 
@@ -129,6 +133,18 @@ def test_identity_is_all_that_decides_the_result(data: Path, tmp_path: Path) -> 
     ]
     assert len({job.identity() for job in jobs}) == 5
     assert jobs[0].identity() == blobs.job(data, tmp_path / "elsewhere").identity()
+
+
+@pytest.mark.parametrize("name", ["image", "lung", "label"])
+def test_tensors_that_were_written_again_are_others(name: str, data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "own")
+    for folders in ({"data": tmp_path / "own"}, {"data": data, "pool": tmp_path / "own"}):
+        job = dataclasses.replace(blobs.job(folders["data"], tmp_path), pool=folders.get("pool"))
+        before = job.identity()
+        assert job.identity() == before
+        path = tmp_path / "own" / f"{name}.npy"
+        os.utime(path, ns=(0, path.stat().st_mtime_ns + 1000))
+        assert job.identity() != before
 
 
 def test_states_are_rare_enough_to_cost_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

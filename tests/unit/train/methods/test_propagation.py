@@ -173,13 +173,15 @@ def do(job: Job, name: str, progress: Any = blobs.quiet) -> dict[str, Any]:
 
 
 class Notes:
-    """A progress that keeps what is noted."""
+    """A progress that keeps what is noted, and how far it was when."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
+        self.told: list[tuple[float, float, str]] = []
 
     def __call__(self, done: float, total: float, text: str) -> None:
-        """Say nothing."""
+        """Keep it."""
+        self.told.append((done, total, text))
 
     def note(self, text: str) -> None:
         """Keep it."""
@@ -269,6 +271,23 @@ def test_a_block_without_steps_passes_and_labelled_slices_may_stay(
     assert do(job, "block2")["passed"]
     assert do(job, "pretrain")["labelled"] == 24
     assert run(job, blobs.quiet)["steps"] == 1
+
+
+def test_progress_runs_through_all_steps_of_a_block(
+    chain: tuple[Job, dict[str, Any], list[str]], tmp_path: Path
+) -> None:
+    """Steps 3 and 4 of two epochs each: four epochs in all."""
+    again, progress = replace(chain[0], out=tmp_path), Notes()
+    for name in ("first", "block1"):
+        folder(tmp_path, name).parent.mkdir(exist_ok=True)
+        folder(tmp_path, name).symlink_to(folder(chain[0].out, name))
+    do(again, "block2", progress)
+    done = [each[0] for each in progress.told]
+    assert {total for _, total, _ in progress.told} == {4}
+    assert done == sorted(done)
+    assert {0.0, 1.0, 2.0, 3.0, 4.0} <= set(done)
+    assert all(text.startswith("step 3" if at < 2 else "step ") for at, _, text in progress.told)
+    assert progress.told[-1][2].startswith("step 4")
 
 
 def test_labels_of_another_order_are_refused(chain: tuple[Job, dict[str, Any], list[str]], tmp_path: Path) -> None:
