@@ -45,3 +45,19 @@ def test_what_is_held_is_what_is_read(monkeypatch: pytest.MonkeyPatch, sources: 
         for a, b in zip(found, wanted, strict=True):
             assert a.dtype == b.dtype
             torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_the_lung_class_is_where_no_other_class_is() -> None:
+    """Label values 3 and 7 are no class; the lung mask is the truth of the class without values."""
+    label, lung = (np.array([[[0, 3, 1, 7]]], np.uint8), np.array([[[0, 1, 1, 0]]], np.uint8))
+    loaded, rows = Tensors(lung, lung, label, {}), np.array([0])
+    assert Slices(loaded, {"lesion": (1, 7), "lung": ()}).target(rows).tolist() == [[[0, 2, 1, 1]]]
+    assert Slices(loaded, {"lung": (), "lesion": (1, 7)}).target(rows).tolist() == [[[0, 1, 2, 2]]]
+    assert Slices(loaded, {"lung": ()}).target(rows).tolist() == [[[0, 1, 1, 0]]]
+
+
+def test_pixels_without_a_label_are_counted_for_no_class() -> None:
+    label = np.array([[[0, 1, 2, 2]], [[255, 255, 1, 0]]], np.uint8)
+    loaded = Tensors(label, label, label, {}, image_labels=True)
+    counts = SliceLoader([Slices(loaded, CLASSES)], "slice", CPU).pixels(np.array([0, 1]), 2)
+    assert counts == [2, 2]
