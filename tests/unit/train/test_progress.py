@@ -16,6 +16,11 @@ def test_line() -> None:
     assert progress.line("m4", 14, 14, "dice 0.4", 10.0, 0.0) == "m4: epoch 14/14, dice 0.4"
 
 
+def test_a_duration_in_the_unit_that_says_it_best() -> None:
+    told = [progress.duration(seconds) for seconds in (0, 89.4, 90, 3600, 5399, 5400, 36000)]
+    assert told == ["0 s", "89 s", "2 min", "60 min", "90 min", "2 h", "10 h"]
+
+
 def test_at_most_one_line_in_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
