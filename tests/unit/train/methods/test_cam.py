@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from covidseg.base.errors import UserError
+from covidseg.data.tensors import resize
 from covidseg.jobs import record
 from covidseg.train import Job, run
 from tests.records import seal
@@ -66,6 +67,11 @@ def finish(job: Job, name: str) -> tuple[Job, dict[str, Any]]:
     return job, facts
 
 
+def enlarged(maps_NHW: Any) -> np.ndarray:
+    """Return maps of a file at the size of the slices."""
+    return np.stack([resize(one, (32, 32)) for one in maps_NHW[()]])
+
+
 @pytest.fixture(scope="module")
 def classified(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Job, dict[str, Any]]:
     return finish(blobs.job(data, tmp_path_factory.mktemp("cls"), **CAM), "cls")
@@ -101,6 +107,23 @@ def test_what_a_classifier_leaves(classified: tuple[Job, dict[str, Any]], data: 
         assert predictions["prob"].shape == (6, 1, 32, 32)
 
 
+def test_what_is_said_of_labels_and_maps_by_hand(classified: tuple[Job, dict[str, Any]], data: Path) -> None:
+    """Dice with the truth over the 12 training slices with lesion, and how many of all slices were found."""
+    job, facts = classified
+    truth = np.load(data / "label.npy")[:24:2] == 1
+    with h5py.File(job.out / "maps.h5") as maps, h5py.File(job.out / "labels.h5") as labels:
+        assert facts["found"] == int(maps["max"][()].any((1, 2)).sum())
+        lesions = {name: enlarged(maps[name])[:24:2] >= 76 for name in ("average", "max", "last")}
+        lesions["labels"] = labels["labels"][()][::2] == 1
+    dice = {}
+    for name, lesion in lesions.items():
+        both = truth.sum((1, 2)) + lesion.sum((1, 2))
+        dice[name] = round(float((2 * (truth & lesion).sum((1, 2)) / both).mean()), 4)
+    assert 0 < dice["labels"] < 1
+    assert facts["labels"]["dice"] == dice.pop("labels")
+    assert facts["labels"]["dice_of_maps"] == dice
+
+
 def test_a_killed_classifier_ends_in_the_same_bytes(
     data: Path, tmp_path: Path, classified: tuple[Job, dict[str, Any]]
 ) -> None:
@@ -133,6 +156,10 @@ def test_maps_walk_and_their_labels_are_learned(
     with h5py.File(walked.out / "maps.h5") as maps:
         assert maps["average"].shape == (36, 8, 8)
         assert not maps["average"][1:24:2].any()
+        lesion = enlarged(maps["average"])[:24:2] >= 64  # a quarter of 255
+    with h5py.File(walked.out / "labels.h5") as labels:
+        assert np.array_equal(labels["labels"][()][::2], lesion)
+    assert 0 < int(lesion.sum()) == facts["labels"]["pixels"]["lesion"]
     assert facts["labels"]["pixels"]["without"] == 0
     learned = {
         "net": {"name": "unet", "width": 0.0625},
