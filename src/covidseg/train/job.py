@@ -55,6 +55,11 @@ class Job:
         """Return the channels of the logits: one for a binary task, else one for background too."""
         return out_channels(self.spec)
 
+    @property
+    def lung_masks(self) -> bool:
+        """Return whether the labelled slices have lung masks; without them those of a pool do not count either."""
+        return self.spec.lungs != "none"
+
     def random(self, epoch: int) -> np.random.Generator:
         """Return the random generator of one epoch; -1 is the initialisation. Resuming needs no stored generator."""
         return np.random.default_rng([self.seed, self.fold, epoch + 1, *self.stream])

@@ -68,7 +68,7 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     unlabelled, pool, _ = pool_of(job, job.spec.train.pool)
     device = prepare(job.device, job.spec.threads, job.spec.precision)
     loader = SliceLoader([Slices(loaded, job.class_values)], job.spec.input.mode, device)
-    more = SliceLoader([Slices(unlabelled, {}, job.spec.lungs != "none")], job.spec.input.mode, device)
+    more = SliceLoader([Slices(unlabelled, {}, job.lung_masks)], job.spec.input.mode, device)
     make = functools.partial(Adversary, unlabelled=more, pool=pool)
     fit = fitting.learn(job, loader, rows["train"], rows["val"], progress, make=make)
     assert isinstance(fit, Adversary)

@@ -196,7 +196,7 @@ def _block(job: Job, number: int, progress: Progress) -> dict[str, Any]:
     clear(job.out)
     earlier = [folder(main, f"block{b}") for b in range(1, number)]
     shape = (after[steps[-1]], *loaded.image.shape[1:])
-    soft = Soft(loaded, rows[: shape[0]], np.zeros(shape, np.uint8), job.spec.lungs != "none")
+    soft = Soft(loaded, rows[: shape[0]], np.zeros(shape, np.uint8), job.lung_masks)
     known = _join(soft, earlier)
     loader, roles = _loader(job, soft)
     before = [folder(main, "first"), *earlier][-1]
@@ -229,7 +229,7 @@ def _pretrain(job: Job, progress: Progress) -> dict[str, Any]:
     loaded, pool, _ = pool_of(job, settings.pool)
     rows = order(pool, settings.k, settings.steps, replace(job, stream=STEPS).random(-1))
     labels = np.zeros((len(rows), *loaded.image.shape[1:]), np.uint8)
-    soft = Soft(loaded, rows, labels, job.spec.lungs != "none")
+    soft = Soft(loaded, rows, labels, job.lung_masks)
     _join(soft, blocks)
     loader, roles = _loader(job, soft)
     pseudo = len(loader.sources[0]) + np.arange(len(soft))

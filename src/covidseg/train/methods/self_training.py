@@ -127,7 +127,7 @@ def _label(job: Job, settings: SelfTraining, number: int) -> dict[str, Any]:
     start = time.perf_counter()
     main = job.out.parent.parent
     loaded, pool, known = pool_of(job, settings.pool)
-    lungs = job.spec.lungs != "none"
+    lungs = job.lung_masks
     drawn = np.zeros(0, np.int64)
     if number > 1:
         drawn = PseudoLabelled(loaded, folder(main, f"labels{number - 1}") / "labels.h5").index
@@ -171,7 +171,7 @@ def _train(job: Job, number: int, progress: Progress) -> dict[str, Any]:
     if number:
         assert job.pool is not None
         labels = folder(main, f"labels{number}") / "labels.h5"
-        sources.append(PseudoLabelled(tensors.load(job.pool), labels, job.spec.lungs != "none"))
+        sources.append(PseudoLabelled(tensors.load(job.pool), labels, job.lung_masks))
         more.append(files.sha256(labels))
         before = folder(main, f"round{number - 1}") if _settings(job).warm_start else None
     loader = SliceLoader(sources, job.spec.input.mode, prepare(job.device, job.spec.threads, job.spec.precision))

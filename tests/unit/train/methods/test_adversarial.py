@@ -165,6 +165,25 @@ def test_gradients_of_a_step_by_hand(data: Path, pool: Path, tmp_path: Path, mon
     assert len(steps) == 1
 
 
+@pytest.mark.parametrize("lungs", ["labels", "none"])
+def test_the_pool_has_lung_masks_where_the_labelled_slices_have(
+    lungs: str, data: Path, pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without lung masks the whole slice counts as lung, whatever the pool's own data set brings."""
+    real, seen = adversary.Adversary._backward, []
+
+    def keep(self: adversary.Adversary, *batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        seen.extend(batch[2:])
+        return real(self, *batch)
+
+    monkeypatch.setattr(adversary.Adversary, "_backward", keep)
+    changes = {"input": {"size": 32, "mode": "slice+lung"}, "net": {"name": "unet", "width": 0.0625}, "lungs": lungs}
+    train = TRAIN | {"epochs": 2, "from_epoch": 1, "batch": 24}
+    run(a_job(data, pool, tmp_path, losses={"cross_entropy": {}}, train=train, **changes), blobs.quiet)
+    assert {tuple(u.shape) for u in seen} == {(24, 2, 32, 32)}
+    assert bool((seen[0][:, 1] == 1).all()) == (lungs == "none")
+
+
 def test_a_pool_that_is_trusted_throughout_or_never_is_a_note(data: Path, pool: Path, tmp_path: Path) -> None:
     train = TRAIN | {"epochs": 2, "from_epoch": 1, "batch": 24, "accumulate": 1}
     always = run(a_job(data, pool, tmp_path / "1", train=train | {"trust": 0.0}), blobs.quiet)
