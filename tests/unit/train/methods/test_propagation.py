@@ -19,7 +19,7 @@ from covidseg.jobs import record
 from covidseg.losses.edge_maps import inside
 from covidseg.plan.resolve import scale
 from covidseg.schema import Preset, RunSpec
-from covidseg.train import resume, run, stage
+from covidseg.train import fitting, resume, run, stage
 from covidseg.train.hybrid import soft_labels
 from covidseg.train.job import Job
 from covidseg.train.loader import SliceLoader, Slices
@@ -271,6 +271,37 @@ def test_a_block_without_steps_passes_and_labelled_slices_may_stay(
     assert do(job, "block2")["passed"]
     assert do(job, "pretrain")["labelled"] == 24
     assert run(job, blobs.quiet)["steps"] == 1
+
+
+@pytest.mark.parametrize("with_labelled", [False, True])
+def test_what_the_new_model_is_pretrained_on(
+    with_labelled: bool,
+    chain: tuple[Job, dict[str, Any], list[str]],
+    data: Path,
+    pool: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The pool's 36 slices with the labels of both blocks, after the 36 slices of the data set; their own truth not."""
+    for name in ("first", "block1", "block2"):
+        folder(tmp_path, name).parent.mkdir(exist_ok=True)
+        folder(tmp_path, name).symlink_to(folder(chain[0].out, name))
+    seen: list[Any] = []
+
+    def learn(job: Job, loader: Any, learned: Any, val: Any, *rest: Any) -> None:
+        seen.extend([loader.sources[1], learned.tolist(), val.tolist()])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting, "learn", learn)
+    with pytest.raises(KeyboardInterrupt):
+        stage(propagated(data, pool, tmp_path, with_labelled=with_labelled), "pretrain", blobs.quiet)
+    soft, learned, val = seen
+    assert learned == [*(range(24) if with_labelled else ()), *range(36, 72)]
+    assert val == list(range(24, 30))
+    files = [h5py.File(folder(tmp_path, name) / "labels.h5") for name in ("block1", "block2")]
+    assert soft.index.tolist() == [row for file in files for row in file["index"][()].tolist()]
+    assert np.array_equal(soft.labels, np.concatenate([file["label"][()] for file in files]))
+    assert len({soft.labels[k].tobytes() for k in range(36)}) == 36
 
 
 def test_progress_runs_through_all_steps_of_a_block(
