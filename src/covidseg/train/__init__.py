@@ -13,7 +13,8 @@ import sys
 from typing import Any
 
 import covidseg.schema  # noqa: F401 (which imports covidseg.train.methods)
-from covidseg.train.job import OUTPUTS, Job, Progress
+from covidseg.train.job import OUTPUTS, Job, Progress, clear
+from covidseg.train.stages import folder
 
 __all__ = ["OUTPUTS", "Job", "run", "stage"]
 
@@ -26,6 +27,7 @@ def run(job: Job, progress: Progress) -> dict[str, Any]:
     no longer a number; then nothing that looks finished is left.
     """
     with contextlib.closing(progress) if hasattr(progress, "close") else contextlib.nullcontext():
+        clear(job.out, job.spec.train.WRITES)
         facts: dict[str, Any] = _method(job).train(job, progress)
     return facts | _gpu_memory()
 
@@ -34,6 +36,7 @@ def stage(job: Job, name: str, progress: Progress) -> dict[str, Any]:
     """Do one stage of ``job``'s method in a folder of its own; return the facts for its record. Else as ``run``."""
     with contextlib.closing(progress) if hasattr(progress, "close") else contextlib.nullcontext():
         module = importlib.import_module("covidseg.train.prior") if name == "prior" else _method(job)
+        clear(folder(job.out, name))
         facts: dict[str, Any] = module.stage(job, name, progress)
     return facts | _gpu_memory()
 

@@ -84,3 +84,16 @@ class Job:
 def out_channels(spec: RunSpec) -> int:
     """Return the number of channels of a run's logits."""
     return 1 if len(spec.classes) == 1 else len(spec.classes) + 1
+
+
+def clear(folder: Path, more: tuple[str, ...] = ()) -> None:
+    """Remove what would look finished, the record first, and what a killed job left half-written.
+
+    ``more``: files that a method writes besides those of all. The resume state stays.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("run.json", *OUTPUTS, *more):
+        (folder / name).unlink(missing_ok=True)
+    for name in (*OUTPUTS, *more, "run.json", "resume.pt"):
+        for left in folder.glob(f".{name}.*"):
+            left.unlink()

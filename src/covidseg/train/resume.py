@@ -13,7 +13,6 @@ import torch
 
 from covidseg.base.errors import UserError
 from covidseg.base.files import replacing
-from covidseg.train.job import OUTPUTS
 
 SECONDS = 20.0  # between two states, at least
 SHARE = 0.02  # of the time that writing states may take
@@ -84,16 +83,3 @@ def _is_sealed(path: Path) -> bool:
             digest.update(part)
             left -= len(part)
         return f.read() == digest.digest()
-
-
-def clear(folder: Path, more: tuple[str, ...] = ()) -> None:
-    """Remove what would look finished, the record first, and what a killed job left half-written.
-
-    ``more``: files that a method writes besides those of all. The resume state stays.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("run.json", *OUTPUTS, *more):
-        (folder / name).unlink(missing_ok=True)
-    for name in (*OUTPUTS, *more, "run.json", "resume.pt"):
-        for left in folder.glob(f".{name}.*"):
-            left.unlink()

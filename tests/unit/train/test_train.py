@@ -20,8 +20,9 @@ import torch
 
 from covidseg.base.errors import UserError
 from covidseg.data import tensors
-from covidseg.train import OUTPUTS, loader, loop, resume, run
+from covidseg.train import OUTPUTS, loader, loop, resume, run, stage
 from covidseg.train.predict import load_model, predict
+from covidseg.train.stages import folder
 from tests.unit.train import blobs
 
 LONGER = {"epochs": 16, "batch": 5, "optimizer": {"lr": 3e-3}}
@@ -369,12 +370,38 @@ def test_progress_counts_up(data: Path, tmp_path: Path) -> None:
     assert not math.isnan(done[1])
 
 
-def test_the_record_goes_before_what_it_records(tmp_path: Path) -> None:
+def test_the_record_goes_before_what_it_records(data: Path, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     (tmp_path / OUTPUTS[0]).mkdir()  # stops at the first output, as a kill would
     with pytest.raises(OSError):  # noqa: PT011 (its kind depends on the system)
-        resume.clear(tmp_path)
+        run(blobs.job(data, tmp_path), blobs.quiet)
     assert not (tmp_path / "run.json").exists()
+
+
+@pytest.mark.parametrize("name", ["", "round1"])
+def test_before_any_method_begins_what_looks_finished_is_gone(
+    name: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results of another time, and what a kill left half-written; the state of a killed training stays."""
+    job = blobs.job(data, tmp_path)
+    out = folder(tmp_path, name) if name else tmp_path
+    out.mkdir(parents=True, exist_ok=True)
+    for file in (*OUTPUTS, "run.json", ".history.csv.x1", ".resume.pt.x2", "resume.pt", "notes.txt"):
+        (out / file).write_text("old")
+
+    class Stops:
+        @staticmethod
+        def train(job: Any, progress: Any) -> None:
+            raise KeyboardInterrupt
+
+        @staticmethod
+        def stage(job: Any, name: str, progress: Any) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("covidseg.train._method", lambda job: Stops)
+    with pytest.raises(KeyboardInterrupt):
+        stage(job, name, blobs.quiet) if name else run(job, blobs.quiet)
+    assert sorted(path.name for path in out.iterdir()) == ["notes.txt", "resume.pt"]
 
 
 @pytest.mark.parametrize("calls", [6, 9, 11, 16])

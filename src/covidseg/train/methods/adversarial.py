@@ -58,11 +58,9 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     from covidseg.train.device import prepare
     from covidseg.train.loader import SliceLoader, Slices, rows_by_role
     from covidseg.train.predict import write_predictions
-    from covidseg.train.resume import clear
 
     start = time.perf_counter()
     assert isinstance(job.spec.train, Adversarial)
-    clear(job.out)
     loaded = tensors.load(job.tensors)
     rows = rows_by_role(job, loaded)
     unlabelled, pool, _ = pool_of(job, job.spec.train.pool)

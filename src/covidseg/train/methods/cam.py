@@ -65,11 +65,9 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     meet the truth where it is known: it is only compared.
     """
     from covidseg.train import weak
-    from covidseg.train.resume import clear
 
     start = time.perf_counter()
     assert isinstance(job.spec.train, Cam)
-    clear(job.out, job.spec.train.WRITES)
     data = weak.load(job)
     facts = weak.take_over(job, "maps.h5") if "start" in job.references else weak.classify(job, data, progress)
     made = weak.write_labels(job, data, job.spec.train.fusion)

@@ -109,11 +109,9 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     """Refine the pre-trained model on the labelled slices, predict the test slices, return the facts of all jobs."""
     from covidseg.train import fitting
     from covidseg.train.predict import write_predictions
-    from covidseg.train.resume import clear
 
     start = time.perf_counter()
     settings = _settings(job)
-    clear(job.out)
     before = folder(job.out, "pretrain")
     phase = _with(job, FINETUNE, settings.on_labelled)
     loader, rows = _loader(job)
@@ -162,10 +160,8 @@ def _loader(job: Job, *more: Soft) -> tuple[Any, dict[str, Rows]]:
 def _first(job: Job, progress: Progress) -> dict[str, Any]:
     """Train on the labelled slices, as a supervised run with these settings does."""
     from covidseg.train import fitting
-    from covidseg.train.resume import clear
 
     start = time.perf_counter()
-    clear(job.out)
     loader, rows = _loader(job)
     first = _with(job, job.stream, _settings(job).on_labelled)
     fit = fitting.learn(first, loader, rows["train"], rows["val"], progress)
@@ -191,9 +187,8 @@ def _block(job: Job, number: int, progress: Progress) -> dict[str, Any]:
     from covidseg.train.hybrid import Hybrid, write_soft
     from covidseg.train.predict import load_model, save_model
     from covidseg.train.pseudo import Soft
-    from covidseg.train.resume import Resume, clear
+    from covidseg.train.resume import Resume
 
-    clear(job.out)
     earlier = [folder(main, f"block{b}") for b in range(1, number)]
     shape = (after[steps[-1]], *loaded.image.shape[1:])
     soft = Soft(loaded, rows[: shape[0]], np.zeros(shape, np.uint8), job.lung_masks)
@@ -219,10 +214,8 @@ def _pretrain(job: Job, progress: Progress) -> dict[str, Any]:
     """Train a new model on the pseudo-labelled slices and, where the settings say so, the labelled ones."""
     from covidseg.train import fitting
     from covidseg.train.pseudo import Soft
-    from covidseg.train.resume import clear
 
     start = time.perf_counter()
-    clear(job.out)
     settings, main = _settings(job), job.out.parent.parent
     made = [(path, record.read(path / record.STAGE)) for name in settings.stages[1:-1] if (path := folder(main, name))]
     blocks = [path for path, facts in made if not facts["passed"]]

@@ -69,7 +69,6 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     from covidseg.train.device import prepare
     from covidseg.train.loader import SliceLoader, Slices, rows_by_role
     from covidseg.train.predict import load_model, write_predictions
-    from covidseg.train.resume import clear
 
     start = time.perf_counter()
     settings = _settings(job)
@@ -77,7 +76,6 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     values = [facts["val_dsc"] for facts in done]
     kept = rounds.best(values)
     best = folder(job.out, f"round{kept}")
-    clear(job.out)
     loaded = tensors.load(job.tensors)
     rows = rows_by_role(job, loaded)
     loader = SliceLoader(
@@ -160,10 +158,8 @@ def _train(job: Job, number: int, progress: Progress) -> dict[str, Any]:
     from covidseg.train.device import prepare
     from covidseg.train.loader import SliceLoader, Slices, rows_by_role
     from covidseg.train.pseudo import PseudoLabelled
-    from covidseg.train.resume import clear
 
     start = time.perf_counter()
-    clear(job.out)
     main = job.out.parent.parent
     loaded = tensors.load(job.tensors)
     rows = rows_by_role(job, loaded)

@@ -55,10 +55,8 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     from covidseg.train.loader import SliceLoader, Slices, rows_by_role
     from covidseg.train.predict import write_predictions
     from covidseg.train.relabelled import Relabelled
-    from covidseg.train.resume import clear
 
     start = time.perf_counter()
-    clear(job.out)
     loaded = tensors.load(job.tensors)
     rows = rows_by_role(job, loaded)
     maps = prior.maps(job)

@@ -61,13 +61,11 @@ def train(job: Job, progress: Progress) -> dict[str, Any]:
     from covidseg.train.device import autocast, prepare
     from covidseg.train.loader import PART, SliceLoader, evaluation_batch, in_batches
     from covidseg.train.pseudo import Chosen
-    from covidseg.train.resume import clear
     from covidseg.train.walk import walk
 
     start = time.perf_counter()
     settings = job.spec.train
     assert isinstance(settings, Walk)
-    clear(job.out, job.spec.train.WRITES)
     data = weak.load(job)
     source = job.references["maps"].out / weak.MAPS
     index, maps = weak.read_maps(source, settings.fusion)
