@@ -16,7 +16,7 @@ import pytest
 from covidseg.base.errors import UserError
 from covidseg.data.tensors import resize
 from covidseg.jobs import record
-from covidseg.train import Job, run
+from covidseg.train import Job, pseudo, run
 from tests.records import seal
 from tests.unit.train import blobs
 
@@ -149,10 +149,27 @@ def test_other_labels_from_the_same_maps(data: Path, tmp_path: Path, classified:
 
 
 def test_maps_walk_and_their_labels_are_learned(
-    data: Path, tmp_path: Path, classified: tuple[Job, dict[str, Any]]
+    data: Path, tmp_path: Path, classified: tuple[Job, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    taught: list[np.ndarray] = []
+
+    class Kept(pseudo.Chosen):
+        def __init__(self, loaded: Any, rows: Any, labels: np.ndarray) -> None:
+            super().__init__(loaded, rows, labels)
+            taught.append(labels)
+
+    monkeypatch.setattr(pseudo, "Chosen", Kept)
     walked = replace(blobs.job(data, tmp_path / "walk", **WALK), references={"maps": classified[0]})
     walked, facts = finish(walked, "walk")
+    with h5py.File(classified[0].out / "maps.h5") as maps:
+        attention = enlarged(maps["average"])[:24]
+    wanted = np.full(attention.shape, 255)
+    wanted[attention <= 13] = 0  # 0.05 of 255
+    wanted[attention >= 76] = 1  # 0.3 of 255
+    wanted[1::2] = 0  # without lesion
+    assert np.array_equal(taught[0], wanted)
+    assert set(np.unique(wanted)) == {0, 1, 255}
+    assert 0 < facts["seconds"] < 60
     with h5py.File(walked.out / "maps.h5") as maps:
         assert maps["average"].shape == (36, 8, 8)
         assert not maps["average"][1:24:2].any()
