@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from covidseg.base.errors import UserError
-from covidseg.data import canonical, importers
+from covidseg.data import canonical, importers, raw
 from covidseg.data.canonical import Case
 from covidseg.data.importers import folder
 from covidseg.data.importers.covid_semiseg import LABELLED
@@ -242,3 +242,37 @@ def test_two_masks_of_one_scan_and_long_names(tmp_path):
     refused("a.nii.gz: a.nii is a mask of the same scan", lambda: list(importers.cases(tmp_path, own())))
     case = Case("x" * 201, "x", "train", np.zeros((1, 2, 2), np.uint8), np.zeros((1, 2, 2), np.uint8))
     refused("cannot name a case: it is longer than 100 bytes", canonical.write, [case], own(), tmp_path / "out")
+
+
+def test_maps_of_others_by_method_and_slice(tmp_path):
+    """A folder that is not there, or that the fetch left out, has no cases; 1 is certainty where no map exceeds it.
+
+    The authors' images lie on their side: rows become columns.
+    """
+    sources = [{"name": name, "optional": True} for name in ("GGO/Net", "Con/Net", "GGO/Gone", "GGO/Left")]
+    data = own(importer="covid_semiseg_maps", sources=sources)
+    values = {"GGO/Net": ([[0, 128, 255]], [[7, 0, 9]]), "Con/Net": ([[0, 1, 1]],), "GGO/Left": ([[1, 1, 1]],)}
+    for name, maps in values.items():
+        (tmp_path / name).mkdir(parents=True)
+        for k, one in enumerate(maps, 3):
+            Image.fromarray(np.array(one, np.uint8)).save(tmp_path / name / f"{k}.png")
+    raw.write(tmp_path, {"files": {}, "left_out": {"GGO/Left": "absent"}})
+    found = list(importers.cases(tmp_path, data))
+    assert [(case.name, case.patient, case.role, case.hu) for case in found] == [
+        ("GGO.Net.3", "3", "map", False), ("GGO.Net.4", "4", "map", False), ("Con.Net.3", "3", "map", False),
+    ]  # fmt: skip
+    assert [case.image.shape for case in found] == [(1, 3, 1)] * 3
+    assert [case.image.ravel().tolist() for case in found] == [[0, 128, 255], [7, 0, 9], [0, 255, 255]]
+
+
+def test_pictures_of_a_user_are_slices(tmp_path):
+    """A PNG of 8 bits is a case of one slice, as it is; its mask has the values of dataset.json."""
+    for kind, values in (("imagesTr", [[10, 200], [0, 255]]), ("labelsTr", [[0, 2], [2, 0]])):
+        (tmp_path / kind).mkdir()
+        for name in "ab":
+            Image.fromarray(np.array(values, np.uint8)).save(tmp_path / kind / f"{name}.png")
+    (tmp_path / "dataset.json").write_text('{"labels": {"background": 0, "lesion": 2}}')
+    found = list(importers.cases(tmp_path / "raw", own(folder=tmp_path)))
+    assert [(case.name, case.role, case.hu) for case in found] == [("a", "train", False), ("b", "train", False)]
+    assert np.asarray(found[0].image).tolist() == [[[10, 200], [0, 255]]]
+    assert np.asarray(found[0].label).tolist() == [[[0, 1], [1, 0]]]
