@@ -1,13 +1,14 @@
 """Orientation: the file's header decides, and the way back is exact."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
 
 from covidseg.base.errors import UserError
 from covidseg.data.importers.read import nifti
-from covidseg.data.orientation import from_store, to_store
+from covidseg.data.orientation import from_store, spacing_to_store, to_store
 from tests.unit.data.small import write_nifti
 
 # 2 slices x 3 rows x 4 columns in the store: slice 0 is the foot, row 0 the front, column 0 the patient's right
@@ -46,3 +47,10 @@ def test_axes_by_hand():
 def test_axcodes_must_name_each_axis_once():
     with pytest.raises(UserError, match="expected one of each pair"):
         to_store(STORE, "LRS")
+
+
+@pytest.mark.parametrize("size", [0.0, -1.0, math.inf, math.nan])
+def test_a_size_that_is_none_is_unknown(size):
+    dz, dy, dx = spacing_to_store((0.7, 0.8, size), ("L", "P", "S"))
+    assert math.isnan(dz)
+    assert (dy, dx) == (0.8, 0.7)

@@ -130,3 +130,15 @@ def test_lungs_do_not_depend_on_the_slabs(kind: str, monkeypatch: pytest.MonkeyP
     assert found[64].any(axis=(1, 2)).sum() > 30
     for size in (16, 5, 1):
         np.testing.assert_array_equal(found[size], found[64])
+
+
+def test_a_little_may_follow_the_voxels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its checksum is read behind it: an end that is too far away is refused, or a bomb would be read to its end."""
+    monkeypatch.setattr(slabs, "MORE", 1000)
+    voxels = gzip.decompress(write_nifti(tmp_path / "a.nii.gz", HU).read_bytes())
+    for more in (1000, 1001):
+        (tmp_path / f"{more}.nii.gz").write_bytes(gzip.compress(voxels + b"\0" * more))
+    np.testing.assert_array_equal(np.asarray(nifti(tmp_path / "1000.nii.gz", by_slabs=True).array), np.asarray(
+        nifti(tmp_path / "a.nii.gz").array))  # fmt: skip
+    with pytest.raises(UserError, match="it goes on for more than 1000 bytes after its voxels"):
+        nifti(tmp_path / "1001.nii.gz", by_slabs=True)
