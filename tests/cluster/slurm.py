@@ -184,6 +184,15 @@ class Slurm:
         found = re.findall(r"GRES=gpu:\d+\(IDX:([\d,]+)\)", self.do("scontrol", "show", "job", "-d", job, fails=True))
         return found[0].split(",") if found else []
 
+    def process_states(self, job: str) -> set[str]:
+        """Return the states of a job's processes, as the letters of ``ps``; empty before any has started."""
+        found = set()
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it may end while it is looked at
+                if f"SLURM_JOB_ID={job}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                    found.add((folder / "stat").read_text().rpartition(")")[2].split()[0])
+        return found
+
     def jobs(self) -> list[dict[str, str]]:
         """Return all jobs, finished ones too: id, name, state, start, end, node, comment."""
         keys = ("id", "name", "state", "start", "end", "node", "comment")

@@ -28,9 +28,14 @@ def killed(slurm: Slurm, project: Project, *more: str) -> dict[str, str]:
     def both_held() -> bool:
         assert snakemake.poll() is None, (project.folder.parent / "log").read_text()
         for job in slurm.jobs():
-            if job["id"] not in before and job["state"] == "RUNNING" and job["comment"] not in held:
-                slurm.do("scancel", "--full", "-s", "STOP", job["id"])
+            if job["id"] in before or job["state"] not in ("RUNNING", "STOPPED") or job["comment"] in held:
+                continue
+            # A signal reaches no process that is not there yet: a job is held once it has some and all are stopped.
+            states = slurm.process_states(job["id"])
+            if states == {"T"}:
                 held[job["comment"]] = job["id"]
+            elif states:
+                slurm.do("scancel", "--full", "-s", "STOP", job["id"])
         return len(held) == 2
 
     try:
