@@ -86,7 +86,7 @@ def kinds(node: ast.AST) -> list[str]:
     return found
 
 
-def annotations(tree: ast.AST) -> Iterator[ast.AST]:
+def annotated_unions(tree: ast.AST) -> Iterator[ast.AST]:
     """Yield the unions of types below annotations, such as ``int | None``, which nothing computes."""
     for node in ast.walk(tree):
         for field in ("annotation", "returns"):
@@ -131,7 +131,7 @@ def drawn(file: Path, most: int) -> list[tuple[str, int, str]]:
     """Return (kind, line, text of the changed module) of a module's mutants, drawn with a seed of its name."""
     text = file.read_text("utf-8")
     tree = ast.parse(text)
-    types = {id(node) for node in annotations(tree)}
+    types = {id(node) for node in annotated_unions(tree)}
     nodes = [(k, kind) for k, node in enumerate(ast.walk(tree)) if id(node) not in types for kind in kinds(node)]
     random.Random(hashlib.sha256(file.name.encode()).hexdigest()).shuffle(nodes)
     by_kind: dict[str, list[int]] = {}
@@ -175,7 +175,8 @@ class Calls:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
-        with self.watched(called := set()):
+        called = set[str]()
+        with self.watched(called):
             result = yield
         self.tests[item.nodeid] = {"called": called}
         return result
@@ -215,7 +216,7 @@ class Only:
 def function_at(tree: ast.AST, line: int) -> int | None:
     """Return the first line, decorators included, of the innermost function around a line; None outside of any."""
     around = [
-        min(part.lineno for part in (node, *node.decorator_list))
+        min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef) and node.lineno <= line <= (node.end_lineno or 0)
     ]
