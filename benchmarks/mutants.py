@@ -5,8 +5,8 @@
 
 Each mutant changes one place of the syntax tree: a comparison, an arithmetic operator, a constant, a condition, a
 return or a statement, drawn with a fixed seed, 12 a module. It meets the tests of ``tests/unit`` that call the function
-in which it stands, the quickest first. All tests run once before, to learn which functions each calls; this takes
-minutes, and is kept beside ``--out``. The tests run in a copy of the project, stop at the first failure and are ended
+in which it stands, the quickest first. To know which these are, all tests run once before, for some minutes; what was
+found is kept beside ``--out``. The tests run in a copy of the project, stop at the first failure and are ended
 after ``--seconds``, which counts as caught. The libraries are imported once: each run is a fork of a process that has
 them.
 
@@ -161,6 +161,7 @@ class Calls:
         self.tests = dict[str, dict[str, Any]]()
         self.shared = dict[str, set[str]]()
         self.called = set[str]()
+        self.failed = 0
 
     def seen(self, frame: FrameType, event: str, argument: object) -> None:
         """Note a call; this is the function that Python calls at each."""
@@ -195,12 +196,13 @@ class Calls:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" and report.passed:
             self.tests[report.nodeid]["seconds"] = report.duration
+        self.failed += report.failed
 
     def pytest_sessionfinish(self) -> None:
         passed = {name: test for name, test in self.tests.items() if "seconds" in test}
         for name, test in passed.items():
             test["called"] = sorted(test["called"] | self.shared[name.partition("::")[0]])
-        self.out.write_text(json.dumps(passed))
+        self.out.write_text(json.dumps([passed, self.failed]))
 
 
 class Only:
@@ -255,12 +257,12 @@ def all_calls(project: Path, out: Path) -> dict[str, dict[str, Any]]:
     for name in files.keys() - known:
         written = project / "calls.json"
         written.unlink(missing_ok=True)
-        ends_with([name], project, 900, [Calls(project, written)])
+        ends_with([name, "--maxfail=1000"], project, 900, [Calls(project, written)])
         if not written.is_file():
             sys.exit(f"{name} does not end without a mutant")
-        found = json.loads(written.read_text())
+        found, failed = json.loads(written.read_text())
         known[name] = {"sha256": texts[name], "tests": found}
-        print(f"{name}: {len(found)} tests", flush=True)
+        print(f"{name}: {len(found)} tests" + (f", without {failed} that fail" if failed else ""), flush=True)
         out.write_text(json.dumps(known))
     return {test: each for entry in known.values() for test, each in entry["tests"].items()}
 

@@ -48,7 +48,10 @@ for line in sys.stdin:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Return the folder with real data; tests that need it are skipped where it is absent."""
-    folder = Path(os.environ.get("COVIDSEG_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    named = os.environ.get("COVIDSEG_SHARED_DATA")
+    folder = Path(named or ROOT.parent / "shared" / "data")
+    if named and not folder.is_dir():
+        pytest.fail(f"COVIDSEG_SHARED_DATA: {folder}: no such folder")
     if not folder.is_dir():
         pytest.skip(f"real data not found in {folder}; set COVIDSEG_SHARED_DATA to run this test")
     return folder

@@ -56,6 +56,8 @@ class Trouble:
     def _harm(self, job: dict[str, str]) -> None:
         if job["comment"] in self.done or job["state"] != "RUNNING":
             return
+        if not self.slurm.process_states(job["id"]):  # a signal would reach nothing
+            return
         if job["comment"] == CANCELLED:
             self.slurm.do("scancel", job["id"])
         elif job["comment"] == TIMED_OUT:  # it hangs, and its time is over

@@ -31,10 +31,10 @@ def killed(slurm: Slurm, project: Project, *more: str) -> dict[str, str]:
             if job["id"] in before or job["state"] not in ("RUNNING", "STOPPED") or job["comment"] in held:
                 continue
             # A signal reaches no process that is not there yet: a job is held once it has some and all are stopped.
-            states = slurm.process_states(job["id"])
-            if states == {"T"}:
+            found = slurm.process_states(job["id"])
+            if found == {"T"}:
                 held[job["comment"]] = job["id"]
-            elif states:
+            elif found:
                 slurm.do("scancel", "--full", "-s", "STOP", job["id"])
         return len(held) == 2
 

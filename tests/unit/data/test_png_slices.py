@@ -23,7 +23,7 @@ VOLUMES = {
 
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
-    """Write two slices of each volume, the second one first: rows of 10 and 20, plus 1 in the second slice.
+    """Write two slices of each volume, the second one first; rows begin with 10 and 20, in the second with 110 and 120.
 
     The lung is columns 0, 1, 4 and 5, lesions are the first row's columns 4 and 5, in the first slice only.
     """
@@ -67,7 +67,7 @@ def test_slices_stand_upright_and_run_from_the_foot(raw: Path) -> None:
 
 
 def test_halves_of_all_volumes(raw: Path) -> None:
-    """The midline lies in the third or fourth column; the left half, which holds the lesions here, is mirrored."""
+    """The midline lies behind the third column; the left half, which holds the lesions here, is mirrored."""
     found = read(raw, "zenodo20-halves")
     assert sorted(found)[:2] == ["coronacases_001.left", "coronacases_001.right"]
     assert len(found) == 8

@@ -48,7 +48,7 @@ def test_what_is_held_is_what_is_read(monkeypatch: pytest.MonkeyPatch, sources: 
 
 
 def test_the_lung_class_is_where_no_other_class_is() -> None:
-    """Label values 3 and 7 are no class; the lung mask is the truth of the class without values."""
+    """Label value 3 is no class; the lung mask is the truth of the class without values."""
     label, lung = (np.array([[[0, 3, 1, 7]]], np.uint8), np.array([[[0, 1, 1, 0]]], np.uint8))
     loaded, rows = Tensors(lung, lung, label, {}), np.array([0])
     assert Slices(loaded, {"lesion": (1, 7), "lung": ()}).target(rows).tolist() == [[[0, 2, 1, 1]]]
