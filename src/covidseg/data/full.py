@@ -49,13 +49,12 @@ class _Sink:
     def tell(self) -> int:
         return self._file.tell()
 
-    def truncate(self, size: int | None = None) -> int:
+    def truncate(self, size: int) -> None:
         if self.error is None:
             try:
-                return self._file.truncate(size)
+                self._file.truncate(size)
             except OSError as e:
                 self.error = e
-        return size or 0
 
     def flush(self) -> None:
         """Nothing to do: the file below is unbuffered."""

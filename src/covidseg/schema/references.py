@@ -20,6 +20,13 @@ def any_run(own: Any, other: Any) -> str:
     return ""
 
 
+def of_same_slices(own: Any, other: Any) -> str:
+    """Accept a run whose maps or labels have the same classes and size."""
+    if (other.classes, other.input.size) != (own.classes, own.input.size):
+        return "has other classes or another input.size; make them equal"
+    return ""
+
+
 @dataclass(frozen=True)
 class Refers:
     """Marks a setting as the id of another run, in a role that no other setting of a run has.

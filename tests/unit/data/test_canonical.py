@@ -11,6 +11,7 @@ import pytest
 from covidseg.base.errors import UserError
 from covidseg.data import canonical
 from covidseg.data.canonical import Case, Store, read_table, to_8bit
+from covidseg.data.imported import imported
 from tests.unit.data.small import own
 
 NAN = float("nan")
@@ -49,12 +50,22 @@ def test_what_goes_in_comes_out(tmp_path):
         assert store.attrs("a")["spacing"].tolist() == [5.0, 0.5, 0.25]
         with pytest.raises(UserError, match="no case 'c'"):
             store.image("c")
+    with pytest.raises(KeyError, match="invalid identifier"):
+        store.file_attrs()  # the block ended: no handle stays open
     rows = list(read_table(tmp_path / "slices.csv"))
     assert [row["slice"] for row in rows] == ["a/000", "a/001", "b/000", "b/001"]
     assert [row["px_lesion"] for row in rows] == [0, 3, None, None]
     assert [row["px_lung"] for row in rows] == [12, 12, None, None]
     assert rows[0]["dz"] == 5.0
     assert np.isnan(rows[2]["dz"])
+
+
+def test_an_import_that_did_not_end_is_no_table(tmp_path):
+    canonical.write([case()], own(), tmp_path)
+    assert [row["case"] for row in imported(tmp_path, "own")] == ["a", "a"]
+    (tmp_path / "import.json").unlink()
+    with pytest.raises(UserError, match=r"import\.json: missing; run covidseg import own first"):
+        imported(tmp_path, "own")
 
 
 def test_the_same_cases_give_the_same_bytes(tmp_path):

@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import shutil
+import struct
 import threading
 import zipfile
 from functools import partial
@@ -326,6 +327,28 @@ def test_bombs_and_broken_zips(tmp_path):
     with pytest.raises(UserError, match=r"x.zip: not a whole zip file \((NotADirectory|FileExists)Error"):
         unpack(tmp_path / "x.zip", tmp_path / "x")
     assert files_below(tmp_path) == ["x.zip", "y.zip", "z.zip"]
+
+
+def test_an_entry_that_would_begin_in_the_last_bytes_is_cut_off(tmp_path):
+    """A damaged directory: the first entry's size reaches to 20 bytes before the end, where the second would begin."""
+    path = evil(tmp_path / "z.zip", "a")
+    whole = bytearray(path.read_bytes())
+    at = len(whole) - 20
+    first, second = (whole.rfind(b"PK\x01\x02", 0, end) for end in (whole.rfind(b"PK\x01\x02"), len(whole)))
+    header = 30 + len("fine.txt")
+    whole[first + 20 : first + 24] = struct.pack("<I", at - header)  # compressed size
+    whole[second + 42 : second + 46] = struct.pack("<I", at)  # where its header is
+    path.write_bytes(whole)
+    with pytest.raises(UserError, match=r"z\.zip: not a whole zip file \(it is cut off\); delete it and fetch again"):
+        unpack(path, tmp_path / "z")
+
+
+def test_an_address_that_begins_with_https_is_asked_so(tmp_path, server):
+    """A server that speaks http only answers a greeting of TLS with no such."""
+    source = {"name": "a.bin", "urls": [server.replace("http:", "https:") + "/a.bin"], "sha256": sha256(b"scan")}
+    with pytest.raises(UserError, match=r"a\.bin.*SSL") as e:
+        fetch("mine", own(sources=[source]), tmp_path / "raw", None, tmp_path)
+    assert "\n" not in str(e.value)
 
 
 @pytest.mark.parametrize("end", [b"/", b"\0"])

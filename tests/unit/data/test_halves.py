@@ -20,6 +20,9 @@ def test_the_midline_lies_between_the_lungs() -> None:
     lung = np.zeros((1, 2, 12), np.uint8)
     lung[0, :, 1:5] = lung[0, :, 7:9] = 1  # of columns 4 to 7 of the middle third, 5 and 6 show no lung
     assert midline(lung) == 6
+    lung[0, :, 5] = lung[0, :, 6] = 1  # column 8, of the last third, still shows none
+    lung[0, 0, 4] = 0
+    assert midline(lung) == 4
 
 
 def test_both_halves_end_at_the_midline_and_nothing_is_lost_or_filled_up() -> None:
@@ -91,15 +94,16 @@ def test_lung_masks_that_were_fetched_are_read(tmp_path: Path) -> None:
     image = np.zeros((4, 4, 2), np.int16)
     image[0, 0, 0] = -1000
     mask = np.zeros((4, 4, 2), np.uint8)
-    mask[1, 1, 1] = 2
-    for folder, array in (("rp_im", image), ("rp_msk", 0 * mask), ("rp_lung_msk", mask)):
-        write_nifti(tmp_path / folder / "1.nii.gz", array)
+    mask[1, 1] = 1, 2  # the right and the left lung
+    write_nifti(tmp_path / "rp_im" / "1.nii.gz", image)
+    for folder, array in (("rp_msk", 0 * mask), ("rp_lung_msk", mask)):  # whose headers say another place, as published
+        write_nifti(tmp_path / folder / "1.nii.gz", array, np.diag([-1, -1, 5, 1]))
     data = own(importer="medseg_volumes", classes={"ggo": 1}, window=(-1250, 250))
     canonical.write(importers.cases(tmp_path, data), data, tmp_path / "store")
     with Store(tmp_path / "store") as store:
         lung = store.lung("volume_1")
     assert lung is not None
-    assert (int(lung.sum()), int(lung.max())) == (1, 1)
+    assert (int(lung.sum()), int(lung.max())) == (2, 1)
 
 
 def test_a_data_set_with_the_files_of_another_is_not_fetched() -> None:

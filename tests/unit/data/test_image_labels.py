@@ -50,6 +50,7 @@ def test_an_image_without_lesion_is_background_and_one_with_it_has_no_labels(tmp
     [
         (TWO + "c.png,yes\n", "line 4: there is no image 'c.png'"),
         ("a.png,yes\n", "no line for b.jpg; add one"),
+        ("", "no line for a.png and 1 more images; add one"),
         (TWO + "a.png,no\n", "line 4: a.png has two lines; keep one"),
         ("a.png,yes\nb.jpg,yes\n", "every label is yes; a classifier learns from images with and without"),
         ("a.png,no\nb.jpg,0\n", "every label is no"),

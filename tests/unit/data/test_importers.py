@@ -43,6 +43,7 @@ def test_4d_and_rgb_nifti(tmp_path):
     rgb = np.zeros((3, 3, 3), [("R", "u1"), ("G", "u1"), ("B", "u1")])
     refused("RGB", nifti, write_nifti(tmp_path / "b.nii", rgb))
     assert nifti(write_nifti(tmp_path / "c.nii", np.zeros((2, 3, 4, 1), np.int16))).array.shape == (4, 3, 2)
+    assert nifti(write_nifti(tmp_path / "d.nii", np.zeros((2, 3, 1), np.int16))).array.shape == (1, 3, 2)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -58,6 +59,8 @@ def test_masks_that_do_not_fit(tmp_path):
     refused(r"mask of shape \(4, 3, 3\) for an image of shape \(3, 3, 3\)", nifti_mask, mask, image)
     refused("not whole numbers", whole, np.array([0.5]), mask)
     refused("expected 0 to 255", whole, np.array([-1]), mask)
+    refused("expected 0 to 255", whole, np.array([256]), mask)
+    assert whole(np.array([0, 255]), mask).tolist() == [0, 255]
 
 
 def test_images_that_are_not_grey(tmp_path):
@@ -65,6 +68,32 @@ def test_images_that_are_not_grey(tmp_path):
     refused("a colour image; expected 8-bit grey", grey, tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:30])
     refused("corrupt or not an image", grey, tmp_path / "b.png")
+
+
+def test_a_palette_is_the_grey_of_its_colours_or_in_a_label_map_its_indices(tmp_path):
+    image = Image.new("P", (2, 1))
+    image.putpalette([7, 7, 7, 200, 200, 200])
+    image.putdata([0, 1])
+    image.save(tmp_path / "a.png")
+    assert grey(tmp_path / "a.png").tolist() == [[7, 200]]
+    assert grey(tmp_path / "a.png", palette=True).tolist() == [[0, 1]]
+
+
+def test_the_hundred_slices_and_those_without_labels(tmp_path):
+    """Slice by slice; the mask's header, as published, names another spacing between slices than the image's."""
+    image = np.arange(2 * 3 * 4, dtype=np.int16).reshape(2, 3, 4)
+    mask = np.zeros((2, 3, 4), np.uint8)
+    mask[1, 2, 3] = 1
+    write_nifti(tmp_path / "tr_im.nii.gz", image)
+    write_nifti(tmp_path / "tr_mask.nii.gz", mask, np.diag([-1, -1, 9, 1]))
+    write_nifti(tmp_path / "val_im.nii.gz", image[:, :, :2])
+    found = list(importers.cases(tmp_path, own(importer="medseg_slices", window=(-1250, 250))))
+    assert [(case.name, case.role, case.image.shape) for case in found] == [
+        *((str(k), "labelled", (1, 3, 2)) for k in range(4)),
+        *((f"val_{k}", "unlabelled", (1, 3, 2)) for k in range(2)),
+    ]
+    assert [int(case.label.sum()) for case in found[:4]] == [0, 0, 0, 1]
+    assert [case.image[0, 0, 0] for case in found] == [0, 1, 2, 3, 0, 1]
 
 
 def user_folder(root, names=("a_0000", "b_0000"), labels=LABELS):

@@ -23,8 +23,8 @@ def scan(path: Path, value: int = -500) -> None:
     write_nifti(path, np.full((4, 5, 3), value, np.int16))
 
 
-def names(raw: Path) -> list[tuple[str, str, int | None, bool]]:
-    return [(c.name, c.patient, c.day, c.label is None) for c in importers.cases(raw, series())]
+def names(raw: Path) -> list[tuple[str, str, int | None, str, bool]]:
+    return [(c.name, c.patient, c.day, c.role, c.label is None) for c in importers.cases(raw, series())]
 
 
 def test_patients_and_days_come_from_the_names(tmp_path: Path) -> None:
@@ -32,9 +32,9 @@ def test_patients_and_days_come_from_the_names(tmp_path: Path) -> None:
         scan(tmp_path / "scans" / f"{name}.nii.gz")
     write_nifti(tmp_path / "masks" / "volume-covid19-A-0721_day008.nii.gz", np.ones((4, 5, 3), np.uint8))
     assert names(tmp_path) == [
-        ("volume-covid19-A-0011_day100", "volume-covid19-A-0011", 100, True),
-        ("volume-covid19-A-0721_day002", "volume-covid19-A-0721", 2, True),
-        ("volume-covid19-A-0721_day008", "volume-covid19-A-0721", 8, False),
+        ("volume-covid19-A-0011_day100", "volume-covid19-A-0011", 100, "unlabelled", True),
+        ("volume-covid19-A-0721_day002", "volume-covid19-A-0721", 2, "unlabelled", True),
+        ("volume-covid19-A-0721_day008", "volume-covid19-A-0721", 8, "labelled", False),
     ]
 
 
@@ -83,14 +83,19 @@ def test_a_phantoms_lesions_follow_its_courses(tmp_path: Path) -> None:
     twin = known.phantom.model_copy(update={"size": 64, "slices": 6})
     phantom.write("series", known.model_copy(update={"phantom": twin}), tmp_path)
     pixels: dict[str, list[int]] = {}
-    images = []
+    images, cases, empty = [], list[str](), []
     for case in importers.cases(tmp_path, known):
         assert case.label is not None
+        cases.append(case.name)
+        empty.append([k for k, slice_ in enumerate(case.label) if not slice_.any()])
         pixels.setdefault(case.patient, []).append(int(case.label.sum()))
         images.append(case.image)
     for found, course in zip(pixels.values(), known.phantom.courses, strict=True):
         largest = max(found)
         assert [n / largest for n in found] == pytest.approx(course, abs=0.02)
+    days = known.phantom.days
+    assert cases == [f"phantom-{n}_day{day:03d}" for n in (1, 2) for day in days]
+    assert empty == [[0, 5]] * len(cases)
     outside = images[0][:, :6, :6].astype(int) - images[1][:, :6, :6]  # air in a corner: only the grain differs
     assert outside.std() == pytest.approx(np.hypot(60, 60), rel=0.5)
 

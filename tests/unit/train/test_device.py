@@ -1,8 +1,23 @@
 """A device is set up before anything runs on it."""
 
+import subprocess
+import sys
+
+import pytest
 import torch
 
-from covidseg.train.device import arithmetic, prepare
+from covidseg.train.device import arithmetic, peak_gpu_memory_mb, prepare, seed
+
+FAULTS = """\
+import resource, torch
+from covidseg.train.device import prepare
+def faults() -> int:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(16 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+prepare("cpu", 1)
+print(*(faults() for _ in range(4)))
+"""
 
 
 def test_a_cpu_is_set_up_for_the_same_bytes_each_time() -> None:
@@ -15,3 +30,31 @@ def test_a_cpu_is_set_up_for_the_same_bytes_each_time() -> None:
     assert arithmetic(prepare("cpu", 1, "bfloat16")) == ["bfloat16 autocast"]
     assert torch.get_num_threads() == 1
     prepare("cpu", 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only of glibc's allocator is it known how to keep freed memory")
+def test_freed_memory_is_used_again() -> None:
+    """64 MiB, freed and asked for again, are soon not fetched from the system any more, page by page."""
+    said = subprocess.run([sys.executable, "-c", FAULTS], check=True, capture_output=True, text=True).stdout
+    first, *_, last = map(int, said.split())
+    assert first > 20  # pages of 2 MiB; 16,384 of 4 KiB
+    assert last <= first / 10
+
+
+def test_a_seed_on_a_cpu_leaves_nothing_for_cuda_behind() -> None:
+    """torch.manual_seed keeps a call with its stack for the day CUDA is used; a training seeds thousands of times."""
+    kept, cpu = len(torch.cuda._queued_calls), torch.device("cpu")
+    seed(3, cpu)
+    drawn = torch.rand(2).tolist()
+    seed(3, cpu)
+    assert torch.rand(2).tolist() == drawn
+    assert len(torch.cuda._queued_calls) == kept
+
+
+def test_the_memory_of_gpus_is_that_of_the_fullest_in_mib(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two GPUs as CUDA would tell; this test also runs where there is none."""
+    assert peak_gpu_memory_mb() == 0
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda k: (700 << 20, 300 << 20)[k])
+    assert peak_gpu_memory_mb() == 700

@@ -47,6 +47,14 @@ def test_what_is_held_is_what_is_read(monkeypatch: pytest.MonkeyPatch, sources: 
             torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("size", "device", "slices"),
+    [(512, "cpu", 2), (128, "cpu", 32), (32, "cpu", 64), (1024, "cpu", 1), (512, "cuda", 32), (4096, "cuda", 1)],
+)
+def test_how_many_slices_are_predicted_at_once(size: int, device: str, slices: int) -> None:
+    assert loading.evaluation_batch(size, torch.device(device)) == slices
+
+
 def test_the_lung_class_is_where_no_other_class_is() -> None:
     """Label value 3 is no class; the lung mask is the truth of the class without values."""
     label, lung = (np.array([[[0, 3, 1, 7]]], np.uint8), np.array([[[0, 1, 1, 0]]], np.uint8))

@@ -37,6 +37,15 @@ def test_at_most_one_line_in_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> Non
     ]
 
 
+def test_a_line_is_there_at_once_whatever_the_stream_keeps_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0.0, 11.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(times))
+    say = progress.Progress("m4", io.TextIOWrapper(written := io.BytesIO()))
+    say(0, 9, "")
+    say(1, 9, "")
+    assert written.getvalue() == b"m4: epoch 1/9, 88 s left\n"
+
+
 def test_a_short_job_says_nothing() -> None:
     stream = io.StringIO()
     say = progress.Progress("m4", stream)

@@ -17,11 +17,13 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from covidseg.base.errors import UserError
 from covidseg.data import tensors
 from covidseg.train import OUTPUTS, loader, loop, resume, run, stage
-from covidseg.train.predict import load_model, predict
+from covidseg.train.predict import load_model, maps_of, predict
 from covidseg.train.stages import folder
 from tests.unit.train import blobs
 
@@ -346,6 +348,27 @@ def test_bad_models(data: Path, tmp_path: Path, undisturbed: tuple[Path, dict[st
         load_model(tmp_path, spec)
     with pytest.raises(UserError, match="made by another network, input or set of classes"):
         load_model(undisturbed[0], blobs.job(data, tmp_path, net={"name": "ssanet", "width": 0.25}).spec)
+    with safe_open(undisturbed[0] / "model.safetensors", "pt") as file:
+        weights, made_by = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    left_out = sorted(weights)[0]
+    del weights[left_out]
+    save_file(weights, tmp_path / "model.safetensors", made_by)
+    with pytest.raises(UserError, match=rf'does not fit the network \(Missing key.*"{left_out}"'):
+        load_model(tmp_path, spec)
+
+
+def test_a_model_predicts_with_the_statistics_of_its_training(
+    data: Path, undisturbed: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    """Also one that is given as it is while it trains, in ``predict`` and in what writes the predictions."""
+    job = blobs.job(data, tmp_path)
+    model = load_model(undisturbed[0], job.spec)
+    image, lung = np.load(data / "image.npy")[30:], np.load(data / "lung.npy")[30:]
+    expected = predict(model, image, lung, job.spec, "cpu")
+    np.testing.assert_array_equal(predict(model.train(), image, lung, job.spec, "cpu"), expected)
+    whole = loader.SliceLoader([loader.Slices(tensors.load(data), {"lesion": (1,)})], "slice+lung", torch.device("cpu"))
+    (written,) = maps_of(model.train(), whole, np.arange(30, 36))
+    np.testing.assert_array_equal(written, expected)
 
 
 def test_a_case_without_tensors(data: Path, tmp_path: Path) -> None:

@@ -8,24 +8,17 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from covidseg.schema.base import RunId, Strict
-from covidseg.schema.references import Refers
+from covidseg.schema.references import Refers, of_same_slices
 from covidseg.schema.training import Training
 from covidseg.train.job import Job, Progress
 
 LABELS = "labels.h5"
 
 
-def _labels_slices(own: Any, other: Any) -> str:
-    """Return why a run's labels are not of the slices and classes that another run learns, or an empty string."""
-    if (other.classes, other.input.size) != (own.classes, own.input.size):
-        return "has other classes or another input.size; make them equal"
-    return ""
-
-
 class Labels(Strict):
     """Label maps that another run made, in place of the truth of the training slices."""
 
-    run: Annotated[RunId, Refers("labels", LABELS, _labels_slices)] = Field(
+    run: Annotated[RunId, Refers("labels", LABELS, of_same_slices)] = Field(
         description="A run whose method writes label maps, with the same data set, split, classes and size."
     )
 

@@ -12,16 +12,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from covidseg.schema.base import Finite, Positive, RunId
-from covidseg.schema.references import MODEL, Refers
+from covidseg.schema.references import MODEL, Refers, of_same_slices
 from covidseg.schema.training import Training
 from covidseg.train.job import Job, Progress
-
-
-def _one_lesion(own: Any, other: Any) -> str:
-    """Return why another run's maps cannot be walked over, or an empty string."""
-    if other.classes != own.classes or other.input.size != own.input.size:
-        return "has other classes or another input.size; make them equal"
-    return ""
 
 
 class Walk(Training):
@@ -32,7 +25,7 @@ class Walk(Training):
     LABELS_ONLY: ClassVar[bool] = True
 
     method: Literal["walk"]
-    maps_of: Annotated[RunId, Refers("maps", "maps.h5", _one_lesion)] = Field(
+    maps_of: Annotated[RunId, Refers("maps", "maps.h5", of_same_slices)] = Field(
         description="A run of method cam, whose maps teach and walk."
     )
     fusion: Literal["average", "max", "last"] = Field("average", description="Which of its maps.")

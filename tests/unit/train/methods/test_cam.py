@@ -124,6 +124,12 @@ def test_what_is_said_of_labels_and_maps_by_hand(classified: tuple[Job, dict[str
     assert facts["labels"]["dice_of_maps"] == dice
 
 
+def test_a_slice_that_is_found_once_is_found(data: Path, tmp_path: Path) -> None:
+    """In one epoch, from any probability on: the 12 training slices with lesion, and all of validation and test."""
+    train = CAM["train"] | {"epochs": 1, "found": 1e-6}
+    assert run(blobs.job(data, tmp_path, **(CAM | {"train": train})), blobs.quiet)["found"] == 24
+
+
 def test_a_killed_classifier_ends_in_the_same_bytes(
     data: Path, tmp_path: Path, classified: tuple[Job, dict[str, Any]]
 ) -> None:

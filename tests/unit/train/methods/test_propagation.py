@@ -13,13 +13,14 @@ import pytest
 import torch
 
 from covidseg import losses
+from covidseg.base import files
 from covidseg.base.errors import UserError
 from covidseg.data import tensors
 from covidseg.jobs import record
 from covidseg.losses.edge_maps import inside
 from covidseg.plan.resolve import scale
 from covidseg.schema import Preset, RunSpec
-from covidseg.train import fitting, resume, run, stage
+from covidseg.train import fitting, hybrid, resume, run, stage
 from covidseg.train.hybrid import soft_labels
 from covidseg.train.job import Job
 from covidseg.train.loader import SliceLoader, Slices
@@ -209,9 +210,16 @@ def test_the_whole_chain(chain: tuple[Job, dict[str, Any], list[str]], data: Pat
     assert said[2].startswith(f"step 3 of 4: labelled {steps[2]['slices'][0]}, ")
     assert said[2].endswith("; learns 54 slices")
     assert all(0.05 < line["lesion"] < 0.1 and line["losses"]["structure"] > 0 for line in steps)
-    files = [h5py.File(folder(job.out, f"block{b}") / "labels.h5") for b in (1, 2)]
-    assert [len(file["index"]) for file in files] == [20, 16]  # the second holds no label of the first: none is changed
-    label = files[0]["label"][()]
+    stored = [h5py.File(folder(job.out, f"block{b}") / "labels.h5") for b in (1, 2)]
+    assert [len(file["index"]) for file in stored] == [
+        20,
+        16,
+    ]  # the second holds no label of the first: none is changed
+    label = stored[0]["label"][()]
+    assert [line["lesion"] for line in steps[:2]] == [
+        round(float((part > 128).mean()), 6) for part in (label[:10], label[10:])
+    ]
+    assert [block["val_dsc"] for block in blocks] == [None, None]
     assert label.reshape(20, -1).min(1).tolist() == [0] * 20
     assert label.reshape(20, -1).max(1).tolist() == [255] * 20
     assert len(np.unique(label)) > 100
@@ -298,27 +306,65 @@ def test_what_the_new_model_is_pretrained_on(
     soft, learned, val = seen
     assert learned == [*(range(24) if with_labelled else ()), *range(36, 72)]
     assert val == list(range(24, 30))
-    files = [h5py.File(folder(tmp_path, name) / "labels.h5") for name in ("block1", "block2")]
-    assert soft.index.tolist() == [row for file in files for row in file["index"][()].tolist()]
-    assert np.array_equal(soft.labels, np.concatenate([file["label"][()] for file in files]))
+    stored = [h5py.File(folder(tmp_path, name) / "labels.h5") for name in ("block1", "block2")]
+    assert soft.index.tolist() == [row for file in stored for row in file["index"][()].tolist()]
+    assert np.array_equal(soft.labels, np.concatenate([file["label"][()] for file in stored]))
     assert len({soft.labels[k].tobytes() for k in range(36)}) == 36
 
 
 def test_progress_runs_through_all_steps_of_a_block(
-    chain: tuple[Job, dict[str, Any], list[str]], tmp_path: Path
+    chain: tuple[Job, dict[str, Any], list[str]], data: Path, pool: Path, tmp_path: Path
 ) -> None:
-    """Steps 3 and 4 of two epochs each: four epochs in all."""
-    again, progress = replace(chain[0], out=tmp_path), Notes()
+    """Steps 3 and 4 of three epochs each: six epochs in all."""
+    again, progress = propagated(data, pool, tmp_path, step_epochs=3), Notes()
     for name in ("first", "block1"):
         folder(tmp_path, name).parent.mkdir(exist_ok=True)
         folder(tmp_path, name).symlink_to(folder(chain[0].out, name))
     do(again, "block2", progress)
     done = [each[0] for each in progress.told]
-    assert {total for _, total, _ in progress.told} == {4}
+    assert {total for _, total, _ in progress.told} == {6}
     assert done == sorted(done)
-    assert {0.0, 1.0, 2.0, 3.0, 4.0} <= set(done)
-    assert all(text.startswith("step 3" if at < 2 else "step ") for at, _, text in progress.told)
+    assert {0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0} <= set(done)
+    assert all(text.startswith("step 3" if at < 3 else "step ") for at, _, text in progress.told)
     assert progress.told[-1][2].startswith("step 4")
+
+
+def test_each_step_labels_with_the_model_as_it_predicts(
+    chain: tuple[Job, dict[str, Any], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batch normalization by the statistics of its training, also after a step has trained the model on."""
+    modes, forward = list[bool](), hybrid.forward
+    monkeypatch.setattr(hybrid, "forward", lambda model, x: (modes.append(model.training), forward(model, x))[1])
+    for name in ("first", "block1"):
+        folder(tmp_path, name).parent.mkdir(exist_ok=True)
+        folder(tmp_path, name).symlink_to(folder(chain[0].out, name))
+    do(replace(chain[0], out=tmp_path), "block2")
+    assert modes == [False, False]
+
+
+def test_a_finished_stage_leaves_no_resume_state(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+    monkeypatch.setattr(resume, "SHARE", float("inf"))
+    there = list[bool]()
+    job = propagated(data, data, tmp_path, finetune_epochs=2)
+    stage(job, "first", lambda *_: there.append((folder(tmp_path, "first") / "resume.pt").exists()))
+    assert any(there)
+    assert not (folder(tmp_path, "first") / "resume.pt").exists()
+
+
+def test_the_first_model_is_taken_over(data: Path, tmp_path: Path) -> None:
+    """Another run's training, whose slices, epochs and score become those of the first job; nothing is trained."""
+    start = blobs.job(data, tmp_path / "plain")
+    for name in ("model.safetensors", "history.csv"):
+        files.write_text(start.out / name, name)
+    facts = {"epochs": 7, "val_dsc": 0.5, "notes": ["n"], "class_pixels": [1, 2], "class_weights": [0.5, 2.0]}
+    record.write(
+        start.out / "run.json", run="p/plain", spec_hash="h", slices={"train": 24, "test": 6}, seconds=3, **facts
+    )
+    job = replace(propagated(data, data, tmp_path / "out"), references={"start": start})
+    taken = {"passed": False, "labelled": 24, "pseudo": 0, "seconds": 0.0, "taken_from": "p/plain"} | facts
+    assert taken.items() <= stage(job, "first", blobs.quiet).items()
+    assert (folder(job.out, "first") / "model.safetensors").read_text() == "model.safetensors"
 
 
 def test_labels_of_another_order_are_refused(chain: tuple[Job, dict[str, Any], list[str]], tmp_path: Path) -> None:

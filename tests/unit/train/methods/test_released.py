@@ -57,7 +57,9 @@ def test_maps_become_predictions_as_they_are(tmp_path: Path) -> None:
     """By class, each of its slice's size; one of another size is brought to it. The spec has nothing of a training."""
     names = {"GGO.X.a": (10, (6, 8)), "Con.X.a": (20, (6, 8)), "GGO.X.b": (30, (5, 9)), "Con.X.b": (40, (10, 18))}
     one = job(tmp_path, [a_map(name, *found) for name, found in names.items()])
-    facts = run(one, lambda done, of, text: None)
+    told: list[tuple[float, float, str]] = []
+    facts = run(one, lambda *progress: told.append(progress))
+    assert told == [(1, 1, "2 maps")]
     assert (facts["parameters"], facts["best_epoch"]) == (0, None)
     with h5py.File(tmp_path / "out/predictions.h5") as file:
         assert file["index"][()].tolist() == [0, 1]
@@ -69,6 +71,9 @@ def test_maps_become_predictions_as_they_are(tmp_path: Path) -> None:
     assert (prob[1, 0, :5] == 30).all()
     assert (prob[1, 1, :5] == 40).all()
     assert set(SPEC.model_dump()["train"]) == {"method", "maps", "folders"}
+    train = {"method": "released", "maps": "own-maps", "folders": {}, "epochs": 1}
+    with pytest.raises(ValueError, match=r"epochs\s+Input should be less than or equal to 0"):
+        RunSpec.model_validate(SPEC.model_dump() | {"train": train})
 
 
 def test_no_map_is_said_and_some_are_refused(tmp_path: Path) -> None:
