@@ -12,6 +12,9 @@ them.
 
 Results are kept in ``--out``, a JSON line a mutant as soon as it is known, so that an interrupted check goes on with
 the next mutant; the table at the end is over all lines of that file. ``--show`` prints changes that were not caught.
+
+``equivalents.yaml`` names mutants that no test can tell from the program, and why: those that were not caught and are
+named there are counted apart.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ import json
 import os
 import py_compile
 import random
+import re
 import shutil
 import signal
 import sys
@@ -40,6 +44,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 MUTANTS = 12
@@ -62,6 +67,7 @@ GROUPS = {
     "leaks": ["leaks"],
     "claims": ["claims"],
 }
+EQUIVALENTS = Path(__file__).with_name("equivalents.yaml")
 LIBRARIES = ("h5py", "hypothesis", "matplotlib", "nibabel", "numpy", "pandas", "PIL.Image", "pydantic", "pytest",
              "scipy.ndimage", "torch", "typer", "yaml")  # fmt: skip
 
@@ -318,11 +324,30 @@ def check(
         with open(options.out, "a", encoding="utf-8") as f:
             f.write(json.dumps(rows[-1]) + "\n")
         if options.show and not caught:
-            changes = difflib.unified_diff(
-                ast.unparse(ast.parse(whole)).splitlines(), text.splitlines(), lineterm="", n=0
-            )
-            print("\n".join(list(changes)[3:]), flush=True)
+            print("\n".join(changed_lines(whole, text)), flush=True)
     print(f"{file}: {sum(bool(row['caught']) for row in rows)} of {len(rows)} caught", flush=True)
+
+
+def changed_lines(whole: str, text: str) -> list[str]:
+    """Return the lines in which a mutant differs from its module, marked - and +."""
+    changes = difflib.unified_diff(ast.unparse(ast.parse(whole)).splitlines(), text.splitlines(), lineterm="", n=0)
+    return list(changes)[3:]
+
+
+def equivalents(file: Path) -> dict[int, str]:
+    """Return of a module's mutants, by their numbers, those that ``equivalents.yaml`` names, and why.
+
+    An entry names a change: ``was`` in the one line that goes, ``now`` at its place in the one that comes.
+    """
+    named = yaml.safe_load(EQUIVALENTS.read_text("utf-8")).get(str(file), [])
+    whole, found = (ROOT / file).read_text("utf-8"), {}
+    for number, (_, _, text) in enumerate(drawn(ROOT / file, MUTANTS)):
+        lines = [line[1:] for line in changed_lines(whole, text)]
+        for each in named if len(lines) == 2 else ():
+            places = re.finditer(re.escape(each["was"]), lines[0])
+            if lines[1] in (lines[0][: at.start()] + each["now"] + lines[0][at.end() :] for at in places):
+                found[number] = each["why"]
+    return found
 
 
 def modules(options: argparse.Namespace) -> list[Path]:
@@ -337,12 +362,17 @@ def modules(options: argparse.Namespace) -> list[Path]:
 
 
 def table(found: dict[str, list[dict[str, Any]]]) -> str:
-    """Return a line a module: mutants, caught, and where the others are."""
-    lines = ["| module | mutants | caught | not caught (kind:line) |", "|---|---:|---:|---|"]
+    """Return a line a module: mutants that tests can tell, those caught, the others of them, and those left out."""
+    lines = ["| module | mutants | caught | not caught (kind:line) | equivalent |", "|---|---:|---:|---|---:|"]
+    sums = [0, 0, 0]
     for module, rows in found.items():
-        lived = ", ".join(f"{row['kind']}:{row['line']}" for row in rows if not row["caught"])
-        lines.append(f"| {module} | {len(rows)} | {sum(bool(row['caught']) for row in rows)} | {lived} |")
-    return "\n".join(lines)
+        same = {number for number in equivalents(Path(module)) if number < len(rows) and not rows[number]["caught"]}
+        told = [row for number, row in enumerate(rows) if number not in same]
+        lived = ", ".join(f"{row['kind']}:{row['line']}" for row in told if not row["caught"])
+        counts = [len(told), sum(bool(row["caught"]) for row in told), len(same)]
+        sums = [a + b for a, b in zip(sums, counts, strict=True)]
+        lines.append(f"| {module} | {counts[0]} | {counts[1]} | {lived} | {counts[2]} |")
+    return "\n".join([*lines, f"| all | {sums[0]} | {sums[1]} | | {sums[2]} |"])
 
 
 def results(out: Path) -> dict[str, list[dict[str, Any]]]:

@@ -1,9 +1,12 @@
 """The code fingerprint sees numbers, not comments."""
 
+import resource
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from covidseg.base import records
 from covidseg.base.errors import UserError
 from covidseg.jobs import record
 
@@ -82,3 +85,16 @@ def test_what_is_no_record_is_one_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(UserError, match=r"run.json: damaged \(.*\); run covidseg repair"):
         record.read(tmp_path / "run.json")
+
+
+@pytest.mark.parametrize("facts", [{"spec": {}, "inputs": {}}, {"spec_hash": "a", "inputs": []}])
+def test_a_whole_record_of_something_else_is_no_training(facts: dict[str, Any], tmp_path: Path) -> None:
+    records.write(tmp_path / "run.json", **facts)
+    with pytest.raises(UserError, match=r"run.json: damaged \(no record of a training\); run covidseg repair"):
+        record.read(tmp_path / "run.json")
+    records.write(tmp_path / "run.json", spec_hash="a", inputs={})
+    assert record.read(tmp_path / "run.json")["spec_hash"] == "a"
+
+
+def test_memory_is_told_in_mib() -> None:
+    assert record.peak_memory_mb() == resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -85,6 +85,17 @@ def test_icd_learns_the_side_of_the_activation_maps() -> None:
     assert icd({"parts": [maps, scores], "cam": cam}, 0 * sick).item() == 0  # a healthy slice teaches nothing
 
 
+def test_icd_teaches_nothing_where_a_score_is_a_small_part_of_the_largest_of_its_side() -> None:
+    """Scores 2, -2, -0.3, the maps larger on the first place: 0.3 of 2 is below a fifth, on the side without lesion."""
+    scores, maps = torch.tensor([[[[2.0, -2.0, -0.3]]]]), torch.tensor([[[[3.0, 0.0, 0.0]]]])
+    cam = torch.zeros(1, 1, 1, 3, requires_grad=True)
+    loss = icd({"parts": [maps, scores], "cam": cam}, torch.ones(1, 1, 1, dtype=torch.uint8))
+    assert loss.item() == pytest.approx(-5 * (4 + 4 + 0.09) / 3 + 2 / 3 * log(2))
+    loss.backward()
+    assert cam.grad is not None
+    assert cam.grad.flatten().tolist() == pytest.approx([-0.5 / 3, 0.5 / 3, 0])
+
+
 def test_each_pair_of_places_counts_once() -> None:
     """Half a disk of less than 2: right, below, below to the left and to the right."""
     assert offsets(2) == [(0, 1), (1, -1), (1, 0), (1, 1)]

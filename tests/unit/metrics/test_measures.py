@@ -11,6 +11,7 @@ from covidseg import schema
 from covidseg.base.errors import UserError
 from covidseg.evaluate.score import Slice, check_measures, score_slices, summarise
 from covidseg.metrics import measures
+from covidseg.metrics.pair import Pair, by_image
 
 NEW = """
 from covidseg.metrics.pair import Pair
@@ -108,3 +109,16 @@ def test_scoat_counts_the_regions_of_a_case_together() -> None:
         "va": pytest.approx(1 - 2 / 7),
         "ppv": pytest.approx(2 / 3),
     }
+
+
+def test_a_measure_is_marked_where_it_asks_only_whether_a_slice_shows_the_lesion() -> None:
+    def found(pair: Pair) -> float:
+        return float(pair.mask.any())
+
+    assert not hasattr(found, "by_image")
+    assert by_image(found) is found
+    assert hasattr(found, "by_image")
+    marked = {
+        name for name in ("missed", "invented", "agrees", "volume_error") if hasattr(measures.load(name), "by_image")
+    }
+    assert marked == {"missed", "invented", "agrees"}

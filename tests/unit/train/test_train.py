@@ -51,6 +51,7 @@ def test_facts(undisturbed: tuple[Path, dict[str, Any]]) -> None:
     assert facts["device"] == "cpu"
     assert facts["slices"] == {"train": 24, "val": 6, "test": 6}
     assert (facts["epochs"], facts["resumed"], facts["notes"]) == (4, False, [])
+    assert facts["peak_gpu_memory_mb"] == 0
     assert json.dumps(facts)
     assert 0 < facts["seconds"] < 60
     # 96 slices were learned in a part of all seconds

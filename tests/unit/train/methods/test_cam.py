@@ -16,7 +16,10 @@ import pytest
 from covidseg.base.errors import UserError
 from covidseg.data.tensors import resize
 from covidseg.jobs import record
-from covidseg.train import Job, pseudo, run
+from covidseg.train import Job, pseudo, resume, run
+from covidseg.train.methods.cam import Cam
+from covidseg.train.methods.supervised import Supervised
+from covidseg.train.methods.walk import Walk
 from tests.records import seal
 from tests.unit.train import blobs
 
@@ -124,10 +127,32 @@ def test_what_is_said_of_labels_and_maps_by_hand(classified: tuple[Job, dict[str
     assert facts["labels"]["dice_of_maps"] == dice
 
 
-def test_a_slice_that_is_found_once_is_found(data: Path, tmp_path: Path) -> None:
+def test_a_slice_that_is_found_once_is_found(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one epoch, from any probability on: the 12 training slices with lesion, and all of validation and test."""
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+    monkeypatch.setattr(resume, "SHARE", float("inf"))
     train = CAM["train"] | {"epochs": 1, "found": 1e-6}
     assert run(blobs.job(data, tmp_path, **(CAM | {"train": train})), blobs.quiet)["found"] == 24
+    assert not (tmp_path / "resume.pt").exists()
+
+
+def test_the_first_epoch_that_counts_is_one_of_the_training() -> None:
+    assert Cam.model_validate({"method": "cam", "epochs": 4, "from_epoch": 4}).from_epoch == 4
+    with pytest.raises(ValueError, match=r"must not be above train\.epochs, 4, or no map counts"):
+        Cam.model_validate({"method": "cam", "epochs": 4, "from_epoch": 5})
+
+
+def test_a_walks_settings_are_those_of_irn_where_none_are_given() -> None:
+    walk = Walk.model_validate({"method": "walk", "maps_of": "p/cls"})
+    assert (walk.radius, walk.beta, walk.steps, walk.sure, walk.foreground) == (5, 10, 256, (0.05, 0.3), 0.25)
+    assert walk.leaves_unlabelled is True
+    with pytest.raises(ValueError, match=r"foreground\s+Input should be less than 1"):
+        Walk.model_validate({"method": "walk", "maps_of": "p/cls", "foreground": 1})
+
+
+def test_labels_of_another_run_may_leave_pixels_without_one() -> None:
+    assert Supervised.model_validate({"labels": {"run": "p/cls"}}).leaves_unlabelled
+    assert Supervised().leaves_unlabelled is False
 
 
 def test_a_killed_classifier_ends_in_the_same_bytes(
@@ -165,12 +190,14 @@ def test_maps_walk_and_their_labels_are_learned(
             taught.append(labels)
 
     monkeypatch.setattr(pseudo, "Chosen", Kept)
-    walked = replace(blobs.job(data, tmp_path / "walk", **WALK), references={"maps": classified[0]})
-    walked, facts = finish(walked, "walk")
     with h5py.File(classified[0].out / "maps.h5") as maps:
         attention = enlarged(maps["average"])[:24]
+    low = int(attention[attention > 12].min())  # a value that occurs
+    settings = WALK | {"train": WALK["train"] | {"sure": (low / 255, 0.3)}}
+    walked = replace(blobs.job(data, tmp_path / "walk", **settings), references={"maps": classified[0]})
+    walked, facts = finish(walked, "walk")
     wanted = np.full(attention.shape, 255)
-    wanted[attention <= 13] = 0  # 0.05 of 255
+    wanted[attention <= low] = 0
     wanted[attention >= 76] = 1  # 0.3 of 255
     wanted[1::2] = 0  # without lesion
     assert np.array_equal(taught[0], wanted)

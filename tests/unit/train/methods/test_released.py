@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import islice
 from pathlib import Path
 
@@ -53,14 +54,17 @@ def a_map(name: str, value: int, size: tuple[int, int]) -> Case:
     return Case(name, name, "map", np.full((1, *size), value, np.uint8), hu=False)
 
 
-def test_maps_become_predictions_as_they_are(tmp_path: Path) -> None:
-    """By class, each of its slice's size; one of another size is brought to it. The spec has nothing of a training."""
+def test_maps_become_predictions_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By class, each of its slice's size; one of another size is brought to it. The spec has nothing of a training, and
+    torch is not needed.
+    """
+    monkeypatch.delitem(sys.modules, "covidseg.train.device", raising=False)
     names = {"GGO.X.a": (10, (6, 8)), "Con.X.a": (20, (6, 8)), "GGO.X.b": (30, (5, 9)), "Con.X.b": (40, (10, 18))}
     one = job(tmp_path, [a_map(name, *found) for name, found in names.items()])
     told: list[tuple[float, float, str]] = []
     facts = run(one, lambda *progress: told.append(progress))
     assert told == [(1, 1, "2 maps")]
-    assert (facts["parameters"], facts["best_epoch"]) == (0, None)
+    assert (facts["parameters"], facts["best_epoch"], facts["peak_gpu_memory_mb"]) == (0, None, 0)
     with h5py.File(tmp_path / "out/predictions.h5") as file:
         assert file["index"][()].tolist() == [0, 1]
         assert file["size"][()].tolist() == [[6, 8], [5, 9]]

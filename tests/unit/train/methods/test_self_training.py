@@ -15,7 +15,7 @@ from torch import nn
 from covidseg.base.errors import UserError
 from covidseg.data import tensors
 from covidseg.jobs import record
-from covidseg.train import rounds, run, stage
+from covidseg.train import resume, rounds, run, stage
 from covidseg.train.job import Job
 from covidseg.train.loader import SliceLoader, Slices
 from covidseg.train.methods import self_training
@@ -191,6 +191,25 @@ def test_rounds_grow_until_validation_stops_them(data: Path, pool: Path, tmp_pat
     for name in ("model.safetensors", "predictions.h5"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert [line["agreement"] for line in again["rounds"][1:]] == [line["agreement"] for line in table[1:]]
+
+
+def test_two_rounds_without_validation(data: Path, pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each round adds 9 of the pool's 36 slices; nothing stops them, the last is kept, and no state is left behind."""
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+    monkeypatch.setattr(resume, "SHARE", float("inf"))
+    facts = chain(replace(self_trained(data, pool, tmp_path, rounds=2, epochs=1), fold=1))
+    assert facts["notes"] == [
+        "no validation cases: the last epoch is kept",
+        "no validation cases: nothing stops the rounds and the last is kept",
+    ]
+    assert (facts["kept_round"], facts["resumed"]) == (2, False)
+    assert [(line["pseudo"], line["pool"]) for line in facts["rounds"]] == [(0, None), (9, 36), (18, 36)]
+    assert all(0 < line["seconds"] < 60 for line in facts["rounds"])
+    assert sum(line["seconds"] for line in facts["rounds"]) <= facts["seconds"] < 60
+    labelled = [record.read(tmp_path / f"stages/labels{k}/stage.json") for k in (1, 2)]
+    assert [(made["pseudo"], made["new"]) for made in labelled] == [(9, 9), (18, 9)]
+    assert all(0 < made["seconds"] < 60 and made["slices_per_second"] > 0.1 for made in labelled)
+    assert not list(tmp_path.rglob("resume.pt"))
 
 
 def test_the_first_model_is_that_of_a_supervised_run(data: Path, pool: Path, tmp_path: Path) -> None:
