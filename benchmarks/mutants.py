@@ -2,13 +2,14 @@
 
     python benchmarks/mutants.py src/covidseg/plan/catalogue.py     # one module or several
     python benchmarks/mutants.py --group metrics                    # the modules of a group, as below
+    python benchmarks/mutants.py --group elsewhere --mutants 2      # all modules of no group, two bugs in each
 
 Each mutant changes one place of the syntax tree: a comparison, an arithmetic operator, a constant, a condition, a
-return or a statement, drawn with a fixed seed, 12 a module. It meets the tests of ``tests/unit`` that call the function
-in which it stands, the quickest first. To know which these are, all tests run once before, for some minutes; what was
-found is kept beside ``--out``. The tests run in a copy of the project, stop at the first failure and are ended
-after ``--seconds``, which counts as caught. The libraries are imported once: each run is a fork of a process that has
-them.
+return or a statement, drawn with a fixed seed, 12 a module. It meets the tests of ``tests/unit`` and ``tests/nets``
+that call the function in which it stands, the quickest first. To know which these are, all tests run once before, for
+some minutes; what was found is kept beside ``--out``. The tests run in a copy of the project, stop at the first failure
+and are ended after ``--seconds``, which counts as caught. The libraries are imported once: each run is a fork of a
+process that has them.
 
 Results are kept in ``--out``, a JSON line a mutant as soon as it is known, so that an interrupted check goes on with
 the next mutant; the table at the end is over all lines of that file. ``--show`` prints changes that were not caught.
@@ -67,6 +68,7 @@ GROUPS = {
     "leaks": ["leaks"],
     "claims": ["claims"],
 }
+ELSEWHERE = "elsewhere"  # all modules of no group
 EQUIVALENTS = Path(__file__).with_name("equivalents.yaml")
 LIBRARIES = ("h5py", "hypothesis", "matplotlib", "nibabel", "numpy", "pandas", "PIL.Image", "pydantic", "pytest",
              "scipy.ndimage", "torch", "typer", "yaml")  # fmt: skip
@@ -257,7 +259,8 @@ def ends_with(arguments: list[str], project: Path, seconds: float, plugins: Sequ
 def all_calls(project: Path, out: Path) -> dict[str, dict[str, Any]]:
     """Return test -> its seconds and the functions that it calls, kept in ``out`` until its file changes."""
     known: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {}
-    files = {str(path.relative_to(ROOT)): path for path in sorted((ROOT / "tests" / "unit").rglob("test_*.py"))}
+    found = [path for folder in ("unit", "nets") for path in sorted((ROOT / "tests" / folder).rglob("test_*.py"))]
+    files = {str(path.relative_to(ROOT)): path for path in found}
     texts = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
     known = {name: entry for name, entry in known.items() if entry["sha256"] == texts.get(name)}
     for name in files.keys() - known:
@@ -306,7 +309,7 @@ def check(
     known: list[dict[str, Any]],
 ) -> None:
     """Append what came of each mutant of a module that is not known; the project holds the module unchanged after."""
-    mutants = drawn(ROOT / file, MUTANTS)[len(known) :]
+    mutants = drawn(ROOT / file, options.mutants)[len(known) :]
     if not mutants:
         return
     there, rows = project / file, list(known)
@@ -352,13 +355,22 @@ def equivalents(file: Path) -> dict[int, str]:
 
 def modules(options: argparse.Namespace) -> list[Path]:
     """Return the modules that are asked for."""
-    asked = list(options.module)
-    for name in GROUPS[options.group] if options.group else ():
+    if options.group == ELSEWHERE:
+        grouped = {path for group in GROUPS for path in group_modules(group)}
+        every = sorted(path.relative_to(ROOT) for path in (ROOT / PACKAGE).rglob("*.py"))
+        return [*options.module, *(path for path in every if path not in grouped)]
+    return [*options.module, *(group_modules(options.group) if options.group else [])]
+
+
+def group_modules(group: str) -> list[Path]:
+    """Return the modules of a group, without those of the folders below its folders."""
+    found = list[Path]()
+    for name in GROUPS[group]:
         path = PACKAGE / name
-        asked += (
+        found += (
             sorted(each.relative_to(ROOT) for each in (ROOT / path).glob("*.py")) if (ROOT / path).is_dir() else [path]
         )
-    return asked
+    return found
 
 
 def table(found: dict[str, list[dict[str, Any]]]) -> str:
@@ -387,7 +399,8 @@ def results(out: Path) -> dict[str, list[dict[str, Any]]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("module", nargs="*", type=Path)
-    parser.add_argument("--group", choices=sorted(GROUPS))
+    parser.add_argument("--group", choices=[*sorted(GROUPS), ELSEWHERE])
+    parser.add_argument("--mutants", type=int, default=MUTANTS, help="how many in each module, at most")
     parser.add_argument("--out", type=Path, default=Path("mutants.jsonl"))
     parser.add_argument("--seconds", type=float, help="most that a run may take; else it follows from the tests")
     parser.add_argument("--slow", type=float, default=5.0, help="seconds from which on a test is left out")

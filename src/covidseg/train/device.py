@@ -53,14 +53,6 @@ def peak_gpu_memory_mb() -> int:
     return max(torch.cuda.max_memory_reserved(k) for k in range(torch.cuda.device_count())) >> 20
 
 
-def seed(value: int, device: torch.device) -> None:
-    """Seed what draws random numbers on a device.
-
-    On a CPU only its own generator: without CUDA, torch.manual_seed keeps each call and its stack for a later one.
-    """
-    torch.default_generator.manual_seed(value) if device.type == "cpu" else torch.manual_seed(value)
-
-
 def place(model: nn.Module, device: torch.device) -> nn.Module:
     """Return the model on a device, its convolutions with channels last, which is faster on both kinds."""
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -19,7 +19,7 @@ from covidseg.base.errors import UserError
 from covidseg.losses.targets import channels, label_map, labelled
 from covidseg.schema import RunSpec
 from covidseg.train.augment import augmented
-from covidseg.train.device import arithmetic, autocast, seed
+from covidseg.train.device import arithmetic, autocast
 from covidseg.train.job import Job, Progress
 from covidseg.train.loader import Rows, SliceLoader, evaluation_batch, in_batches
 from covidseg.train.optimizer import FlatParameters, Optimizer
@@ -111,7 +111,7 @@ class Loop:
         self.model.train()
         for batch in self._batches(batches, random):
             progress(self.epoch + self.batch / len(batches), self.settings.epochs, self._text())
-            seed(int(draws[self.batch]), self.flat.values.device)
+            torch.manual_seed(int(draws[self.batch]))
             self._step(*batch)
             self.batch += 1
             self.slices += len(batch[0])

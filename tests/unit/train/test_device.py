@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from covidseg.train.device import arithmetic, peak_gpu_memory_mb, prepare, seed
+from covidseg.train.device import arithmetic, peak_gpu_memory_mb, prepare
 
 FAULTS = """\
 import resource, torch
@@ -39,16 +39,6 @@ def test_freed_memory_is_used_again() -> None:
     first, *_, last = map(int, said.split())
     assert first > 20  # pages of 2 MiB; 16,384 of 4 KiB
     assert last <= first / 10
-
-
-def test_a_seed_on_a_cpu_leaves_nothing_for_cuda_behind() -> None:
-    """torch.manual_seed keeps a call with its stack for the day CUDA is used; a training seeds thousands of times."""
-    kept, cpu = len(torch.cuda._queued_calls), torch.device("cpu")
-    seed(3, cpu)
-    drawn = torch.rand(2).tolist()
-    seed(3, cpu)
-    assert torch.rand(2).tolist() == drawn
-    assert len(torch.cuda._queued_calls) == kept
 
 
 def test_the_memory_of_gpus_is_that_of_the_fullest_in_mib(monkeypatch: pytest.MonkeyPatch) -> None:
