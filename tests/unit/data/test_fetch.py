@@ -15,6 +15,7 @@ import pytest
 from covidseg.base.errors import UserError
 from covidseg.data import download
 from covidseg.data import fetch as fetching
+from covidseg.data import unpack as unpacking
 from covidseg.data.fetch import fetch, read_manifest, tree_sha256
 from covidseg.data.unpack import unpack
 from tests.unit.data.small import WORKFLOW, dataset, own
@@ -316,7 +317,7 @@ def test_zips_that_reach_out_are_refused(name, mode, message, tmp_path):
 
 def test_bombs_and_broken_zips(tmp_path):
     with pytest.raises(UserError, match="zip bomb"):
-        unpack(evil(tmp_path / "z.zip", "zeros", content=b"\0" * (80 << 20)), tmp_path / "z")
+        unpack(evil(tmp_path / "z.zip", "zeros", content=b"\0" * ((64 << 20) + 1)), tmp_path / "z")
     whole = evil(tmp_path / "y.zip", "a", content=os.urandom(5000))
     whole.write_bytes(whole.read_bytes()[:2000])
     with pytest.raises(UserError, match="not a whole zip file"):
@@ -327,6 +328,16 @@ def test_bombs_and_broken_zips(tmp_path):
     with pytest.raises(UserError, match=r"x.zip: not a whole zip file \((NotADirectory|FileExists)Error"):
         unpack(tmp_path / "x.zip", tmp_path / "x")
     assert files_below(tmp_path) == ["x.zip", "y.zip", "z.zip"]
+
+
+def test_a_zip_may_hold_so_many_files_and_no_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpacking, "MAX_FILES", 2)
+    unpack(evil(tmp_path / "z.zip", "a"), tmp_path / "z")
+    assert files_below(tmp_path / "z") == ["a", "fine.txt"]
+    with zipfile.ZipFile(tmp_path / "z.zip", "a") as archive:
+        archive.writestr("b", "one more")
+    with pytest.raises(UserError, match=r"3 entries of .* a zip bomb"):
+        unpack(tmp_path / "z.zip", tmp_path / "z")
 
 
 def test_an_entry_that_would_begin_in_the_last_bytes_is_cut_off(tmp_path):

@@ -20,7 +20,8 @@ def test_the_midline_lies_between_the_lungs() -> None:
     lung = np.zeros((1, 2, 12), np.uint8)
     lung[0, :, 1:5] = lung[0, :, 7:9] = 1  # of columns 4 to 7 of the middle third, 5 and 6 show no lung
     assert midline(lung) == 6
-    lung[0, :, 5] = lung[0, :, 6] = 1  # column 8, of the last third, still shows none
+    lung[0, :, 5] = lung[0, :, 6] = 1
+    lung[0, :, 8] = 0  # of the last third
     lung[0, 0, 4] = 0
     assert midline(lung) == 4
 
