@@ -240,3 +240,10 @@ def test_a_file_that_is_no_ct_is_named_once(tmp_path):
     with pytest.raises(UserError) as e:
         dicom.in_folder(tmp_path)
     assert str(e.value).count(str(other)) == 1
+
+
+def test_directions_that_are_not_quite_of_length_one_move_no_slice(tmp_path):
+    """As rounded by an exporter: a slice 5 mm thick stays so, whatever the length of what is perpendicular to it."""
+    write_series(tmp_path, stack(1), ImageOrientationPatient=[1.004, 0, 0, 0, 1.004, 0])
+    affine = only(tmp_path).read().affine
+    assert np.abs(affine[2]).tolist() == pytest.approx([0, 0, 5, 100])

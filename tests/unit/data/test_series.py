@@ -9,7 +9,7 @@ import pytest
 
 from covidseg import schema
 from covidseg.base.errors import UserError
-from covidseg.data import canonical, importers, phantom
+from covidseg.data import canonical, importers, phantom, slabs
 from tests.unit.data.small import write_nifti
 
 DATASET = Path(__file__).parents[3] / "workflow" / "datasets" / "covid-19-ct-series.yaml"
@@ -58,6 +58,14 @@ def test_series_that_are_refused(files: list[str], message: str, tmp_path: Path)
         names(tmp_path)
     assert message in str(e.value)
     assert "\n" not in str(e.value)
+
+
+def test_a_large_scan_is_read_by_slabs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slabs, "LARGE", 60)
+    scan(tmp_path / "scans" / "a_day1.nii.gz")
+    write_nifti(tmp_path / "scans" / "a_day2.nii.gz", np.full((4, 5, 2), -500, np.int16))
+    large, small = importers.cases(tmp_path, series())
+    assert (type(large.image), type(small.image)) == (slabs.Slabs, np.ndarray)
 
 
 def test_an_unreadable_day_is_named(tmp_path: Path) -> None:
