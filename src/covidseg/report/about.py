@@ -29,19 +29,23 @@ def facts(plan: Plan) -> dict[str, str]:
     ended = f"; the last ended {max(finished)}" if finished else ""
     folds = "all folds" if config.folds == "all" else f"folds {', '.join(map(str, config.folds))}"
     if config.folds == "all" and plan.preset.folds:
-        folds = f"at most {plan.preset.folds} folds a split"
+        folds = f"at most {_counted(plan.preset.folds, 'fold')} a split"
     datasets = plan.graph.all_datasets()
     phantoms = "phantom CT, generated here, of " if config.mode == "demo" else ""
     stand_ins = [f"{new} for {old}" for old, new in config.stand_ins.items()]
     return {
         "Mode": config.mode + (": phantom CT, not patients" if config.mode == "demo" else ": the real data"),
         "Preset": f"{plan.preset_name}: {plan.preset.about}",
-        "Data": f"{phantoms}{len(datasets)} data sets; {folds}, seeds {', '.join(map(str, config.seeds))}",
+        "Data": f"{phantoms}{_counted(len(datasets), 'data set')}; {folds}, seeds {', '.join(map(str, config.seeds))}",
         "Stand-ins": "; ".join(stand_ins) or "none",
-        "Trained": f"{len(runs)} runs, {len(finished)} trainings{ended}",
+        "Trained": f"{_counted(len(runs), 'run')}, {_counted(len(finished), 'training')}{ended}",
         "Code": commit(),
         "Settings": plan.source,
     }
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def commit(folder: Path | None = None) -> str:

@@ -15,59 +15,18 @@ import pytest
 from covidseg import steps
 from covidseg.base import csvfile, records
 from covidseg.base.errors import UserError
-from covidseg.base.files import write_text
-from covidseg.data import canonical, splits
-from covidseg.data.canonical import Case
+from covidseg.data import canonical
 from covidseg.inference import masks
 from covidseg.plan import Plan
-
-PAPER = """\
-paper: {title: t}
-defaults:
-  dataset: covid-ct-seg
-  split: ma5
-  classes: [infection]
-  input: {size: 32, mode: slice+lung}
-  net: {name: unet, width: 0.0625}
-  losses: {cross_entropy: {}}
-  train: {epochs: 1}
-runs: {plain: {}}
-"""
-
+from tests.unit.small_project import DATASET, PAPER, TESTED, project, scans
 
 RUN = "two/plain"
-TESTED = ["coronacases_007", "coronacases_008", "radiopaedia_36_86526_0", "radiopaedia_4_85506_1"]
-
-
-def scans(names: Sequence[str]) -> list[Case]:
-    """Return scans of two slices in noise, with 20 voxels of 10 cubic millimetres of infection."""
-    rng = np.random.default_rng(0)
-    label = np.zeros((2, 32, 32), np.uint8)
-    label[1, :4, :5] = 1
-    return [
-        Case(
-            name, name, "labelled", rng.integers(0, 256, (2, 32, 32), np.uint8), label, np.ones_like(label),
-            spacing=(5.0, 1.0, 2.0), affine=np.diag([-2.0, -1.0, 5.0, 1.0]), axcodes="LPS",
-        )
-        for name in names
-    ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plan]:
-    """Return a plan of one run, whose data lie in its folder and whose first fold is trained."""
-    root = tmp_path_factory.mktemp("project")
-    shutil.copytree("workflow", root / "workflow")
-    write_text(root / "workflow/papers/two.yaml", PAPER)
-    write_text(root / "workflow/presets/tiny.yaml", "about: one fold\nfolds: 1\nthreads: 1\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        plan = Plan.load({"mode": "paper", "preset": "tiny", "papers": ["two"]})
-        fold = splits.read(plan.catalogue.split_path("ma5"))
-        names = [name for role in ("train", "val", "test") for name in fold.cases(0, role)]
-        canonical.write(scans(names), plan.dataset("covid-ct-seg"), plan.paths.canonical("covid-ct-seg"))
-        steps.lungs(plan, "covid-ct-seg")
-        steps.tensors(plan, "covid-ct-seg", 32)
+    """Return the plan of a project whose only run is trained."""
+    with project(tmp_path_factory.mktemp("project"), PAPER) as plan:
         steps.train(plan, RUN, 0, 0)
         yield plan
 
@@ -89,7 +48,7 @@ def test_scans_of_the_test_set_get_masks_and_volumes(plan: Plan, out: Path) -> N
     assert said[0] == "two/plain: 7 of 20 scans, coronacases_007"
     rows = list(csvfile.read(out / "volumes.csv", lambda name: float if "ml" in name or "per" in name else str))
     assert [row["case"] for row in rows] == TESTED
-    assert [row["true_lesion_ml"] for row in rows] == [0.2] * 4  # 20 voxels of 10 mm3
+    assert [row["true_lesion_ml"] for row in rows] == [0.2, 0.4, 0.6, 0.8]  # 20 to 80 voxels of 10 mm3
     for row in rows:
         mask: Any = nib.load(out / f"{row['case']}.nii.gz")
         assert np.array_equal(mask.affine, np.diag([-2.0, -1.0, 5.0, 1.0]))
@@ -129,11 +88,11 @@ def test_killed_it_goes_on_with_the_next_scan_and_is_not_finished_before(
 @contextmanager
 def imported(plan: Plan, names: Sequence[str]) -> Iterator[None]:
     """Let a store of fewer scans stand in the place of the whole one."""
-    store = plan.paths.canonical("covid-ct-seg")
+    store = plan.paths.canonical(DATASET)
     kept = store.rename(store.with_name("kept"))
     try:
-        canonical.write(scans(names), plan.dataset("covid-ct-seg"), store)
-        steps.lungs(plan, "covid-ct-seg")
+        canonical.write(scans(names), plan.dataset(DATASET), store)
+        steps.lungs(plan, DATASET)
         yield
     finally:
         shutil.rmtree(store)
