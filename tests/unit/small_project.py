@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -59,11 +60,17 @@ def truth(name: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 @contextmanager
-def project(root: Path, paper: dict[str, Any]) -> Iterator[Plan]:
-    """Work in a project of one paper, ``two``, and one fold, with data; nothing is trained yet."""
+def project(root: Path, paper: dict[str, Any], dataset: Mapping[str, Any] = MappingProxyType({})) -> Iterator[Plan]:
+    """Work in a project of one paper, ``two``, and one fold, with data; nothing is trained yet.
+
+    ``dataset``: keys of the data set's file that are to be others.
+    """
     shutil.copytree("workflow", root / "workflow")
-    write_text(root / "workflow/papers/two.yaml", yaml.safe_dump(paper))
+    write_text(root / "workflow/papers/two.yaml", yaml.safe_dump(paper, sort_keys=False))
     write_text(root / "workflow/presets/tiny.yaml", "about: one fold\nfolds: 1\nthreads: 1\n")
+    if dataset:
+        file = root / f"workflow/datasets/{DATASET}.yaml"
+        write_text(file, yaml.safe_dump(yaml.safe_load(file.read_text()) | dict(dataset)))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         plan = Plan.load({"mode": "paper", "preset": "tiny", "papers": ["two"]})
