@@ -4,14 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from covidseg import lungs
 from covidseg.base.errors import UserError
 from covidseg.data import canonical
 from covidseg.data.canonical import Case, Store
-from covidseg.lungs import published, write_masks
+from covidseg.lungs import published, trained, write_masks
 from covidseg.lungs.threshold import threshold
-from covidseg.schema import Dataset
+from covidseg.schema import Dataset, RunSpec
 
 OWN = Dataset(title="own", about="", licence="", importer="folder", classes={"lesion": 1})
 NAN = float("nan")
@@ -171,3 +173,25 @@ def test_the_published_network_runs_on_our_slices(tmp_path):
     assert mask.shape == image.shape
     assert set(np.unique(mask)) <= {0, 1}
     assert published.to_hu(np.array([0, 255], np.uint8)).tolist() == [-1250, 250]
+
+
+class Bright(nn.Module):
+    """Finds lung, surely, where the image is above one half."""
+
+    def forward(self, x):
+        return {"logits": torch.where(x[:, :1] > 0.5, 9.0, -9.0)}
+
+
+def test_lungs_by_a_network_of_another_size():
+    """Slices are brought to the network's 16 pixels and its masks back to theirs."""
+    spec = RunSpec.model_validate(
+        {
+            "dataset": "d", "split": "s", "classes": ["lung"], "input": {"size": 16, "mode": "slice"},
+            "net": {"name": "unet"}, "losses": {"dice": {}},
+        }
+    )  # fmt: skip
+    image = np.zeros((2, 32, 48), np.uint8)
+    image[0, :, :24] = image[1, 16:] = 255
+    found = trained.predictor_of(Bright(), spec, "cpu")(image, (NAN, NAN, NAN))
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, image // 255)
