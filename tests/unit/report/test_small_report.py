@@ -19,6 +19,7 @@ from PIL import Image
 
 from covidseg import report, steps
 from covidseg.base import csvfile
+from covidseg.base.errors import UserError
 from covidseg.inference.export import model_of
 from covidseg.jobs import record
 from covidseg.plan import Plan
@@ -319,6 +320,22 @@ def test_how_a_number_was_made(plan: Plan, dice: dict[str, list[float]]) -> None
                 }
             ],
         }
+
+
+def test_a_number_is_followed_to_where_it_comes_from(plan: Plan, dice: dict[str, list[float]]) -> None:
+    value = round(float(np.mean(dice["two/plain"])), 6)
+    first, *lines = steps.trace(plan, "two/1", "Plain", "Dice").splitlines()
+    assert first == f"Table 1 of two, Plain, Dice: printed 0.5, ours {value} (not comparable)"
+    assert any("results/paper/runs/two/plain/cases.csv" in line for line in lines)
+    assert any("covidseg --config config.yaml train two/plain --fold 0 --seed 0" in line for line in lines)
+    for table, row, column, message in (
+        ("three/1", "Plain", "Dice", "unknown paper 'three'"),
+        ("two/7", "Plain", "Dice", "unknown table '7'"),
+        ("two/1", "Plane", "Dice", "no row 'Plane'.*Plain"),
+        ("two/1", "Plain", "dice", "no column 'dice'.*Dice"),
+    ):
+        with pytest.raises(UserError, match=message):
+            steps.trace(plan, table, row, column)
 
 
 def test_numbers_in_files_of_their_own(plan: Plan, dice: dict[str, list[float]]) -> None:
