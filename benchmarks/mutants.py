@@ -25,6 +25,7 @@ import ast
 import compileall
 import copy
 import difflib
+import functools
 import hashlib
 import importlib
 import json
@@ -281,7 +282,8 @@ def chosen_tests(
 ) -> tuple[list[str], float]:
     """Return the tests that call the function around a line, the quickest files first, and how long they take.
 
-    Outside of functions, these are the tests that call any function of the module. Tests that take more than
+    Outside of functions, these are the tests that call any function of the module. Where none does, because they run
+    the program in a process of its own, they are those of the files that import the module. Tests that take more than
     ``--slow`` seconds are left out, and those that would make a run longer than ``--most``.
     """
     inside, first = str(file.relative_to(PACKAGE)), function_at(ast.parse((ROOT / file).read_text("utf-8")), line)
@@ -291,6 +293,10 @@ def chosen_tests(
         called = any(each.startswith(wanted) for each in test["called"]) if first is None else wanted in test["called"]
         if called and test["seconds"] <= options.slow:
             found.setdefault(name.partition("::")[0], {})[name] = test["seconds"]
+    if not found:
+        for name, test in known.items():
+            if (path := name.partition("::")[0]) and test["seconds"] <= options.slow and imports(ROOT / path, file):
+                found.setdefault(path, {})[name] = test["seconds"]
     names, spent = list[str](), 0.0
     own = [each for each in found if file.stem in Path(each).stem]
     for each in [*own, *sorted(found.keys() - set(own), key=lambda each: sum(found[each].values()))]:
@@ -299,6 +305,23 @@ def chosen_tests(
                 names.append(name)
                 spent += seconds
     return names, spent
+
+
+@functools.cache
+def imported(test: Path) -> frozenset[str]:
+    """Return the modules that a test file imports, and names that may be modules."""
+    found = set[str]()
+    for node in ast.walk(ast.parse(test.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}", *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return frozenset(found)
+
+
+def imports(test: Path, file: Path) -> bool:
+    """Return whether a test file imports a module."""
+    return ".".join(file.relative_to("src").with_suffix("").parts).removesuffix(".__init__") in imported(test)
 
 
 def check(
