@@ -14,6 +14,9 @@ def test_parameters_of_a_network_as_its_paper_has_it_or_of_other_channels() -> N
     assert own == 31_036_481
     assert steps.params("unet", "described", 3, None) == own + 2 * 576
     assert steps.params("unet", "described", None, 5) == own + 4 * 65
+    assert steps.params("ssanet", "released", None, None) == 31_095_809
+    assert steps.params("ssanet", "described", None, None) == 31_120_449
+    assert steps.params("fcn8s", "described", None, None) > 0  # of no paper
 
 
 @pytest.mark.parametrize(

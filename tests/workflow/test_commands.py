@@ -26,16 +26,12 @@ def test_every_verb_has_help() -> None:
         assert re.search(rf"^Usage: \S+ {verb.removesuffix(' --help')} ", text, re.MULTILINE)
 
 
-def test_params_prints_one_number_for_any_network() -> None:
+def test_params_prints_one_number() -> None:
     """That of U-Net on one channel and one class is counted by hand in its own test."""
-    commands = ("params ssanet --follow released", "params ssanet", "params unet --in 1 --out 1", "params fcn8s")
     project = Project(ROOT)
     with project.imported_once("torch"):
-        released, described, unet, fcn = project.verbs(*commands).values()
-    assert released == (0, "31095809\n")
-    assert unet == (0, "31036481\n")
-    assert [code for code, _ in (described, fcn)] == [0, 0]
-    assert all(text.strip().isdecimal() for _, text in (described, fcn))
+        found = project.verbs("params ssanet --follow released", "params unet --in 1 --out 1").values()
+    assert [*found] == [(0, "31095809\n"), (0, "31036481\n")]
 
 
 def test_no_torch_outside_training(finished: Project) -> None:
