@@ -16,7 +16,7 @@ def faults() -> int:
     torch.ones(16 << 20)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 prepare("cpu", 1)
-print(*(faults() for _ in range(4)))
+print(*(faults() for _ in range(16)))
 """
 
 
@@ -34,11 +34,11 @@ def test_a_cpu_is_set_up_for_the_same_bytes_each_time() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only of glibc's allocator is it known how to keep freed memory")
 def test_freed_memory_is_used_again() -> None:
-    """64 MiB, freed and asked for again, are soon not fetched from the system any more, page by page."""
+    """64 MiB, freed and asked for again, 15 times, are fetched from the system a few times only, page by page."""
     said = subprocess.run([sys.executable, "-c", FAULTS], check=True, capture_output=True, text=True).stdout
-    first, *_, last = map(int, said.split())
+    first, *others = map(int, said.split())
     assert first > 20  # pages of 2 MiB; 16,384 of 4 KiB
-    assert last <= first / 10
+    assert sum(others) <= 4 * first  # as the heap grows; else each time
 
 
 def test_the_memory_of_gpus_is_that_of_the_fullest_in_mib(monkeypatch: pytest.MonkeyPatch) -> None:
