@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+from covidseg.train import device
 from covidseg.train.device import arithmetic, peak_gpu_memory_mb, prepare
 
 FAULTS = """\
@@ -23,13 +24,24 @@ print(*(faults() for _ in range(16)))
 def test_a_cpu_is_set_up_for_the_same_bytes_each_time() -> None:
     torch.set_deterministic_debug_mode("default")
     torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[attr-defined]
-    device = prepare("cpu", 2)
-    assert (device.type, torch.get_num_threads(), torch.get_deterministic_debug_mode()) == ("cpu", 2, 2)
+    found = prepare("cpu", 2)
+    assert (found.type, torch.get_num_threads(), torch.get_deterministic_debug_mode()) == ("cpu", 2, 2)
     assert torch.utils.deterministic.fill_uninitialized_memory is False  # type: ignore[attr-defined]
-    assert arithmetic(device) == []
+    assert arithmetic(found) == []
     assert arithmetic(prepare("cpu", 1, "bfloat16")) == ["bfloat16 autocast"]
     assert torch.get_num_threads() == 1
     prepare("cpu", 1)
+
+
+def test_auto_is_a_gpu_where_there_is_one() -> None:
+    assert prepare("auto", 1).type == ("cuda" if torch.cuda.is_available() else "cpu")
+    prepare("cpu", 1)
+
+
+def test_nothing_is_rounded_before_a_device_is_set_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "_bfloat16", {})
+    with device.autocast(torch.device("cpu")):
+        assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == torch.float32
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only of glibc's allocator is it known how to keep freed memory")

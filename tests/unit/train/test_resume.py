@@ -47,6 +47,7 @@ def test_a_damaged_state_is_none(harm: str, tmp_path: Path) -> None:
     assert (again.load(), again.notes) == (None, ["ignored a damaged resume state"])
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")  # of what is refused
 def test_a_state_runs_no_code(tmp_path: Path) -> None:
     """Whoever writes a state can seal it too; what it holds is read as tensors and plain values all the same."""
 
