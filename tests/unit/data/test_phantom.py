@@ -126,7 +126,7 @@ def test_phantoms_stay_as_they_are(name, twins):
     with Store(twins / name) as store:
         images = [store.image(case).astype(float) for case in store.cases()]
     mean, squared = (float(np.mean([power.mean() for power in powers])) for powers in (images, [i * i for i in images]))
-    # another processor may round one voxel in ten thousand otherwise
+    # tolerances for the rounding of another processor
     assert (pixels, empty) == AS_THEY_ARE[name][:2]
     assert mean == pytest.approx(AS_THEY_ARE[name][2], abs=3e-4)
     assert squared == pytest.approx(AS_THEY_ARE[name][3], abs=0.1)

@@ -8,14 +8,17 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from covidseg.base import records
 from covidseg.data.tensors import COLUMNS
 from covidseg.schema import RunSpec
-from covidseg.train import Job, run
+from covidseg.train import Job, resume, run
+
+if TYPE_CHECKING:
+    import pytest
 
 ROLES = ("train",) * 4 + ("val", "test")
 PER_CASE = 6
@@ -74,6 +77,12 @@ def quiet(done: float, total: float, text: str) -> None:
     """Say nothing."""
 
 
+def states_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let trainings write their state as often as they can, whatever it costs."""
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
+    monkeypatch.setattr(resume, "SHARE", float("inf"))
+
+
 def die_at(event: str, count: int) -> None:
     """Kill this process at the ``count``-th time that it begins a ``batch``, or would put a file named so in place."""
     left = count
@@ -96,8 +105,6 @@ def die_at(event: str, count: int) -> None:
 
 def main(data: str, out: str, *points: str) -> None:
     """Train in one process after another, each killed at its point, writing the resume state as often as possible."""
-    from covidseg.train import resume
-
     resume.SECONDS, resume.SHARE = 0.0, float("inf")
     for point in points:
         child = os.fork()

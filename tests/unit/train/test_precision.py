@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from covidseg.schema.base import Precision
-from covidseg.train import device, resume, run
+from covidseg.train import device, run
 from covidseg.train.predict import load_model, predict
 from tests.unit.train import blobs
 
@@ -68,8 +68,7 @@ def test_a_killed_training_in_bfloat16_ends_in_the_same_bytes(
 ) -> None:
     whole, cut = (blobs.job(data, tmp_path / name, precision="bfloat16") for name in ("whole", "cut"))
     run(whole, blobs.quiet)
-    monkeypatch.setattr(resume, "SECONDS", 0.0)
-    monkeypatch.setattr(resume, "SHARE", float("inf"))
+    blobs.states_at_once(monkeypatch)
 
     def progress(done: float, total: float, text: str) -> None:
         if done > 2.5:

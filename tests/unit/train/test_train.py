@@ -304,8 +304,7 @@ def test_stopped_amid_dropout_and_scales_it_ends_in_the_same_bytes(
     changes = {"net": {"name": "fcn8s", "width": 0.0625}, "losses": {"dice": {}}}
     train = {"epochs": 2, "batch": 12, "scales": [1.0, 2.0], "optimizer": {"clamp": 0.5}}
     run(blobs.job(data, tmp_path / "one", train=train, **changes), blobs.quiet)
-    monkeypatch.setattr(resume, "SECONDS", 0.0)
-    monkeypatch.setattr(resume, "SHARE", float("inf"))
+    blobs.states_at_once(monkeypatch)
     calls = 0
 
     def stop(*told: Any) -> None:
@@ -437,8 +436,7 @@ def test_stopped_around_a_restart_it_ends_in_the_same_bytes(
     changes = {"losses": {"dice": {}}, "train": train}
     facts = run(blobs.job(data, tmp_path / "one", **changes), blobs.quiet)
     assert facts["epochs"] == 4
-    monkeypatch.setattr(resume, "SECONDS", 0.0)
-    monkeypatch.setattr(resume, "SHARE", float("inf"))
+    blobs.states_at_once(monkeypatch)
     left = calls
 
     def stop(*told: Any) -> None:

@@ -17,7 +17,7 @@ import torch
 from covidseg.base.errors import UserError
 from covidseg.losses.dice import dice
 from covidseg.schema import RunSpec, parse
-from covidseg.train import Job, adversary, resume, run
+from covidseg.train import Job, adversary, run
 from covidseg.train.adversary import simplex
 from covidseg.train.predict import load_model
 from tests.unit.train import blobs
@@ -214,8 +214,7 @@ def test_stopped_in_either_phase_it_ends_in_the_same_bytes(
     undisturbed: tuple[Path, dict[str, Any]],
 ) -> None:
     """Three batches an epoch, an update every two: the eighth call is amid the gradients of the second phase."""
-    monkeypatch.setattr(resume, "SECONDS", 0.0)
-    monkeypatch.setattr(resume, "SHARE", float("inf"))
+    blobs.states_at_once(monkeypatch)
     left = calls
 
     def stop(*told: Any) -> None:

@@ -16,7 +16,7 @@ import pytest
 from covidseg.base.errors import UserError
 from covidseg.data.tensors import resize
 from covidseg.jobs import record
-from covidseg.train import Job, pseudo, resume, run
+from covidseg.train import Job, pseudo, run
 from covidseg.train.methods.cam import Cam
 from covidseg.train.methods.supervised import Supervised
 from covidseg.train.methods.walk import Walk
@@ -129,8 +129,7 @@ def test_what_is_said_of_labels_and_maps_by_hand(classified: tuple[Job, dict[str
 
 def test_a_slice_that_is_found_once_is_found(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In one epoch, from any probability on: the 12 training slices with lesion, and all of validation and test."""
-    monkeypatch.setattr(resume, "SECONDS", 0.0)
-    monkeypatch.setattr(resume, "SHARE", float("inf"))
+    blobs.states_at_once(monkeypatch)
     train = CAM["train"] | {"epochs": 1, "found": 1e-6}
     assert run(blobs.job(data, tmp_path, **(CAM | {"train": train})), blobs.quiet)["found"] == 24
     assert not (tmp_path / "resume.pt").exists()

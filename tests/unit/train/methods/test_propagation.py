@@ -20,7 +20,7 @@ from covidseg.jobs import record
 from covidseg.losses.edge_maps import inside
 from covidseg.plan.resolve import scale
 from covidseg.schema import Preset, RunSpec
-from covidseg.train import fitting, hybrid, resume, run, stage
+from covidseg.train import fitting, hybrid, run, stage
 from covidseg.train.hybrid import soft_labels
 from covidseg.train.job import Job
 from covidseg.train.loader import SliceLoader, Slices
@@ -239,8 +239,7 @@ def test_stopped_anywhere_in_a_block_it_ends_in_the_same_bytes(
     chain: tuple[Job, dict[str, Any], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job, _, said = chain
-    monkeypatch.setattr(resume, "SECONDS", 0.0)
-    monkeypatch.setattr(resume, "SHARE", float("inf"))
+    blobs.states_at_once(monkeypatch)
     again = replace(job, out=tmp_path)
     for name in ("first", "block1"):
         folder(tmp_path, name).parent.mkdir(exist_ok=True)
@@ -343,8 +342,7 @@ def test_each_step_labels_with_the_model_as_it_predicts(
 
 
 def test_a_finished_stage_leaves_no_resume_state(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resume, "SECONDS", 0.0)
-    monkeypatch.setattr(resume, "SHARE", float("inf"))
+    blobs.states_at_once(monkeypatch)
     there = list[bool]()
     job = propagated(data, data, tmp_path, finetune_epochs=2)
     stage(job, "first", lambda *_: there.append((folder(tmp_path, "first") / "resume.pt").exists()))

@@ -15,7 +15,7 @@ from torch import nn
 from covidseg.base.errors import UserError
 from covidseg.data import tensors
 from covidseg.jobs import record
-from covidseg.train import resume, rounds, run, stage
+from covidseg.train import rounds, run, stage
 from covidseg.train.job import Job
 from covidseg.train.loader import SliceLoader, Slices
 from covidseg.train.methods import self_training
@@ -193,8 +193,7 @@ def test_two_rounds_without_validation_the_same_each_time(
     data: Path, pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each round adds 9 of the pool's 36 slices; nothing stops them, the last is kept, and no state is left behind."""
-    monkeypatch.setattr(resume, "SECONDS", 0.0)
-    monkeypatch.setattr(resume, "SHARE", float("inf"))
+    blobs.states_at_once(monkeypatch)
     facts = chain(replace(self_trained(data, pool, tmp_path, rounds=2, epochs=1), fold=1))
     assert facts["notes"] == [
         "no validation cases: the last epoch is kept",
